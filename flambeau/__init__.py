@@ -1,0 +1,1 @@
+"""flambeau: PyTorch's programming model, recorded, interpreted and compiled in Python."""

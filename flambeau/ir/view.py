@@ -1,0 +1,76 @@
+"""The view primitives: index arithmetic over a contiguous block.
+
+``view`` reads its source's row-major elements through (shape, strides, offset); every reshape,
+permute, slice, expand (stride 0) and flip (negative stride, internal only) is one. ``view_set`` is
+its counterpart for writing: the source with the region replaced; it is how an assignment through a
+view becomes a value again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..base import shape as sh
+from .node import CONST, Node, OpClass, Prim, leaf, make
+
+
+def strided(array: np.ndarray, shape, strides, offset: int) -> np.ndarray:
+    """A NumPy view of a contiguous array's elements; strides and offset count elements."""
+    size = array.itemsize
+    if 0 in shape:
+        return np.empty(shape, array.dtype)
+    if not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
+    flat = array.reshape(-1)
+    if min(strides, default=0) < 0:
+        return np.lib.stride_tricks.as_strided(
+            flat[offset:], shape, tuple(s * size for s in strides))
+    return np.ndarray(shape, array.dtype, flat, offset * size, tuple(s * size for s in strides))
+
+
+def _view_infer(src: Node, shape, strides, offset):
+    return shape, src.dtype
+
+
+VIEW = Prim("view", OpClass.VIEW, _view_infer, strided,
+            doc="The source's elements through (shape, strides, offset).")
+
+
+def view(src: Node, shape, strides, offset: int = 0) -> Node:
+    """``src`` read through strides; collapses onto an existing array when there is one.
+
+    A view of an array that exists is itself a leaf, so that offsets that change from step to step
+    only change which memory is read.
+    """
+    shape, strides = tuple(shape), tuple(strides)
+    if offset == 0 and shape == src.shape and sh.is_contiguous(shape, strides):
+        return src
+    if src.value is not None and src.prim is not CONST:
+        # a strided leaf has no row-major block to view, unless the two compose
+        if src.value.flags.c_contiguous:
+            return leaf(strided(src.value, shape, strides, offset), src.dtype)
+    return make(VIEW, (src,), (shape, strides, offset))
+
+
+def broadcast(src: Node, shape) -> Node:
+    """``src`` repeated to ``shape`` (stride 0 on repeated axes)."""
+    shape = tuple(shape)
+    if src.shape == shape:
+        return src
+    if src.value is not None and src.prim is not CONST:
+        return leaf(np.broadcast_to(src.value, shape), src.dtype)
+    return make(VIEW, (src,), (shape, sh.broadcast_strides(src.shape, src.strides, shape), 0))
+
+
+def _set_infer(base: Node, value: Node, strides, offset):
+    return base.shape, base.dtype
+
+
+def _set_numpy(base: np.ndarray, value: np.ndarray, strides, offset):
+    out = np.array(base, order="C")
+    strided(out, value.shape, strides, offset)[...] = value
+    return out
+
+
+VIEW_SET = Prim("view_set", OpClass.EFFECT, _set_infer, _set_numpy,
+                doc="The first operand with the region (value's shape, strides, offset) replaced.")
