@@ -1,0 +1,1 @@
+"""LLVM text emission, vector mathematics, contraction and convolution generators."""

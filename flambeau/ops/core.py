@@ -1,0 +1,134 @@
+"""What all operations share: operand rules (promotion, broadcasting, casts) on nodes and tensors.
+
+"Operand" means a Node, a Tensor (anything with shape and dtype) or a Python number.
+"""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from ..base import dtype as dt
+from ..base import shape as sh
+from ..ir.node import CONST, Node, OpClass, Prim, const, make
+from ..ir.view import broadcast
+
+NUMBER = (numbers.Number, np.generic)
+
+
+def is_number(x) -> bool:
+    """Whether ``x`` is a Python or NumPy number (not a tensor)."""
+    return isinstance(x, NUMBER)
+
+
+def result_type(*operands) -> dt.dtype:
+    """PyTorch's promotion: tensors with dimensions decide, then 0-d tensors, then numbers; a
+    weaker group only counts when it is of a higher category (bool < int < float < complex)."""
+    groups: list[dt.dtype | None] = [None, None, None]
+    for x in operands:
+        if x is None:
+            continue
+        if isinstance(x, NUMBER):
+            at, d = 2, dt.of_scalar(x)
+        else:
+            at, d = (0 if x.shape else 1), x.dtype
+        have = groups[at]
+        groups[at] = d if have is None else dt.promote_types(have, d)
+    result = groups[0]
+    for d in groups[1:]:
+        if d is not None and (result is None or d.category > result.category):
+            result = d if result is None else dt.promote_types(result, d)
+    assert result is not None, "no operands"
+    return result
+
+
+def to_float(d: dt.dtype) -> dt.dtype:
+    """The dtype a float function computes in: integers and bool become the default dtype."""
+    return d if d.category >= dt.dtype.FLOAT else dt.get_default_dtype()
+
+
+# --- graph level: nodes only -----------------------------------------------------------------
+
+
+def _cast_infer(x: Node, to: dt.dtype):
+    return x.shape, to
+
+
+def _cast_numpy(x: np.ndarray, to: dt.dtype) -> np.ndarray:
+    if to.np == x.dtype:
+        return x
+    if x.dtype.kind in "fV" and to.category == dt.dtype.INT:
+        # C semantics through int64, so that narrow types wrap as PyTorch's do
+        wide = np.asarray(x, np.float64) if x.dtype.kind == "V" else x
+        return wide.astype(np.int64).astype(to.np)
+    if x.dtype.kind == "c" and not to.is_complex:
+        x = x.real
+    if to is dt.bool_:
+        return x != np.zeros((), x.dtype)
+    return x.astype(to.np)
+
+
+CAST = Prim("cast", OpClass.ELEMENTWISE, _cast_infer, _cast_numpy,
+            lambda b, x, to: b.cast(x, to), doc="Converted to another dtype.")
+
+
+def cast_node(x: Node, to: dt.dtype) -> Node:
+    """``x`` as dtype ``to``; a number stays a run-time constant."""
+    if x.dtype is to:
+        return x
+    if x.prim is CONST:
+        return const(_cast_numpy(x.value, to), to)
+    return make(CAST, (x,), (to,))
+
+
+def operand(x, dtype: dt.dtype) -> Node:
+    """A number or node as a node of ``dtype``."""
+    if isinstance(x, NUMBER):
+        return const(x, dtype)
+    return cast_node(x, dtype)
+
+
+def elementwise(prim: Prim, dtype: dt.dtype, *operands, params: tuple = ()) -> Node:
+    """Cast operands to ``dtype``, broadcast them and apply an elementwise primitive.
+
+    0-d operands are left as they are: the primitive repeats them.
+    """
+    nodes = [operand(x, dtype) for x in operands]
+    return make(prim, tuple(spread(*nodes)), params)
+
+
+def spread(*nodes: Node) -> list[Node]:
+    """Nodes broadcast to their common shape, except 0-d ones."""
+    shape = sh.broadcast_shapes(*[n.shape for n in nodes])
+    return [n if not n.shape or n.shape == shape else broadcast(n, shape) for n in nodes]
+
+
+def shape_of(*nodes: Node) -> tuple[int, ...]:
+    """The shape of an elementwise result: that of the operand with most dimensions."""
+    shape: tuple[int, ...] = ()
+    for n in nodes:
+        if len(n.shape) > len(shape):
+            shape = n.shape
+    return shape
+
+
+def same_dtype(*nodes_and_params):
+    """Shape rule: the operands' shape and dtype."""
+    nodes = [n for n in nodes_and_params if isinstance(n, Node)]
+    return shape_of(*nodes), nodes[0].dtype
+
+
+def to_bool(*nodes_and_params):
+    """Shape rule of comparisons."""
+    return shape_of(*[n for n in nodes_and_params if isinstance(n, Node)]), dt.bool_
+
+
+# --- checks used by many functions ------------------------------------------------------------
+
+
+def check_float(name: str, x) -> None:
+    """Raise where a function is only defined for floating (or complex) tensors."""
+    if x.dtype.category < dt.dtype.FLOAT:
+        raise RuntimeError(f"{name}(): expected a floating point or complex tensor, got "
+                           f"{x.dtype}; convert it first, for example with .float()")

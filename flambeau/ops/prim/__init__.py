@@ -1,0 +1,1 @@
+"""Primitives and the operations made directly of them, one file per class."""

@@ -1,0 +1,79 @@
+"""Tier 0: the graph run node by node with NumPy.
+
+This is what runs once-only code, and the meaning that compiled code must reproduce.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from ..ir.node import Node, OpClass, settle
+from ..ir.view import VIEW_SET, strided
+
+_NARROW = 2
+
+
+def evaluate(node: Node) -> np.ndarray:
+    """The value of a node whose sources have values. The node is left as it is."""
+    prim = node.prim
+    arrays = [s.value for s in node.srcs]
+    if prim.cls is OpClass.ELEMENTWISE:
+        return _elementwise(node, arrays)
+    value = prim.numpy(*arrays, *node.params)
+    if type(value) is tuple:
+        return value
+    if type(value) is not np.ndarray or value.dtype != node.dtype.np:
+        value = np.asarray(value, node.dtype.np)
+    return value
+
+
+def _elementwise(node: Node, arrays: list) -> np.ndarray:
+    """16-bit floats are computed in float32 and rounded once."""
+    narrow = [a.dtype.itemsize == _NARROW and a.dtype.kind in "fV" for a in arrays]
+    if any(narrow) and node.prim.name != "cast":
+        arrays = [a.astype(np.float32) if n else a for a, n in zip(arrays, narrow, strict=True)]
+    value = node.prim.numpy(*arrays, *node.params)
+    if type(value) is not np.ndarray or value.dtype != node.dtype.np:
+        value = np.asarray(value, node.dtype.np)
+    if value.shape != node.shape:
+        value = np.broadcast_to(value, node.shape).copy()
+    return value
+
+
+def run(nodes: list[Node]) -> None:
+    """Give every node of a topologically ordered list its value."""
+    with np.errstate(all="ignore"):
+        for node in nodes:
+            if node.prim is VIEW_SET and _may_write_in_place(node):
+                base, value = node.srcs
+                strided(base.value, value.shape, *node.params)[...] = value.value
+                result = base.value
+            else:
+                try:
+                    result = evaluate(node)
+                except IndexError as error:
+                    raise _located(error, node) from None
+            settle(node, result)
+
+
+def _located(error: IndexError, node: Node) -> IndexError:
+    if node.loc is None or getattr(error, "located", False):
+        return error
+    where = f"{error} (made at {node.loc}: {node.loc.source()})"
+    located = type(error)(where)
+    located.located = True
+    return located
+
+
+def _may_write_in_place(node: Node) -> bool:
+    """Whether nobody but this node can still see the base's memory.
+
+    Two references to the base node (its place in ``srcs`` and the local name here) and, for the
+    array, one from the base node; an array that views other memory is never written.
+    """
+    base = node.srcs[0]
+    array = base.value
+    return (sys.getrefcount(base) <= 3 and sys.getrefcount(array) <= 3 and array.base is None
+            and array.flags.writeable and array.flags.c_contiguous)
