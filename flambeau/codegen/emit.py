@@ -45,6 +45,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from flambeau.codegen.emit_flow import If, Loop, While
+from flambeau.codegen.emit_half import convert_half
 from flambeau.codegen.emit_types import (
     element,
     is_float,
@@ -203,6 +204,10 @@ class Function:
         self._lines.append(name + ":")
         self.block, self._open = name, True
 
+    def close(self) -> None:
+        """Say that the block has ended (its last line was reserved)."""
+        self._open = False
+
     def branch(self, label: str) -> None:
         """End the block with a jump (nothing, if it already ended)."""
         self.block_before = self.block
@@ -237,8 +242,7 @@ class Function:
 
     def if_(self, condition: Value) -> If:
         """``if``; see :class:`If`."""
-        line_follows = If(self, condition)
-        return line_follows
+        return If(self, condition)
 
     # -- constants, arithmetic ------------------------------------------------------------------
 
@@ -369,7 +373,7 @@ class Function:
         if source == elem:
             return x
         if "half" in (source, elem) or "bfloat" in (source, elem):
-            return narrow.convert_half(self, x, elem, signed)
+            return convert_half(self, x, elem, signed)
         a, b = is_float(source), is_float(elem)
         signed = signed and source != "i1"
         if a and b:

@@ -129,6 +129,7 @@ class If:
         self.then, self.otherwise, self.exit = f"then{n}", f"else{n}", f"end{n}"
         self.has_else = False
         self.line = f.reserve(1)
+        f.close()
         self.given: list[tuple[list[Value], str]] = []
         self.results: list[Value] = []
         f.label(self.then)
