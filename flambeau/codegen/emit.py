@@ -34,10 +34,11 @@ Usage::
 
     text = str(m)
 
-Rules: a scalar or Python number meeting a vector is splat; ``/ % >>`` on integers are signed division
-(towards zero), signed remainder and *logical* shift (see udiv, urem, ashr); comparisons are signed and,
-for floats, ordered (false with NaN; ``ne`` is true with NaN); ``a.eq(b)``, ``a.ne(b)`` compare for
-equality. Functions end in ``ret void`` by themselves unless the block already ended.
+Rules: a scalar or Python number meeting a vector is splat; ``/ % >>`` on integers are signed
+division (towards zero), signed remainder and *logical* shift (see udiv, urem, ashr); comparisons
+are signed and, for floats, ordered (false with NaN; ``ne`` is true with NaN); ``a.eq(b)`` and
+``a.ne(b)`` compare for equality. Functions end in ``ret void`` by themselves unless the block
+already ended.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ class Module:
     def table(self, name: str, elem: str, values: Sequence) -> str:
         """Add a constant array; returns its name (``@name``), a pointer operand."""
         body = ", ".join(f"{elem} {literal(v, elem)}" for v in values)
-        self._globals.append(f"@{name} = internal constant [{len(values)} x {elem}] [{body}], align 64")
+        self._globals.append(
+            f"@{name} = internal constant [{len(values)} x {elem}] [{body}], align 64")
         return f"@{name}"
 
     def __str__(self) -> str:
@@ -273,8 +275,10 @@ class Function:
     def binary(self, op: str, a, b) -> Value:
         """``add sub mul div rem`` (float or signed), ``udiv urem and or xor shl lshr ashr``."""
         a, b = self.pair(a, b)
-        if op in ("add", "sub", "mul", "div", "rem"):
-            op = f"f{op} {self.fast}" if is_float(a.type) else {"div": "sdiv", "rem": "srem"}.get(op, op)
+        if is_float(a.type) and op in ("add", "sub", "mul", "div", "rem"):
+            op = f"f{op} {self.fast}"
+        elif op in ("div", "rem"):
+            op = "s" + op
         return self.emit_value(a.type, f"{op} {a.type} {a}, {b}")
 
     def ashr(self, a, b) -> Value:
@@ -303,8 +307,10 @@ class Function:
         """``a`` where the condition holds, else ``b`` (at least one of them is a value)."""
         a, b = self.pair(a, b)
         if lanes(condition.type) > lanes(a.type):
-            a, b = (self.const(x, vector(a.type, lanes(condition.type))) for x in (a, b))
-        return self.emit_value(a.type, f"select {condition.type} {condition}, {a.type} {a}, {b.type} {b}")
+            wide = vector(a.type, lanes(condition.type))
+            a, b = self.const(a, wide), self.const(b, wide)
+        return self.emit_value(
+            a.type, f"select {condition.type} {condition}, {a.type} {a}, {b.type} {b}")
 
     def min(self, a, b, signed: bool = True) -> Value:
         """The smaller; for floats b if either is NaN (one instruction on x86)."""
@@ -325,7 +331,7 @@ class Function:
         return self.compare("uno", x, x)
 
     def intrinsic(self, name: str, *args, flags: str | None = None) -> Value:
-        """``llvm.name`` whose operands and result have one type: ``fabs sqrt rint smax ctpop``..."""
+        """``llvm.name`` whose operands and result have one type, such as ``sqrt`` or ``ctpop``."""
         t = next(a.type for a in args if isinstance(a, Value))
         widest = max((a.type for a in args if isinstance(a, Value)), key=lanes)
         t = widest if lanes(widest) > lanes(t) else t
@@ -394,8 +400,9 @@ class Function:
     # -- memory ---------------------------------------------------------------------------------
 
     def arg(self, index: int, t: str = "i64") -> Value:
-        """Entry ``index`` of a kernel's argument block (8 bytes each; narrow types: its low bytes)."""
-        return self.load(self.gep(self.args[0], index, "i64"), t, align=8, notes=", !invariant.load !{}")
+        """Entry ``index`` of a kernel's argument block: 8 bytes, narrow types in the low ones."""
+        return self.load(self.gep(self.args[0], index, "i64"), t, align=8,
+                         notes=", !invariant.load !{}")
 
     def gep(self, p: Value, index, elem: str = "i8") -> Value:
         """The address ``index`` elements of type ``elem`` after ``p`` (a vector of indices: of
@@ -419,7 +426,8 @@ class Function:
         full, size = f"@llvm.masked.load.{suffix(t)}.p0", itemsize(t)
         self.module.declare(f"declare {t} {full}(ptr, i32, {mask.type}, {t})")
         other = self.zero(t) if other is None else other
-        return self.emit_value(t, f"call {t} {full}(ptr {p}, i32 {size}, {mask.type} {mask}, {t} {other})")
+        return self.emit_value(
+            t, f"call {t} {full}(ptr {p}, i32 {size}, {mask.type} {mask}, {t} {other})")
 
     def store_masked(self, x: Value, p: Value, mask: Value) -> None:
         """Write the lanes of the mask; the others are not touched."""
@@ -444,8 +452,8 @@ class Function:
         mask = self.const(True, vector("i1", n)) if mask is None else mask
         full = f"@llvm.masked.scatter.{suffix(x.type)}.{suffix(addresses.type)}"
         self.module.declare(f"declare void {full}({x.type}, {addresses.type}, i32, {mask.type})")
-        self.emit(f"call void {full}({x.type} {x}, {addresses.type} {addresses}, i32 {itemsize(elem)}, "
-                  f"{mask.type} {mask})")
+        self.emit(f"call void {full}({x.type} {x}, {addresses.type} {addresses}, "
+                  f"i32 {itemsize(elem)}, {mask.type} {mask})")
 
     def alloca(self, t: str, count: int = 1, align: int = 64) -> Value:
         """Stack memory for ``count`` values of type ``t``, for the whole call."""
@@ -467,12 +475,13 @@ class Function:
 
     def shuffle(self, a: Value, b: Value | None, picks: Sequence[int]) -> Value:
         """The lanes ``picks`` of a followed by b."""
-        t = vector(element(a.type), len(picks))
+        elem, n = element(a.type), len(picks)
         mask = ", ".join(f"i32 {i}" for i in picks)
         other = "poison" if b is None else b
-        r = vector(element(a.type), len(picks)) if len(picks) > 1 else f"<1 x {element(a.type)}>"
-        v = self.emit_value(r, f"shufflevector {a.type} {a}, {a.type} {other}, <{len(picks)} x i32> <{mask}>")
-        return v if len(picks) > 1 else self.emit_value(t, f"extractelement {r} {v}, i32 0")
+        t = f"<{n} x {elem}>"
+        v = self.emit_value(
+            t, f"shufflevector {a.type} {a}, {a.type} {other}, <{n} x i32> <{mask}>")
+        return v if n > 1 else self.emit_value(elem, f"extractelement {t} {v}, i32 0")
 
     def extract(self, x: Value, lane) -> Value:
         """One lane, by number or i32/i64 value."""
@@ -486,7 +495,8 @@ class Function:
         t = t if x is None else x.type
         lane = self.const(lane, "i32")
         text = "poison" if x is None else x
-        return self.emit_value(t, f"insertelement {t} {text}, {scalar.type} {scalar}, {lane.type} {lane}")
+        return self.emit_value(
+            t, f"insertelement {t} {text}, {scalar.type} {scalar}, {lane.type} {lane}")
 
     def lane_mask(self, count: Value, n: int) -> Value:
         """The i1 vector of lanes below ``count`` (an i64; none if negative)."""
@@ -522,7 +532,8 @@ class Function:
     def call(self, name: str, *args) -> Value | None:
         """Call a function of the module or a declared one."""
         ret, types = self.module.signatures[name]
-        return self._call(ret, f"@{name}", [self.const(a, t) for a, t in zip(args, types, strict=True)])
+        operands = [self.const(a, t) for a, t in zip(args, types, strict=True)]
+        return self._call(ret, f"@{name}", operands)
 
     def call_pointer(self, pointer: Value, ret: str, *args: Value) -> Value | None:
         """Call a function by address."""

@@ -1,8 +1,8 @@
 """The machine code is made for: CPU name, features and the vector width kernels are written with.
 
-:func:`host` returns the current :class:`HostTarget`; everything that depends on the machine asks it.
-``FLAMBEAU_VECTOR`` (``flags.values.vector``) may force a narrower width than the best one, so that the
-code paths of smaller machines can be tested on a bigger one.
+:func:`host` returns the current :class:`HostTarget`; all that depends on the machine asks it.
+``FLAMBEAU_VECTOR`` (``flags.values.vector``) may force a narrower width than the best one, so that
+the code paths of smaller machines can be tested on a bigger one.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def target(kind: str) -> HostTarget:
     kinds = available_kinds()
     if kind not in kinds:
         raise ValueError(f"vector width {kind!r} cannot run on this machine, which has "
-                         f"{', '.join(kinds)}; set FLAMBEAU_VECTOR to one of these or leave it empty")
+                         f"{', '.join(kinds)}; set FLAMBEAU_VECTOR to one of these or to nothing")
     triple = llvm.get_default_triple()
     if kind == kinds[0]:
         has = _features()

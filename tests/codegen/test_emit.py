@@ -16,7 +16,7 @@ _engines = []
 
 
 def compiled(m, name):
-    """The kernel ``name`` of module ``m`` as a Python function of (addresses..., chunk, nchunks)."""
+    """The kernel ``name`` of module ``m`` as a Python function of arrays and numbers."""
     module = llvm.parse_assembly(str(m))
     module.verify()
     machine = llvm.Target.from_triple(m.host.triple).create_target_machine(
@@ -28,7 +28,8 @@ def compiled(m, name):
         engine.get_function_address(name))
 
     def run(*args, chunk=0, nchunks=1):
-        block = np.array([a.ctypes.data if isinstance(a, np.ndarray) else a for a in args], np.int64)
+        block = np.array([a.ctypes.data if isinstance(a, np.ndarray) else a
+                          for a in args], np.int64)
         function(block.ctypes.data, chunk, nchunks)
 
     return run
@@ -154,7 +155,8 @@ def test_convert_between_integers_and_floats():
     x = np.array([-129, -1, 0, 1, 127, 128, 255, 300] * 2, np.int32)
     for elem, dtype, signed in (("i8", np.int8, True), ("i64", np.int64, True),
                                 ("double", np.float64, True), ("float", np.float32, True)):
-        got = elementwise(KINDS[0], "i32", elem, lambda f, v: f.convert(v, elem, signed), x, dtype)
+        got = elementwise(KINDS[0], "i32", elem,
+                          lambda f, v, e=elem, s=signed: f.convert(v, e, s), x, dtype)
         np.testing.assert_array_equal(got, x.astype(dtype))
     got = elementwise(KINDS[0], "i32", "i8", lambda f, v: f.convert(v > 0, "i8"), x, np.int8)
     np.testing.assert_array_equal(got, (x > 0).astype(np.int8))
