@@ -11,6 +11,7 @@ pointers, sizes, strides and the raw bits of scalars.
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import threading
 import time
@@ -160,3 +161,9 @@ def _link(data: bytes, names: tuple[str, ...], name: str) -> dict[str, int]:
         raise RuntimeError(f"the module has no function {', '.join(missing)}")
     stats.load_ms += (time.perf_counter() - begin) * 1e3
     return found
+
+
+if hasattr(os, "register_at_fork"):
+    # a child must not inherit a lock (ours or LLVM's) that another thread holds
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release,
+                        after_in_child=_lock.release)
