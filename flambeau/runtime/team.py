@@ -2,9 +2,8 @@
 
 A plan is a contiguous int64 table of rows ``(function address, argument block address, nchunks)``.
 :func:`run` runs it on the thread team, :func:`run_small` on the calling thread only; both make one
-native call. Rows run in order; a row's chunks run in any order, on any thread, at the same time, and
-each calls ``function(args, chunk, nchunks)``. Results never depend on the number of threads, unless
-a kernel's chunk count does.
+native call. Rows run in order; a row's chunks run in any order, on any thread, at the same time,
+and each calls ``function(args, chunk, nchunks)``. Rows of one chunk cost no synchronisation.
 
 Workers are daemon threads parked in native code; see ``team_native`` for the scheduling. They spin a
 while after a plan (a training loop's next plan comes at once), then sleep.
@@ -159,6 +158,7 @@ _lock = threading.RLock()
 _natives: dict[int, _Native] = {}
 _team: Team | None = None
 _wanted = -1
+_small = None
 
 
 def _native(futex: int) -> _Native:
@@ -190,12 +190,15 @@ def run(table: int, rows: int) -> None:
 
 def run_small(table: int, rows: int) -> None:
     """Run a plan on the calling thread, holding the interpreter lock: for plans below ~20 us."""
-    small_runner()(table, rows)
+    (_small or small_runner())(table, rows)
 
 
 def small_runner():
     """The native function behind :func:`run_small`; a plan keeps it to save a Python call."""
-    return _native(_futex_number()).small
+    global _small
+    if _small is None:
+        _small = _native(_futex_number()).small
+    return _small
 
 
 def _after_fork() -> None:

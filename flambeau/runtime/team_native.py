@@ -4,8 +4,8 @@ State is a block of memory with one hot word per 128-byte line (offsets below). 
 rows ``(function, args, nchunks)``, three int64 each, run in order; the chunks of a row may run at
 the same time, a row starts when all chunks of the one before are done.
 
-``ticket`` holds the current row (upper 32 bits) and its next free chunk (lower ones): a thread takes
-a chunk by adding one. Whoever completes a row's last chunk runs following rows of one chunk itself,
+``ticket`` holds the current row (upper 32 bits) and its next free chunk (lower ones): a thread
+takes a chunk by adding one. Whoever completes a row's last chunk runs following rows of one chunk itself,
 publishes the next row with many and keeps its first chunk. Threads that find no chunk left wait for
 the row to change. A late thread therefore never holds up the others, it finds the work gone.
 
