@@ -17,3 +17,7 @@ class DimError(IndexError):
 
 class DTypeError(RuntimeError):
     """An operation that is not defined for this dtype, or dtypes that do not mix."""
+
+
+class IndexValueError(RuntimeError):
+    """A position outside its axis in gather and scatter (PyTorch: RuntimeError)."""

@@ -158,6 +158,48 @@ def const(value, dtype: dt.dtype) -> Node:
     return node
 
 
+def _part_infer(many: Node, i: int, shape: tuple[int, ...], dtype: dt.dtype):
+    return shape, dtype
+
+
+PART = Prim("part", OpClass.LIBRARY, _part_infer, lambda many, i, shape, dtype: many[i],
+            doc="Result i of a primitive with several results.")
+
+
+def make_many(prim: Prim, srcs: tuple[Node, ...], params: tuple = ()) -> tuple[Node, ...]:
+    """The results of a primitive whose rule gives several (shape, dtype) pairs.
+
+    One node stands for the call (its value is a tuple of arrays; shape and dtype are those of the
+    first result) and a PART node for each result.
+    """
+    pairs = prim.infer(*srcs, *params)
+    node = Node()
+    node.prim, node.srcs, node.params = prim, srcs, params
+    node.shape, node.dtype = pairs[0]
+    node.value = None
+    node.loc = srcloc.user_location()
+    pending.append(node)
+    return tuple(make(PART, (node,), (i, *pair)) for i, pair in enumerate(pairs))
+
+
+#: ``realizer[0](node) -> np.ndarray`` computes a node now; installed by the layer that can run
+realizer: list[Callable] = []
+
+
+def realize(node: Node) -> np.ndarray:
+    """The value of a node, computed now if need be (for results whose shape depends on data).
+
+    Raises:
+        RuntimeError: the node is pending and nothing that runs graphs has been loaded.
+    """
+    if node.value is None:
+        if not realizer:
+            raise RuntimeError("a value is needed on the host, but no layer that runs graphs is "
+                               "loaded (import flambeau, not only its ir and ops)")
+        realizer[0](node)
+    return node.value
+
+
 def settle(node: Node, value) -> None:
     """Record the computed value of a pending node and forget how it came about."""
     node.value = value

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 
+from ..base.errors import IndexValueError
 from ..ir.node import Node, OpClass, settle
 from ..ir.view import VIEW_SET, strided
 
@@ -53,12 +54,12 @@ def run(nodes: list[Node]) -> None:
             else:
                 try:
                     result = evaluate(node)
-                except IndexError as error:
+                except (IndexError, IndexValueError) as error:
                     raise _located(error, node) from None
             settle(node, result)
 
 
-def _located(error: IndexError, node: Node) -> IndexError:
+def _located(error: Exception, node: Node) -> Exception:
     if node.loc is None or getattr(error, "located", False):
         return error
     where = f"{error} (made at {node.loc}: {node.loc.source()})"
