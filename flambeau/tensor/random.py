@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from ..base import dtype as dt
+from . import random_native as native
 from .boxmuller import transform
 from .generator import Generator as Generator
 from .generator import default_generator as default_generator
@@ -30,7 +31,9 @@ _WIDE_RANGE = 1 << 28
 
 
 def _exact(function, x: np.ndarray) -> np.ndarray:
-    """``function`` of the C library for every element."""
+    """``function`` (of ``math``) of the C library for every element."""
+    if len(x) >= 64 and native.worthwhile(len(x)):
+        return native.library(function.__name__, x)
     return np.fromiter(map(function, x.tolist()), np.float64, len(x))
 
 
@@ -118,19 +121,32 @@ def normal(generator: Generator, n: int, dtype: dt.dtype, mean: float = 0.0, std
         return _narrow(_fma(_pairs(generator, n, exact), float(std), float(mean)), dtype)
     if dtype is dt.float64:
         return _blocks64(generator, n, mean, std)
+    # float32 draws all its words, then transforms; 16-bit types draw for whole blocks only
     whole = n - n % 16
-    if dtype is dt.float32:
-        x = unit32(generator, n)
-        transform(x[:whole].reshape(-1, 16), mean, std)
-    else:  # 16-bit types draw in float32, whole blocks only
+    drawn = n if dtype is dt.float32 else whole
+    if native.worthwhile(n):
+        x = np.empty(n, np.uint32)
+        x[:drawn] = generator.words(drawn)
+        native.normal(x[:whole], mean, std)
+        x = x.view(np.float32)
+    else:
         x = np.empty(n, np.float32)
-        x[:whole] = unit32(generator, whole)
+        x[:drawn] = unit32(generator, drawn)
         transform(x[:whole].reshape(-1, 16), mean, std)
     if whole != n:  # the last sixteen are drawn once more
-        tail = unit32(generator, 16)
-        transform(tail.reshape(1, 16), mean, std)
-        x[n - 16:] = tail
+        x[n - 16:] = _block(generator, mean, std)
     return x.astype(dtype.np, copy=False)
+
+
+def _block(generator: Generator, mean: float, std: float) -> np.ndarray:
+    """One block of sixteen normals in float32."""
+    if native.worthwhile(16):
+        words = generator.words(16).astype(np.uint32)
+        native.normal(words, mean, std)
+        return words.view(np.float32)
+    u = unit32(generator, 16)
+    transform(u.reshape(1, 16), mean, std)
+    return u
 
 
 def _pairs(generator: Generator, n: int, exact: bool) -> np.ndarray:
@@ -233,14 +249,16 @@ def permutation(generator: Generator, n: int) -> np.ndarray:
     """A random order of 0 ... n - 1 (int64): Fisher and Yates' shuffle, front to back."""
     if n < 2:
         return np.arange(n, dtype=np.int64)
-    ahead = generator.words(n - 1) % np.arange(n, 1, -1, dtype=np.uint32)
+    words = generator.words(n - 1)
+    if native.worthwhile(n):
+        order = np.arange(n)
+        native.shuffle(order, words.astype(np.uint32, copy=False))
+        return order
     order = list(range(n))
-    i = 0
-    for z in ahead.tolist():
+    for i, z in enumerate((words % np.arange(n, 1, -1, dtype=np.uint32)).tolist()):
         if z:
             z += i
             order[i], order[z] = order[z], order[i]
-        i += 1
     return np.array(order, np.int64)
 
 
