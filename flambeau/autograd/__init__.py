@@ -1,0 +1,1 @@
+"""Layer 3: the tape (what backward walks), the engine, grad modes."""

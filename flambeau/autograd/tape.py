@@ -1,0 +1,221 @@
+"""The tape: one GradFn per recorded operation, pointing back to where its operands came from.
+
+An edge is ``(grad_fn, output number)``; leaves that require a gradient are reached through an
+AccumulateGrad. The tape holds values (nodes), versions and hooks, never the pending graph: running
+the graph does not touch it.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from ..ir.op import Op
+
+_sequence = itertools.count()
+_classes: dict[str, type] = {}
+
+
+class RemovableHandle:
+    """What register_*hook returns: ``remove()`` takes the hook away; usable in ``with``."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: dict, extra_dict=None):
+        self.hooks = hooks
+        self.id = next(RemovableHandle._ids)
+
+    def remove(self) -> None:
+        """Take the hook away (again: nothing happens)."""
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.remove()
+
+
+def add_hook(hooks: dict, hook) -> RemovableHandle:
+    """Append a hook to an ordered table."""
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = hook
+    return handle
+
+
+class Saved:
+    """A value kept for backward, with the version it had."""
+
+    __slots__ = ("tensor", "node", "counter", "version", "packed", "unpack")
+
+    def __init__(self, tensor, node, counter):
+        self.tensor, self.node = tensor, node
+        self.counter, self.version = counter, counter.version
+        self.packed = self.unpack = None
+
+
+class GradFn:
+    """One recorded operation; ``type(fn).__name__`` is PyTorch's, such as AddBackward0."""
+
+    __slots__ = ("op", "params", "layout", "edges", "metas", "out_metas", "saved", "results",
+                 "numbers", "seq", "loc", "pre_hooks", "post_hooks", "out_hooks", "retained",
+                 "freed_at", "metadata", "__weakref__", "__dict__")
+
+    op: Op
+
+    def __init__(self):
+        self.seq = next(_sequence)
+        self.pre_hooks = self.post_hooks = self.out_hooks = self.retained = None
+        self.freed_at = None
+        self.loc = None
+        self.saved = {}
+        self.results = {}
+
+    def name(self) -> str:
+        """PyTorch's name of the operation's backward."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at 0x{id(self):x}>"
+
+    @property
+    def next_functions(self) -> tuple:
+        """Where the operands came from: ``((grad_fn, output number), ...)``."""
+        return tuple((e if e is not None else (None, 0)) for e in self.edges)
+
+    def register_hook(self, hook) -> RemovableHandle:
+        """``hook(grad_inputs, grad_outputs)`` after this function has run."""
+        if self.post_hooks is None:
+            self.post_hooks = {}
+        return add_hook(self.post_hooks, hook)
+
+    def register_prehook(self, hook) -> RemovableHandle:
+        """``hook(grad_outputs)`` before this function runs."""
+        if self.pre_hooks is None:
+            self.pre_hooks = {}
+        return add_hook(self.pre_hooks, hook)
+
+    def _saved_count(self) -> int:
+        return len(self.saved) + len(self.results)
+
+    def release(self, where) -> None:
+        """Forget what was kept for backward."""
+        if self.saved or self.results or self.numbers:
+            self.freed_at = where or "backward()"
+        self.saved, self.results = {}, {}
+
+    def apply(self, grads, context):
+        """Gradients of the operands, one per edge. ``context`` decides nodes or tensors."""
+        ctx = Ctx(self, context)
+        out = self.op.vjp(ctx, *grads)
+        return self.flatten(out)
+
+    def flatten(self, out) -> list:
+        """The vjp's results (one per operand, lists for lists) as one per edge."""
+        if not isinstance(out, (tuple, list)):
+            out = (out,)
+        flat = []
+        for at, g in zip(self.layout, out, strict=False):
+            if at is None:
+                continue
+            if isinstance(at, range):
+                flat.extend(g if g is not None else [None] * len(at))
+            else:
+                flat.append(g)
+        flat.extend([None] * (len(self.edges) - len(flat)))
+        return flat
+
+
+def grad_class(name: str, base: type = GradFn) -> type:
+    """The class whose name PyTorch's users see."""
+    found = _classes.get(name)
+    if found is None:
+        found = _classes[name] = type(name, (base,), {"__slots__": ()})
+    return found
+
+
+class AccumulateGrad(GradFn):
+    """Adds what arrives to a leaf's ``.grad``."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable):
+        super().__init__()
+        self.variable = variable
+        self.edges = ()
+        self.numbers = False
+        self.op = None
+
+    def release(self, where) -> None:
+        """A leaf can be reached again."""
+
+
+class Ctx:
+    """What a vjp may ask of the recorded operation."""
+
+    __slots__ = ("fn", "context", "params")
+
+    def __init__(self, fn: GradFn, context):
+        self.fn, self.context, self.params = fn, context, fn.params
+
+    def __getattr__(self, name):
+        try:
+            return self.fn.params[name]
+        except KeyError:
+            raise AttributeError(f"{self.fn.op.name} has no parameter {name!r}") from None
+
+    @property
+    def operands(self) -> int:
+        """How many operands the operation has."""
+        return len(self.fn.layout)
+
+    def operand(self, i: int):
+        """Saved operand ``i``: node, tensor, number, or a tuple of them for a list."""
+        at = self.fn.layout[i]
+        if at is None:
+            return self.fn.numbers[i]
+        if isinstance(at, range):
+            return tuple(self._saved(self.fn.saved[k]) for k in at)
+        return self._saved(self.fn.saved[at])
+
+    def _saved(self, saved: Saved):
+        return self.context.unpack(self.fn, saved)
+
+    def result(self, i: int = 0):
+        """Saved result ``i``."""
+        return self.context.unpack_result(self.fn, self.fn.results[i], i)
+
+    def shape(self, i: int):
+        """Shape of operand ``i`` (list of shapes for a list)."""
+        at = self.fn.layout[i]
+        if isinstance(at, range):
+            return [self.fn.metas[k][0] for k in at]
+        return () if at is None else self.fn.metas[at][0]
+
+    def dtype(self, i: int):
+        """Dtype of operand ``i``."""
+        at = self.fn.layout[i]
+        at = at[0] if isinstance(at, range) else at
+        return self.fn.metas[at][1]
+
+    dtype_of = dtype
+
+    def needs(self, i: int):
+        """Whether operand ``i`` needs a gradient (any of a list)."""
+        at = self.fn.layout[i]
+        if at is None:
+            return False
+        if isinstance(at, range):
+            return any(self.fn.edges[k] is not None for k in at)
+        return self.fn.edges[at] is not None
+
+    def needs_each(self, i: int):
+        """For a list operand: which of its tensors need a gradient."""
+        return [self.fn.edges[k] is not None for k in self.fn.layout[i]]
+
+    def out_shape(self, i: int = 0):
+        """Shape of result ``i``."""
+        return self.fn.out_metas[i][0]
+
+    def out_dtype(self, i: int = 0):
+        """Dtype of result ``i``."""
+        return self.fn.out_metas[i][1]

@@ -1,0 +1,51 @@
+"""What the in-place methods copy_, fill_ and zero_ compute."""
+
+from __future__ import annotations
+
+from ...base import dtype as dt
+from ...base import shape as sh
+from ...base.errors import ShapeError
+from ...ir.api import api
+from ...ir.op import Op, apply
+from ...ir.view import broadcast
+from ..core import cast_node, is_number, operand
+
+
+def _copy_lower(x, source):
+    if sh.broadcast_shapes(source.shape, x.shape) != tuple(x.shape):
+        raise ShapeError(f"The size of tensor a ({list(x.shape)}) must match the size of tensor b "
+                         f"({list(source.shape)}): the source does not broadcast to the target")
+    return broadcast(cast_node(source, x.dtype), x.shape)
+
+
+_copy = Op("copy", _copy_lower, lambda ctx, g: (None, g), grad_name="CopyBackwards")
+
+
+@api("copy", torch=False, inplace=True, dtypes="any")
+def copy(input, src, non_blocking=False):  # noqa: A002
+    """``src`` in the shape and dtype of ``input``."""
+    return apply(_copy, input, src)
+
+
+def _fill_lower(x, value):
+    if not is_number(value) and value.shape:
+        raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
+                           f"{len(value.shape)} dimensions.")
+    return broadcast(operand(value, x.dtype), x.shape)
+
+
+_fill = Op("fill", _fill_lower, lambda ctx, g: (None, g))
+
+
+@api(inplace=True, dtypes="any", cases=lambda t: [t.call(t.f(2, 3), 1.5)])
+def fill(input, value):  # noqa: A002
+    """Every element ``value``."""
+    if is_number(value) and dt.of_scalar(value).is_complex and not input.dtype.is_complex:
+        raise RuntimeError("value cannot be converted to type float without overflow")
+    return apply(_fill, input, value)
+
+
+@api("zero", torch=False, inplace=True, dtypes="any")
+def zero(input):  # noqa: A002
+    """Every element 0."""
+    return apply(_fill, input, 0)

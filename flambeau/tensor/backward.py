@@ -1,0 +1,264 @@
+"""backward() and autograd.grad(): the engine applied to tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..autograd import engine, modes
+from ..autograd.tape import GradFn, Saved
+from ..base import dtype as dt
+from ..base import srcloc
+from ..ir.node import Node, const
+from ..ir.view import broadcast
+from ..ops.prim.elementwise import add
+from ..runtime import execute
+from .dispatch import assign, snapshot
+from .storage import zeros_node
+from .tensor import Tensor
+
+_wrap = Tensor._wrap
+
+
+def _check_version(fn: GradFn, saved: Saved, shape, what: str) -> None:
+    if saved.counter.version != saved.version:
+        made = f" {fn.name()} at {fn.loc} (`{fn.loc.source()}`) needs it." if fn.loc else ""
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace "
+            f"operation: [torch tensor {list(shape)}], which is {what} of {fn.name()}, is at "
+            f"version {saved.counter.version}; expected version {saved.version} instead.{made} "
+            "Use the out-of-place form of the operation that overwrote it (x = x + 1 instead of "
+            "x += 1), or clone() the tensor before")
+
+
+def _unpacked(fn: GradFn, saved: Saved) -> Tensor:
+    value = saved.unpack(saved.packed[0])
+    if not isinstance(value, Tensor):
+        raise TypeError("saved_tensors_hooks: unpack_hook must return a tensor, got "
+                        f"{type(value).__name__}")
+    return value
+
+
+class NodeContext(engine.Context):
+    """Gradients as graph nodes: backward that is not itself recorded."""
+
+    def unpack(self, fn: GradFn, saved: Saved):
+        """A saved operand."""
+        if saved.packed is not None:
+            return _unpacked(fn, saved).node()
+        if saved.counter.version != saved.version:
+            _check_version(fn, saved, saved.node.shape, "a saved operand")
+        return saved.node
+
+    def unpack_result(self, fn: GradFn, saved: Saved, i: int):
+        """A saved result."""
+        if saved.packed is not None:
+            return _unpacked(fn, saved).node()
+        if saved.counter.version != saved.version:
+            _check_version(fn, saved, saved.node.shape, f"output {i}")
+        return saved.node
+
+    def to_tensor(self, value: Node) -> Tensor:
+        """For hooks and custom functions."""
+        return _wrap(value)
+
+    def from_tensor(self, tensor: Tensor) -> Node:
+        """What a hook returned."""
+        return tensor.node()
+
+    def zeros(self, shape, dtype) -> Node:
+        """A gradient that did not arrive."""
+        return zeros_node(shape, dtype)
+
+    def accumulate(self, variable: Tensor, value: Node) -> None:
+        """Add to ``.grad`` of a leaf, in place where it exists."""
+        hold = variable._grad
+        if hold is None:
+            variable._grad = _wrap(value, variable.device)
+        elif hold.requires_grad:
+            variable._grad = add(hold, _wrap(value))
+        else:
+            with modes.no_grad():
+                assign(hold, add(snapshot(hold), _wrap(value)))
+
+    def retain(self, tensor: Tensor, value: Node) -> None:
+        """``.grad`` of a non-leaf that asked for it."""
+        held = tensor._grad
+        tensor._grad = _wrap(value if held is None else add(held.node(), value))
+
+    def has_nan(self, value: Node) -> bool:
+        """For anomaly mode."""
+        return _has_nan(execute.realize(value))
+
+
+class TensorContext(NodeContext):
+    """Gradients as tensors on the tape: ``create_graph=True``."""
+
+    def unpack(self, fn: GradFn, saved: Saved):
+        if saved.packed is not None:
+            return _unpacked(fn, saved)
+        if saved.counter.version != saved.version:
+            _check_version(fn, saved, saved.node.shape, "a saved operand")
+        return saved.tensor
+
+    def unpack_result(self, fn: GradFn, saved: Saved, i: int):
+        if saved.packed is not None:
+            out = _unpacked(fn, saved)
+        else:
+            if saved.counter.version != saved.version:
+                _check_version(fn, saved, saved.node.shape, f"output {i}")
+            out = _wrap(saved.node)
+        out._fn, out._nr = fn, i
+        return out
+
+    def to_tensor(self, value: Tensor) -> Tensor:
+        return value
+
+    def from_tensor(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def zeros(self, shape, dtype) -> Tensor:
+        return _wrap(zeros_node(shape, dtype))
+
+    def accumulate(self, variable: Tensor, value: Tensor) -> None:
+        hold = variable._grad
+        variable._grad = value if hold is None else add(hold, value)
+
+    def retain(self, tensor: Tensor, value: Tensor) -> None:
+        held = tensor._grad
+        tensor._grad = value if held is None else add(held, value)
+
+    def has_nan(self, value: Tensor) -> bool:
+        return _has_nan(execute.realize(value.node()))
+
+
+def _has_nan(array: np.ndarray) -> bool:
+    return array.dtype.kind in "fcV" and bool(np.isnan(array).any())
+
+
+_NODES, _TENSORS = NodeContext(), TensorContext()
+
+
+def _roots(tensors, grads, what: str):
+    """Edges and starting gradients."""
+    edges, starts = [], []
+    for t, g in zip(tensors, grads, strict=True):
+        edge = t._edge()
+        if edge is None:
+            raise RuntimeError(_no_history(t))
+        if g is None:
+            if t.node().numel() != 1:
+                raise RuntimeError(
+                    "grad can be implicitly created only for scalar outputs: this tensor has shape "
+                    f"{tuple(t.shape)}; reduce it (.mean() or .sum()), or pass "
+                    f"{'gradient' if what == 'backward' else 'grad_outputs'}=")
+            if t.dtype.category < dt.dtype.FLOAT:
+                raise RuntimeError("grad can be implicitly created only for real scalar outputs "
+                                   f"but got {t.dtype}")
+            starts.append(_wrap(ones_like_node(t), t.device))
+        else:
+            if not isinstance(g, Tensor):
+                raise TypeError(f"gradients can be either Tensors or None, but got "
+                                f"{type(g).__name__}")
+            if tuple(g.shape) != tuple(t.shape):
+                raise RuntimeError(
+                    f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has "
+                    f"a shape of {t.shape}.")
+            starts.append(g)
+        edges.append(edge)
+    return edges, starts
+
+
+def ones_like_node(t: Tensor) -> Node:
+    """Ones in a tensor's shape."""
+    return broadcast(const(1, t.dtype), tuple(t.shape))
+
+
+def _no_history(t: Tensor) -> str:
+    text = "element 0 of tensors does not require grad and does not have a grad_fn"
+    why = ("it was computed without a recorded operation: from detached tensors or inside "
+           "torch.no_grad(), from tensors of which none requires a gradient (all parameters "
+           "frozen?), or through argmax, item() or NumPy, which have no gradient")
+    where = f" (made at {t.node().loc})" if t.node().loc is not None else ""
+    return f"{text}{where}: {why}"
+
+
+def _as_tuple(x):
+    return (x,) if isinstance(x, Tensor) or x is None else tuple(x)
+
+
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
+             grad_variables=None, inputs=None) -> None:
+    """Gradients of ``tensors`` with respect to leaves, added to their ``.grad``.
+
+    Args:
+        tensors: one tensor or several; those without ``grad_tensors`` must hold one element.
+        retain_graph: keep what backward needs, so that it can run again (default: create_graph).
+        create_graph: record the backward pass itself, for higher derivatives.
+        inputs: only these leaves (or retained tensors) receive gradients.
+
+    Raises:
+        RuntimeError: no gradient can be computed, or the graph was freed already.
+    """
+    tensors = _as_tuple(tensors)
+    grads = _as_tuple(grad_tensors) if grad_tensors is not None else (None,) * len(tensors)
+    if inputs is not None:
+        inputs = _as_tuple(inputs)
+        if not inputs:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    edges, starts = _roots(tensors, grads, "backward")
+    keep = create_graph if retain_graph is None else retain_graph
+    capture = None
+    if inputs is not None:
+        capture = [_input_edge(t) for t in inputs]
+    got = _run(edges, starts, keep, create_graph, capture, capture is not None)
+    if inputs is not None:
+        for t, g in zip(inputs, got, strict=True):
+            if t._fn is not None and not t._retains and g is not None:
+                t._grad = g if t._grad is None else add(t._grad, g)
+
+
+def _input_edge(t: Tensor):
+    edge = t._edge()
+    if edge is None:
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return edge
+
+
+def _run(edges, starts, keep, create_graph, capture, accumulate):
+    where = srcloc.user_location()
+    if create_graph:
+        with modes.enable_grad():
+            got = engine.run(edges, starts, _TENSORS, keep_graph=keep, capture=capture,
+                             accumulate=accumulate, where=where)
+        return got
+    with modes.no_grad():
+        got = engine.run(edges, [s.node() for s in starts], _NODES, keep_graph=keep,
+                         capture=capture, accumulate=accumulate, where=where)
+    return [None if g is None else _wrap(g) for g in got]
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
+         only_inputs=True, allow_unused=None, is_grads_batched=False, materialize_grads=False):
+    """Gradients of ``outputs`` with respect to ``inputs``, returned; ``.grad`` stays as it is.
+
+    Raises:
+        RuntimeError: an input was not used and ``allow_unused`` is not set.
+    """
+    outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
+    if is_grads_batched:
+        raise NotImplementedError("autograd.grad(is_grads_batched=True) is not implemented")
+    grads = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outputs)
+    if allow_unused is None:
+        allow_unused = materialize_grads
+    edges, starts = _roots(outputs, grads, "grad")
+    keep = create_graph if retain_graph is None else retain_graph
+    got = _run(edges, starts, keep, create_graph, [_input_edge(t) for t in inputs], False)
+    for i, (t, g) in enumerate(zip(inputs, got, strict=True)):
+        if g is None and not allow_unused:
+            raise RuntimeError(
+                "One of the differentiated Tensors appears to not have been used in the graph: "
+                f"inputs[{i}] of shape {tuple(t.shape)}. Set allow_unused=True if this is the "
+                "desired behavior.")
+        if g is None and materialize_grads:
+            got[i] = _wrap(zeros_node(tuple(t.shape), t.dtype), t.device)
+    return tuple(got)

@@ -1,0 +1,202 @@
+"""Everything generated from the API registry: functions, methods, in-place forms, ``out=``.
+
+A mistake in an argument is explained after the fact (:func:`explain`), so that a correct call costs
+nothing more than the function itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+import warnings
+
+from ..autograd import modes
+from ..base import dtype as dt
+from ..ir.api import API, ApiFunction
+from ..ops.core import is_number
+from .dispatch import assign, check_writable, snapshot, write
+from .tensor import Tensor
+
+#: names that NumPy's users write and PyTorch accepts
+NUMPY_NAMES = {"axis": "dim", "axes": "dims", "keepdims": "keepdim", "x": "input", "a": "input",
+               "x1": "input", "x2": "other"}
+
+
+def explain(function, args, kwargs, error):
+    """The TypeError that PyTorch would raise for a call with a wrong argument, else ``error``."""
+    name = function.__name__
+    try:
+        names = list(inspect.signature(function).parameters)
+    except ValueError:
+        return error
+    if not args and not kwargs:
+        return TypeError(f"{name}() missing 1 required positional argument: \"{names[0]}\"")
+    for i, value in enumerate(args):
+        label = names[min(i, len(names) - 1)]
+        if i == 0 and not _is_tensor(value) and label in ("input", "tensor"):
+            return TypeError(f"{name}(): argument '{label}' (position {i + 1}) must be Tensor, "
+                             f"not {type(value).__name__}")
+        if label in ("other", "mat2", "vec", "target", "src", "index") and not _is_tensor(value) \
+                and not is_number(value):
+            return TypeError(f"{name}(): argument '{label}' (position {i + 1}) must be Tensor, "
+                             f"not {type(value).__name__}")
+    if isinstance(error, AttributeError):
+        return error
+    return TypeError(f"{name}() received an invalid combination of arguments: {error}")
+
+
+def _is_tensor(x) -> bool:
+    return isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and x and _is_tensor(x[0]))
+
+
+def _renamed(function, kwargs: dict) -> dict | None:
+    """Keyword arguments with NumPy's names replaced; None where there is nothing to replace."""
+    names = inspect.signature(function).parameters
+    new = {(NUMPY_NAMES[k] if k in NUMPY_NAMES and k not in names else k): v
+           for k, v in kwargs.items()}
+    return new if new.keys() != kwargs.keys() else None
+
+
+def guarded(function):
+    """``function`` with argument mistakes explained and NumPy's keyword names accepted."""
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, AttributeError) as error:
+            if kwargs:
+                renamed = _renamed(function, kwargs)
+                if renamed is not None:
+                    return function(*args, **renamed)
+            better = explain(function, args, kwargs, error)
+            if better is error:
+                raise
+            raise better from error
+
+    return call
+
+
+def with_out(function, entry: ApiFunction):
+    """The ``torch.name`` form: guarded, with ``out=`` where the function has it."""
+    plain = guarded(function)
+    if not entry.out:
+        return plain
+
+    @functools.wraps(function)
+    def call(*args, out=None, **kwargs):
+        if out is None:
+            return plain(*args, **kwargs)
+        with modes.no_grad():
+            result = plain(*args, **kwargs)
+        if isinstance(out, Tensor):
+            return fill_out(out, result, entry.name, args)
+        if len(out) != entry.out:
+            raise TypeError(f"{entry.name}(): out= takes a tuple of {entry.out} tensors, "
+                            f"got {len(out)}")
+        pairs = [fill_out(o, r, entry.name, args) for o, r in zip(out, result, strict=True)]
+        return type(result)(pairs) if type(result) is not tuple else tuple(pairs)
+
+    return call
+
+
+def fill_out(out: Tensor, result: Tensor, name: str, args) -> Tensor:
+    """Write a result into ``out=``, resized when empty or of another shape."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if modes.state.grad and (out.requires_grad or any(
+            isinstance(a, Tensor) and a.requires_grad for a in args)):
+        raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic "
+                           "differentiation, but one of the arguments requires grad.")
+    if out.device != result.device:
+        raise RuntimeError(f"Expected out tensor to have device {result.device}, but got "
+                           f"{out.device} instead")
+    if not dt.can_cast(result.dtype, out.dtype):
+        raise RuntimeError(f"result type {_NAMES.get(result.dtype.name, result.dtype.name)} can't "
+                           f"be cast to the desired output type "
+                           f"{_NAMES.get(out.dtype.name, out.dtype.name)}")
+    if tuple(out.shape) != tuple(result.shape):
+        if out.numel():
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape "
+                f"{list(out.shape)}, which does not match the required output shape "
+                f"{list(result.shape)}. This behavior is deprecated, and in a future PyTorch "
+                "release outputs will not be resized unless they have zero elements. You can "
+                "explicitly reuse an out tensor t by resizing it, inplace, to zero elements with "
+                "t.resize_(0).", UserWarning, stacklevel=4)
+        out.resize_(result.shape)
+    write(out, result.node())
+    return out
+
+
+_NAMES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long",
+          "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
+          "bfloat16": "BFloat16", "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
+
+#: views whose in-place form changes the tensor's geometry, not its elements
+_GEOMETRY = {"transpose", "t", "unsqueeze", "squeeze", "swapaxes", "swapdims"}
+
+
+def in_place(function, name: str):
+    """``Tensor.name_``: compute from a snapshot, then write."""
+    if name in _GEOMETRY:
+        def method(self, *args, **kwargs):
+            out = function(self, *args, **kwargs)
+            self.shape, self.strides, self.offset = out.shape, out.strides, out.offset
+            self._node = None
+            if out._fn is not None:
+                self._fn, self._nr = out._fn, out._nr
+            return self
+    else:
+        def method(self, *args, **kwargs):
+            check_writable(self)
+            return assign(self, function(snapshot(self), *args, **kwargs), name)
+
+    method.__name__ = name + "_"
+    method.__qualname__ = f"Tensor.{name}_"
+    method.__doc__ = f"In-place form of :func:`{name}`."
+    return guarded(method)
+
+
+def as_method(function):
+    """The function as a method: its own object, so that it costs nothing, unless NumPy's keyword
+    names have to be understood."""
+    names = inspect.signature(function).parameters
+    if "dim" in names or "keepdim" in names:
+        return guarded(function)
+    return function
+
+
+_VARIADIC_OK = (int, tuple, list)
+
+
+def install(namespaces: dict[str, types.SimpleNamespace | types.ModuleType | dict]) -> None:
+    """Attach methods to Tensor and fill the namespaces ("torch", "nn.functional", "linalg", ...).
+
+    ``namespaces`` maps a namespace to the dictionary its functions go to.
+    """
+    for entry in API.values():
+        function = entry.function
+        public = with_out(function, entry)
+        names = (entry.name, *[a for a in entry.aliases if "." not in a])
+        for name in names:
+            if entry.torch:
+                namespaces["torch"].setdefault(name, public)
+            if entry.functional:
+                namespaces["nn.functional"].setdefault(name, public)
+            for space in entry.namespaces:
+                namespaces.setdefault(space, {}).setdefault(name, public)
+            if entry.method and name not in Tensor.__dict__:
+                setattr(Tensor, name, as_method(function))
+            if entry.inplace and name + "_" not in Tensor.__dict__:
+                changed = in_place(function, name)
+                setattr(Tensor, name + "_", changed)
+                if entry.torch:
+                    namespaces["torch"].setdefault(name + "_", changed)
+                if entry.functional:
+                    namespaces["nn.functional"].setdefault(name + "_", changed)
+        for alias in entry.aliases:
+            if "." in alias:
+                space, _, name = alias.rpartition(".")
+                namespaces.setdefault(space, {}).setdefault(name, public)

@@ -1,0 +1,289 @@
+"""Python's operators, indexing and conversions on tensors."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from ..autograd import modes
+from ..base import device as dv
+from ..base import dtype as dt
+from ..ops.lib.assignment import copy
+from ..ops.lib.indexing import getitem, index_put, parse_index
+from ..ops.prim import contract, elementwise as ew
+from ..ops.prim.elementwise import cast, clone
+from ..ops.prim.shape import VIEW_OP, permute, sizes_of, transpose
+from .backward import backward
+from .dispatch import assign, check_writable, snapshot
+from .host import from_array
+from .storage import zeros_node
+from .tensor import Tensor
+
+_OPERAND = (Tensor, numbers.Number, np.generic)
+
+
+def _binary(function):
+    def forward(self, other):
+        if not isinstance(other, _OPERAND):
+            other = _from_numpy(other)
+            if other is None:
+                return NotImplemented
+        return function(self, other)
+
+    return forward
+
+
+def _from_numpy(x):
+    """Arrays take part in arithmetic as tensors; anything else does not."""
+    return from_array(x.copy()) if isinstance(x, np.ndarray) else None
+
+
+def _reflected(function):
+    def backward_form(self, other):
+        if not isinstance(other, _OPERAND):
+            other = _from_numpy(other)
+            if other is None:
+                return NotImplemented
+        return function(other, self)
+
+    return backward_form
+
+
+def _inplace(function):
+    def update(self, other):
+        if not isinstance(other, _OPERAND):
+            return NotImplemented
+        check_writable(self)
+        return assign(self, function(snapshot(self), other))
+
+    return update
+
+
+def _late(name):
+    """An operation that another file declares, as a function of the tensors."""
+
+    def call(a, b):
+        return getattr(a if isinstance(a, Tensor) else _as_tensor(a, b), name)(b)
+
+    return call
+
+
+def _as_tensor(number, like: Tensor) -> Tensor:
+    array = np.array(number, dt.of_scalar(number).np)
+    return from_array(array, device=like.device)
+
+
+_BINARY = {
+    "add": ew.add, "sub": ew.sub, "mul": ew.mul, "truediv": ew.div, "floordiv": ew.floor_divide,
+    "pow": ew.pow, "matmul": contract.matmul, "mod": _late("remainder"),
+    "and": _late("bitwise_and"), "or": _late("bitwise_or"), "xor": _late("bitwise_xor"),
+    "lshift": _late("bitwise_left_shift"), "rshift": _late("bitwise_right_shift"),
+}
+
+for _name, _function in _BINARY.items():
+    setattr(Tensor, f"__{_name}__", _binary(_function))
+    setattr(Tensor, f"__r{_name}__", _reflected(_function))
+    if _name != "matmul":
+        setattr(Tensor, f"__i{_name}__", _inplace(_function))
+Tensor.__rsub__ = _binary(ew.rsub)
+Tensor.__div__ = Tensor.__truediv__
+Tensor.__rdiv__ = Tensor.__rtruediv__
+for _name, _function in {"eq": ew.eq, "ne": ew.ne, "lt": ew.lt, "le": ew.le, "gt": ew.gt,
+                         "ge": ew.ge}.items():
+    setattr(Tensor, f"__{_name}__", _binary(_function))
+
+
+def _pos(self):
+    if self.dtype is dt.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return self
+
+
+Tensor.__neg__ = lambda self: ew.neg(self)
+Tensor.__pos__ = _pos
+Tensor.__abs__ = lambda self: self.abs()
+Tensor.__invert__ = lambda self: self.bitwise_not()
+
+
+# --- indexing ---------------------------------------------------------------------------------------
+
+
+def _setitem(self: Tensor, key, value) -> None:
+    with_grad = modes.state.grad
+    with modes.no_grad() if not with_grad else modes.enable_grad():
+        view, indices = parse_index(self, key)
+        if not isinstance(value, Tensor):
+            value = _value_like(value, self)
+        if indices is None:
+            if view is self:
+                view = self._alias()
+            while len(value.shape) > len(view.shape) and value.shape[0] == 1:
+                value = value[0]
+            check_writable(view)
+            assign(view, copy(snapshot(view), value))
+        else:
+            if value.dtype is not view.dtype and not value.shape:
+                value = cast(value, view.dtype)
+            check_writable(view)
+            assign(view, index_put(snapshot(view), indices, value))
+
+
+def _value_like(value, like: Tensor) -> Tensor:
+    if isinstance(value, (numbers.Number, np.generic)):
+        return from_array(np.array(value).astype(like.dtype.np), like.dtype, like.device)
+    if isinstance(value, np.ndarray):
+        return from_array(value.copy(), device=like.device)
+    raise TypeError(f"can't assign a {type(value).__name__} to a {like.dtype} tensor")
+
+
+Tensor.__getitem__ = getitem
+Tensor.__setitem__ = _setitem
+
+
+# --- conversions ------------------------------------------------------------------------------------
+
+
+def check_device(device) -> dv.device:
+    """The device, or PyTorch's error where this build cannot reach it."""
+    device = dv.device(device)
+    if device.type in ("cpu", "meta"):
+        return dv.CPU if device.type == "cpu" else dv.META
+    if device.type == "cuda":
+        raise AssertionError("Torch not compiled with CUDA enabled: this machine's tensors live on "
+                             "'cpu'; write device = 'cuda' if torch.cuda.is_available() else 'cpu'")
+    raise RuntimeError(f"{device.type} devices are not available: use 'cpu'")
+
+
+def _parse_to(args, kwargs):
+    device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+    copy_ = kwargs.pop("copy", False)
+    kwargs.pop("non_blocking", None)
+    kwargs.pop("memory_format", None)
+    if kwargs:
+        raise TypeError(f"to() received an invalid combination of arguments: {sorted(kwargs)}")
+    for i, a in enumerate(args):
+        if isinstance(a, Tensor):
+            device, dtype = a.device, a.dtype
+        elif isinstance(a, dt.dtype):
+            dtype = a
+        elif isinstance(a, bool):
+            copy_ = a if i >= 2 else copy_
+        elif isinstance(a, (str, dv.device, int)):
+            device = a
+        elif a is not None:
+            raise TypeError("to() received an invalid combination of arguments - got "
+                            f"({type(a).__name__}), but expected a dtype, a device or a tensor")
+    if dtype is not None and not isinstance(dtype, dt.dtype):
+        raise TypeError(f"to(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
+    return device, dtype, copy_
+
+
+def to(self: Tensor, *args, **kwargs) -> Tensor:
+    """The tensor in another dtype and/or on another device; itself where nothing changes."""
+    device, dtype, copy_ = _parse_to(args, kwargs)
+    out = self
+    if device is not None:
+        device = check_device(device)
+        if device != self.device:
+            if self.device.type == "meta":
+                raise NotImplementedError(
+                    "Cannot copy out of meta tensor; no data! Please use "
+                    "torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving "
+                    "module from meta to a different device.")
+            d = dtype or self.dtype
+            return Tensor._wrap(zeros_node(tuple(self.shape), d), device)
+    if dtype is not None and dtype is not out.dtype:
+        return cast(out, dtype)
+    return clone(out) if copy_ else out
+
+
+def _to_dtype(name: str, dtype: dt.dtype):
+    def convert(self, memory_format=None):
+        return cast(self, dtype)
+
+    convert.__name__ = name
+    convert.__doc__ = f"The tensor as {dtype}."
+    return convert
+
+
+for _name, _dtype in {
+        "float": dt.float32, "double": dt.float64, "half": dt.float16, "bfloat16": dt.bfloat16,
+        "long": dt.int64, "int": dt.int32, "short": dt.int16, "char": dt.int8, "byte": dt.uint8,
+        "bool": dt.bool_, "cfloat": dt.complex64, "cdouble": dt.complex128}.items():
+    setattr(Tensor, _name, _to_dtype(_name, _dtype))
+
+
+def cpu(self, memory_format=None):
+    """The tensor on the CPU."""
+    return to(self, "cpu")
+
+
+def cuda(self, device=None, non_blocking=False, memory_format=None):
+    """The tensor on a GPU.
+
+    Raises:
+        AssertionError: there is none, as with PyTorch's CPU build.
+    """
+    return to(self, dv.device("cuda", device) if isinstance(device, int) else "cuda")
+
+
+def type_as(self, other):
+    """The tensor in another tensor's dtype."""
+    return cast(self, other.dtype)
+
+
+_LEGACY = {"torch.FloatTensor": dt.float32, "torch.DoubleTensor": dt.float64,
+           "torch.HalfTensor": dt.float16, "torch.BFloat16Tensor": dt.bfloat16,
+           "torch.LongTensor": dt.int64, "torch.IntTensor": dt.int32,
+           "torch.ShortTensor": dt.int16, "torch.CharTensor": dt.int8,
+           "torch.ByteTensor": dt.uint8, "torch.BoolTensor": dt.bool_,
+           "torch.ComplexFloatTensor": dt.complex64, "torch.ComplexDoubleTensor": dt.complex128}
+_LEGACY_NAMES = {d: name for name, d in _LEGACY.items()}
+
+
+def type_(self, dtype=None, non_blocking=False, **kwargs):
+    """The legacy type's name, or the tensor converted to a dtype or legacy type."""
+    if dtype is None:
+        return _LEGACY_NAMES[self.dtype]
+    if isinstance(dtype, str):
+        if dtype not in _LEGACY:
+            raise ValueError(f"invalid type: '{dtype}'")
+        dtype = _LEGACY[dtype]
+    return cast(self, getattr(dtype, "dtype", dtype))
+
+
+def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+    """Gradients with respect to the leaves this tensor was computed from, added to ``.grad``.
+
+    Args:
+        gradient: the gradient of the final result with respect to this tensor; needed unless it
+            holds one element.
+        retain_graph, create_graph, inputs: see :func:`torch.autograd.backward`.
+    """
+    backward((self,), None if gradient is None else (gradient,), retain_graph, create_graph,
+             inputs=inputs)
+
+
+def view(self, *shape):
+    """The same memory in another shape (or reinterpreted as another dtype of equal size)."""
+    from_dtype = shape[0] if len(shape) == 1 and isinstance(shape[0], dt.dtype) else None
+    if from_dtype is not None:
+        if from_dtype.itemsize != self.dtype.itemsize:
+            raise NotImplementedError("view(dtype) between dtypes of different sizes is not "
+                                      "implemented")
+        return from_array(self._array().copy().view(from_dtype.np), from_dtype)
+    return elementwise_view(self, sizes_of(shape))
+
+
+def elementwise_view(x, size):
+    """View op with PyTorch's checks."""
+    return VIEW_OP(x, size=tuple(size))
+
+
+
+Tensor.to, Tensor.cpu, Tensor.cuda, Tensor.type, Tensor.type_as = to, cpu, cuda, type_, type_as
+Tensor.backward, Tensor.view = _backward, view
+Tensor.T = property(lambda self: permute(self, tuple(reversed(range(len(self.shape))))),
+                    doc="All dimensions in reverse order.")
+Tensor.mT = property(lambda self: transpose(self, -2, -1), doc="The last two dimensions exchanged.")

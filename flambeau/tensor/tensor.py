@@ -1,0 +1,300 @@
+"""Tensor: a view (shape, strides, offset) of a storage, with its place on the tape.
+
+Attributes that most tensors never set have class-level defaults, so that making a tensor stores
+only what it is made of.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+
+import numpy as np
+
+from ..autograd import modes
+from ..autograd.tape import AccumulateGrad, GradFn, add_hook
+from ..base import device as dv
+from ..base import dtype as dt
+from ..base import shape as sh
+from ..ir.node import Node
+from ..runtime.execute import realize
+from .size import Size
+from .storage import Storage, VersionCounter
+
+
+class Tensor:
+    """A multi-dimensional array of one dtype, with gradients; behaves as ``torch.Tensor``."""
+
+    storage: Storage
+    shape: Size
+    strides: tuple[int, ...]
+    offset: int
+    dtype: dt.dtype
+    _node: Node | None = None
+    _stamp = -1
+    _requires = False  # a leaf that wants a gradient
+    _fn: GradFn | None = None
+    _nr = 0
+    _grad: Tensor | None = None
+    _base: Tensor | None = None  # the tensor this one is a view of
+    _view_version = 0  # the version for which ``_fn`` of a view is right
+    _own_counter = None
+    _hooks: dict | None = None
+    _accumulator = None
+    _retains = False
+    _inference = False
+    names = (None,)
+    layout = "torch.strided"
+
+    # --- construction ---------------------------------------------------------------------------
+
+    @staticmethod
+    def _wrap(node: Node, device: dv.device = dv.CPU) -> Tensor:
+        """A fresh tensor that owns a node's value."""
+        t = _new(Tensor)
+        storage = Storage(node, device)
+        t.storage = storage
+        t.shape = Size(node.shape)
+        t.strides = sh.contiguous_strides(node.shape)
+        t.offset = 0
+        t.dtype = node.dtype
+        t._node = node
+        t._stamp = 0
+        if modes.state.inference:
+            t._inference = True
+        return t
+
+    @staticmethod
+    def _view_of(x: Tensor, shape, strides, offset: int) -> Tensor:
+        """A tensor of the same memory; not yet on the tape."""
+        t = _new(Tensor)
+        t.storage = x.storage
+        t.shape = Size(shape)
+        t.strides = tuple(strides)
+        t.offset = offset
+        t.dtype = x.dtype
+        if x._own_counter is not None:
+            t._own_counter = x._own_counter
+        if modes.state.inference or x._inference:
+            t._inference = True
+        return t
+
+    def _alias(self) -> Tensor:
+        """The same memory and nothing of the tape."""
+        return Tensor._view_of(self, self.shape, self.strides, self.offset)
+
+    # --- values ---------------------------------------------------------------------------------
+
+    def node(self) -> Node:
+        """The current value as a graph node."""
+        storage = self.storage
+        if self._stamp != storage.stamp or self._node is None:
+            self._node = storage.read(tuple(self.shape), self.strides, self.offset)
+            self._stamp = storage.stamp
+        return self._node
+
+    @property
+    def _counter(self):
+        """Where in-place writes to this tensor are counted."""
+        return self._own_counter or self.storage
+
+    @property
+    def _version(self) -> int:
+        """How often the tensor's memory has been written in place."""
+        return self._counter.version
+
+    @property
+    def device(self) -> dv.device:
+        """Where the elements live."""
+        return self.storage.device
+
+    # --- autograd state -------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward computes a gradient for, or through, this tensor."""
+        return self._requires or self.grad_fn is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for (or stop) gradients of a leaf, in place."""
+        if not requires_grad:
+            if self.grad_fn is not None:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use "
+                    "a computed variable in a subgraph that doesn't require differentiation use "
+                    "var_no_grad = var.detach().")
+        elif self.dtype.category < dt.dtype.FLOAT:
+            raise RuntimeError(
+                "only Tensors of floating point and complex dtype can require gradients: this one "
+                f"is {self.dtype}; write floats (1. instead of 1) or give dtype=torch.float32")
+        elif self._inference and not modes.state.inference:
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside "
+                               "InferenceMode is not allowed.")
+        if self._fn is None:
+            self._requires = bool(requires_grad)
+        return self
+
+    @property
+    def grad_fn(self) -> GradFn | None:
+        """The operation that made this tensor, None for leaves."""
+        if self._base is not None and self._view_version != self._counter.version:
+            self._regenerate()
+        return self._fn
+
+    @property
+    def is_leaf(self) -> bool:
+        """Made by the program, not by a recorded operation."""
+        return self.grad_fn is None
+
+    @property
+    def output_nr(self) -> int:
+        """Which result of ``grad_fn`` this is."""
+        return self._nr
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient accumulated by backward."""
+        if self._grad is None and not self._retains and self._fn is not None:
+            _warn_non_leaf_grad()
+        return self._grad
+
+    @grad.setter
+    def grad(self, value) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of "
+                                f"type {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if tuple(value.shape) != tuple(self.shape):
+                raise RuntimeError(
+                    f"assigned grad has data of a different size: {tuple(value.shape)} for a "
+                    f"tensor of shape {tuple(self.shape)}")
+            if value.dtype is not self.dtype:
+                raise RuntimeError(f"assigned grad has data of a different type: {value.dtype} for "
+                                   f"a tensor of {self.dtype}")
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether retain_grad() was asked of a non-leaf."""
+        return self._retains and self._fn is not None
+
+    def retain_grad(self) -> None:
+        """Keep ``.grad`` of this non-leaf in backward."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.grad_fn is None or self._retains:
+            return
+        self._retains = True
+        if self._fn.retained is None:
+            self._fn.retained = {}
+        self._fn.retained[self._nr] = weakref.ref(self)
+
+    def register_hook(self, hook):
+        """``hook(grad)`` whenever a gradient of this tensor is computed; it may return another.
+
+        Raises:
+            RuntimeError: the tensor does not require a gradient.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        fn, nr = self._edge()
+        if fn.out_hooks is None:
+            fn.out_hooks = {}
+        if self._fn is None:
+            self._hooks = fn.out_hooks.setdefault(0, {})
+            self._kept_accumulator = fn  # hooks live as long as the tensor
+        return add_hook(fn.out_hooks.setdefault(nr, {}), hook)
+
+    def register_post_accumulate_grad_hook(self, hook):
+        """``hook(tensor)`` after ``.grad`` of a leaf was accumulated."""
+        if not self._requires:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf "
+                               "tensors or tensors that do not require grad")
+        fn, _ = self._edge()
+        self._kept_accumulator = fn
+        if fn.post_hooks is None:
+            fn.post_hooks = {}
+        return add_hook(fn.post_hooks, hook)
+
+    def _edge(self):
+        """(grad_fn, number) by which the tape reaches this tensor; None without a gradient."""
+        fn = self.grad_fn
+        if fn is not None:
+            return fn, self._nr
+        if not self._requires:
+            return None
+        accumulator = self._accumulator and self._accumulator()
+        if accumulator is None:
+            accumulator = AccumulateGrad(self)
+            self._accumulator = weakref.ref(accumulator)
+        return accumulator, 0
+
+    def detach(self) -> Tensor:
+        """The same memory, cut from the tape."""
+        return self._alias()
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor from the tape, in place."""
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._fn, self._nr, self._requires = None, 0, False
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without tape or version tracking; prefer detach()."""
+        out = self._alias()
+        out._own_counter = VersionCounter()
+        return out
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError("Variable data has to be a tensor, but got "
+                            f"{type(value).__name__}")
+        self.storage, self.shape, self.strides = value.storage, value.shape, value.strides
+        self.offset, self.dtype = value.offset, value.dtype
+        self._node, self._stamp = value._node, value._stamp
+
+    # --- host access ----------------------------------------------------------------------------
+
+    def _array(self) -> np.ndarray:
+        """The values as an array that must not be written or kept."""
+        if self.device.type == "meta":
+            raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+        return realize(self.node())
+
+    def item(self):
+        """The only element as a Python number.
+
+        Raises:
+            RuntimeError: the tensor does not have exactly one element.
+        """
+        if self.storage.numel != 1 and sh.numel(self.shape) != 1:
+            raise RuntimeError(f"a Tensor with {sh.numel(self.shape)} elements cannot be converted "
+                               f"to Scalar: its shape is {tuple(self.shape)}; reduce it first, "
+                               "for example with .mean(), or use .tolist()")
+        if self.device.type == "meta":
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+        return self._array().item()
+
+
+_new = object.__new__
+
+
+def _warn_non_leaf_grad() -> None:
+    warnings.warn(
+        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+        "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
+        "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+        UserWarning, stacklevel=3)
