@@ -38,25 +38,28 @@ class Op:
             callable ``saves(needs, params)`` may decide by what needs a gradient.
         geometry: makes it a view op: ``geometry(shape, strides, offset, **params)`` gives the
             result's (shape, strides, offset); ``lower`` is then derived.
+        geometries: the same for a view op with several results: a list of such triples.
         grad_name: "ReluBackward0"; derived from the name when omitted.
         nondiff: why there is no gradient.
         nondiff_results: numbers of results that never carry a gradient (argmax's indices).
     """
 
-    __slots__ = ("name", "lower", "vjp", "saves", "geometry", "grad_name", "nondiff",
-                 "nondiff_results", "doc")
+    __slots__ = ("name", "lower", "vjp", "saves", "geometry", "geometries", "grad_name",
+                 "nondiff", "nondiff_results", "doc")
 
     def __init__(self, name: str, lower: Callable | None = None, vjp: Callable | None = None, *,
-                 saves=(), geometry: Callable | None = None, grad_name: str | None = None,
+                 saves=(), geometry: Callable | None = None,
+                 geometries: Callable | None = None, grad_name: str | None = None,
                  nondiff: str | None = None, nondiff_results: tuple[int, ...] = (), doc: str = ""):
         if name in OPS:
             raise ValueError(f"operation {name!r} is declared twice")
         if vjp is None and nondiff is None:
             raise ValueError(f"operation {name!r}: give vjp=, or nondiff='why it has no gradient'")
-        if lower is None and geometry is None:
-            raise ValueError(f"operation {name!r}: give lower= or geometry=")
+        if lower is None and geometry is None and geometries is None:
+            raise ValueError(f"operation {name!r}: give lower=, geometry= or geometries=")
         self.name, self.vjp, self.saves = name, vjp, saves
         self.geometry, self.nondiff, self.nondiff_results = geometry, nondiff, nondiff_results
+        self.geometries = geometries
         self.lower = lower
         self.doc = doc
         self.grad_name = grad_name or _camel(name) + "Backward0"
@@ -82,6 +85,10 @@ def apply(op: Op, *operands, **params):
             return x[0]._apply_op(op, operands, params)
     if op.geometry is not None:
         return _view_node(op, operands[0], params)
+    if op.geometries is not None:
+        node = operands[0]
+        return tuple(view(node, *part)
+                     for part in op.geometries(node.shape, node.strides, 0, **params))
     return op.lower(*operands, **params)
 
 

@@ -29,6 +29,8 @@ def apply_op(op: Op, operands, params):
     """Run ``op`` on tensors (numbers, None and lists of tensors among them)."""
     if op.geometry is not None:
         return _apply_view(op, operands[0], params)
+    if op.geometries is not None:
+        return _apply_views(op, operands[0], params)
     nodes = []
     device = None
     needs = shared = False
@@ -186,6 +188,21 @@ def _apply_view(op: Op, x: Tensor, params: dict) -> Tensor:
             return out
     _link(out, x)
     return out
+
+
+def _apply_views(op: Op, x: Tensor, params: dict) -> tuple[Tensor, ...]:
+    """A view operation with several results, such as unbind."""
+    parts = op.geometries(tuple(x.shape), x.strides, x.offset, **params)
+    outs = tuple(Tensor._view_of(x, *part) for part in parts)
+    for out in outs:
+        _link(out, x)
+    if outs and modes.state.grad and (x._requires or x.grad_fn is not None):
+        record_view(op, x, params, outs[0])
+        fn = outs[0]._fn
+        fn.out_metas = [(tuple(out.shape), out.dtype) for out in outs]
+        for nr, out in enumerate(outs):
+            out._fn, out._nr = fn, nr
+    return outs
 
 
 def _link(out: Tensor, x: Tensor) -> None:

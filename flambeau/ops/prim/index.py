@@ -258,7 +258,8 @@ _take = Op("take", lambda x, index: make(TAKE_FLAT, (x, index)),
                            None), saves=(1,))
 
 
-@api(method=True, out=1, dtypes="any", cases=lambda t: [t.call(t.f(3, 4), t.ints(5, low=0, high=12))])
+@api(method=True, out=1, dtypes="any",
+     cases=lambda t: [t.call(t.f(3, 4), t.ints(5, low=0, high=12))])
 def take(input, index):  # noqa: A002
     """Elements of ``input`` as if it were 1-d, in ``index``'s shape."""
     if index.dtype is not dt.int64:
