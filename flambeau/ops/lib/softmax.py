@@ -1,0 +1,118 @@
+"""Softmax and its logarithm: one step on the tape, a row-wise expression that fuses."""
+
+from __future__ import annotations
+
+import warnings
+
+from ...base import dtype as dt
+from ...base import shape as sh
+from ...ir.api import api
+from ...ir.node import Node, make
+from ...ir.op import Op, apply
+from ..core import cast_node, elementwise
+from ..prim.elementwise import COPY, SUB, cast, div, exp, log, mul, neg, sub
+from ..prim.pointwise import not_implemented, widened
+from ..prim.reduce import AMAX, SUM, reduce, sum
+
+
+def _shifted(x: Node, dim: int) -> Node:
+    """``x`` minus its maximum along ``dim``."""
+    return elementwise(SUB, x.dtype, x, reduce(AMAX, x, (dim,) if x.shape else (), True))
+
+
+def _total(x: Node, dim: int) -> Node:
+    return reduce(SUM, x, (dim,) if x.shape else (), True)
+
+
+def _softmax_lower(x, dim):
+    if x.dtype.category != dt.dtype.FLOAT:
+        raise not_implemented("softmax_lastdim_kernel_impl", x.dtype)
+    if not x.numel():
+        return make(COPY, (x,))
+    part = exp(_shifted(widened(x), dim))
+    return cast_node(div(part, _total(part, dim)), x.dtype)
+
+
+def _softmax_vjp(ctx, g):
+    out = ctx.result()
+    weighted = mul(g, out)
+    if not out.shape:
+        return (sub(weighted, mul(out, weighted)),)
+    return (sub(weighted, mul(out, sum(weighted, ctx.dim, True))),)
+
+
+def _log_softmax_lower(x, dim):
+    if x.dtype.category != dt.dtype.FLOAT:
+        raise not_implemented("log_softmax_lastdim_kernel_impl", x.dtype)
+    if not x.numel():
+        return make(COPY, (x,))
+    shifted = _shifted(widened(x), dim)
+    return cast_node(sub(shifted, log(_total(exp(shifted), dim))), x.dtype)
+
+
+def _log_softmax_vjp(ctx, g):
+    out = ctx.result()
+    total = sum(g, ctx.dim, True) if out.shape else g
+    return (sub(g, mul(exp(out), total)),)
+
+
+_softmax = Op("softmax", _softmax_lower, _softmax_vjp, saves=("result",))
+_log_softmax = Op("log_softmax", _log_softmax_lower, _log_softmax_vjp, saves=("result",))
+
+
+def softmax_dim(name: str, rank: int, stacklevel: int) -> int:
+    """The axis nn.functional's functions take when none is given."""
+    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to "
+                  "include dim=X as an argument.", UserWarning, stacklevel=stacklevel)
+    return 0 if rank in (0, 1, 3) else 1
+
+
+def _run(op: Op, input, dim, dtype):
+    dim = sh.wrap_dim(dim, len(input.shape))
+    return apply(op, input if dtype is None else cast(input, dtype), dim=dim)
+
+
+def _cases(t):
+    return [t.call(t.f(2, 3), 1), t.call(t.f(2, 3, 4), 0), t.call(t.f(2, 3), -1)]
+
+
+def _forms(name: str, op: Op, doc: str) -> None:
+    """torch.name, Tensor.name, special.name and nn.functional.name."""
+
+    def function(input, dim, dtype=None):
+        return _run(op, input, dim, dtype)
+
+    def functional(input, dim=None, _stacklevel=3, dtype=None):
+        if dim is None:
+            dim = softmax_dim(name, len(input.shape), _stacklevel)
+        return _run(op, input, dim, dtype)
+
+    for f in (function, functional):
+        f.__name__ = f.__qualname__ = name
+        f.__doc__ = doc
+    api(name, method=True, out=1, namespaces=("special",), cases=_cases)(function)
+    api(name, torch=False, functional=True, cases=_cases)(functional)
+
+
+_forms("softmax", _softmax, "``exp(x) / sum(exp(x))`` along ``dim``, computed without overflow; "
+       "``dtype``: converted to it first.")
+_forms("log_softmax", _log_softmax, "``log(softmax(x))`` along ``dim``; ``dtype``: converted to it "
+       "first.")
+
+
+def softmax(x, dim: int):
+    """``softmax`` for other operations."""
+    return _run(_softmax, x, dim, None)
+
+
+def log_softmax(x, dim: int, dtype=None):
+    """``log_softmax`` for other operations."""
+    return _run(_log_softmax, x, dim, dtype)
+
+
+@api(torch=False, functional=True, cases=_cases)
+def softmin(input, dim=None, _stacklevel=3, dtype=None):
+    """``softmax(-x)`` along ``dim``."""
+    if dim is None:
+        dim = softmax_dim("softmin", len(input.shape), _stacklevel)
+    return _run(_softmax, neg(input), dim, dtype)
