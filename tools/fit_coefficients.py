@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import pathlib
 from dataclasses import dataclass
+from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
@@ -74,7 +75,7 @@ def extrema(err, count):
         else:
             runs.pop()
     while len(runs) < count:  # too few sign changes: spread the missing ones
-        gaps = [(b - a, k) for k, (a, b) in enumerate(zip(runs, runs[1:], strict=False))]
+        gaps = [(b - a, k) for k, (a, b) in enumerate(pairwise(runs))]
         width, k = max(gaps)
         runs.insert(k + 1, runs[k] + width // 2)
     return runs

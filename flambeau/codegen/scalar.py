@@ -33,7 +33,7 @@ _REGISTER = {**ELEMENT, "bool": "i1", "float16": "float", "bfloat16": "float"}
 class Scalar:
     """A value in registers and the flambeau dtype it stands for."""
 
-    __slots__ = ("v", "dtype")
+    __slots__ = ("dtype", "v")
 
     def __init__(self, v: Value, dtype: dt.dtype):
         self.v, self.dtype = v, dtype

@@ -91,13 +91,12 @@ def _sine_cosine(f: Function, x: Value) -> tuple[Value, Value, Value]:
     if is_double(x):
         high, low, q = _reduce(f, x, careful=True)
         s, c = _kernels64(f, high, low)
-        return s, c, q
+        return f.select(x.eq(0.0), x, s), c, q  # the sign of zero
     high, _, q = _reduce(f, f.cast("fpext", x, "double"), careful=False)
     r = f.cast("fptrunc", high, "float")
     z = r * r
     s = f.fma(z * r, horner(f, C.SIN32, z), r)
     c = f.fma(z * z, horner(f, C.COS32, z), f.fma(z, -0.5, 1.0))
-    # a remainder that is zero is x itself, whose sign counts
     return f.select(x.eq(0.0), x, s), c, f.cast("trunc", q, "i32")
 
 
@@ -109,7 +108,7 @@ def _kernels64(f: Function, x: Value, y: Value) -> tuple[Value, Value]:
     s = x + (v * horner(f, C.SIN64, z) + y * (1.0 - half))
     w = 1.0 - half
     c = w + (((1.0 - w) - half) + (z * z * horner(f, C.COS64, z) - x * y))
-    return f.select(x.eq(0.0), x, s), c
+    return s, c
 
 
 def _reduce(f: Function, x: Value, careful: bool) -> tuple[Value, Value, Value]:
