@@ -1,0 +1,207 @@
+"""How a matrix multiplication is divided: packed or direct, and the grid of tasks.
+
+The estimates count processor cycles; only their order matters. Peak is two vector multiplications
+per cycle; packing costs by the way the source is read; operands stream from the next cache level at
+:data:`STREAM` bytes per cycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from flambeau.codegen.gemm_micro import Tiling
+
+STREAM = 24
+TILE_CALL = 60       # cycles around a micro-kernel
+SYNC = 4000          # cycles to start a row of chunks on other threads
+PARALLEL = 24000     # less work than this stays on one thread
+SHARED_A_BYTES = 16 << 20
+WORKSPACE_BYTES = 128 << 20
+
+
+@dataclass(frozen=True)
+class Division:
+    """The decision for one multiplication.
+
+    Attributes:
+        mode: ``direct``, ``private`` (operands packed inside the tasks), ``shared_b`` (B packed
+            before) or ``shared`` (A and B packed before).
+        k_step, row_step, column_step: blocks, see ``gemm_drive``.
+        tasks: tasks of the multiplication.
+        chunks: chunks to divide them into.
+        cycles: the estimate.
+    """
+
+    mode: str
+    k_step: int
+    row_step: int
+    column_step: int
+    tasks: int
+    chunks: int
+    cycles: float
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def balanced_k(k: int, kc: int) -> int:
+    """A block of k of at most ``kc``, with no small remainder."""
+    blocks = max(1, _ceil(k, kc))
+    return min(kc, max(4, (_ceil(k, blocks) + 3) & ~3))
+
+
+def _pack_cycles(elements: float, across: int, along: int, t: Tiling) -> float:
+    """Cycles to pack: ``across`` is the stride between lanes, ``along`` the one of k."""
+    return elements * (1.5 / t.lanes if across == 1 else 4 / t.lanes if along == 1 else 2.5)
+
+
+def _rows_cost(rows: int, tiles: tuple[int, ...]) -> int:
+    """Rows after rounding up to the tile that serves the remainder."""
+    whole, rest = divmod(rows, tiles[0])
+    return whole * tiles[0] + (min(x for x in tiles if x >= rest) if rest else 0)
+
+
+class _Case:
+    """One multiplication being divided."""
+
+    def __init__(self, t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int],
+                 b: tuple[int, int], size: int, threads: int):
+        self.t, self.m, self.n, self.k, self.batch = t, m, n, k, batch
+        self.a, self.b, self.size, self.threads = a, b, size, threads
+        # a tile too narrow for its columns wastes the rest of its width
+        self.peak = 2 * t.lanes
+
+    def task_cycles(self, mode: str, mb: int, nb: int) -> float:
+        t, k, size = self.t, self.k, self.size
+        if mode == "direct":
+            return self._direct_cycles(mb, nb)
+        panels = _ceil(nb, t.nr)
+        rows = _rows_cost(mb, t.row_tiles)
+        width = t.nr if nb >= t.nr else _ceil(nb, t.lanes) * t.lanes
+        tiles = _ceil(mb, t.mr) * _ceil(k, t.kc)
+        per_panel = rows * width * k / self.peak + tiles * TILE_CALL
+        stream = k * t.nr * size / STREAM
+        cycles = panels * max(per_panel, stream) + mb * k * size / STREAM
+        if mode != "shared":
+            cycles += _pack_cycles(mb * k, self.a[0], self.a[1], t)
+        if mode == "private":
+            cycles += _pack_cycles(nb * k, self.b[1], self.b[0], t)
+        return cycles
+
+    def _direct_cycles(self, mb: int, nb: int) -> float:
+        t, k, left, cycles = self.t, self.k, mb, 0.0
+        for rows, widths in t.direct:
+            count, left = divmod(left, rows)
+            if not count:
+                continue
+            width = widths[0] * t.lanes
+            per_k = rows * widths[0] * t.lanes / self.peak
+            per_k = max(per_k, (rows + widths[0]) / 2, 4 if rows * widths[0] < 12 else 0)
+            tiles = _ceil(nb, width)
+            stream = k * width * self.size / STREAM
+            cycles += tiles * max(count * (per_k * k + TILE_CALL), stream)
+        return cycles
+
+    def grids(self, mode: str):
+        """Candidate (rows, columns) of a task."""
+        t = self.t
+        unit = t.mr if mode != "direct" else t.direct[0][0]
+        panels, columns = _ceil(self.m, unit), _ceil(self.n, t.nr)
+        most = t.mc // unit
+        if mode == "direct":  # the rows of A a task reads again and again stay in the cache
+            most = max(1, (1 << 18) // (max(self.k, 1) * self.size * unit))
+        least = _ceil(panels, max(1, most))
+        splits, g = [], least
+        while g <= panels and (g <= 16 * self.threads or g == least):
+            splits.append(g)
+            g = max(g + 1, g * 5 // 4)
+        across = (1,) if self.threads == 1 else (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+        seen = set()
+        for g in splits:
+            mb = min(_ceil(panels, g) * unit, max(self.m, 1))
+            for h in across:
+                if h <= columns:
+                    nb = _ceil(columns, h) * t.nr
+                    if (mb, nb) not in seen:
+                        seen.add((mb, nb))
+                        yield _round_rows(mb, unit), nb
+
+    def best(self, mode: str) -> Division:
+        """The best grid for a mode."""
+        k_step = balanced_k(self.k, self.t.kc)
+        extra = 0.0
+        if mode.startswith("shared"):
+            work = _pack_cycles(self.n * self.k, self.b[1], self.b[0], self.t)
+            if mode == "shared":
+                work += _pack_cycles(self.m * self.k, self.a[0], self.a[1], self.t)
+            extra = work * self.batch / self.threads + (SYNC if self.threads > 1 else 500)
+        found = None
+        for mb, nb in self.grids(mode):
+            tasks = _ceil(self.m, mb) * _ceil(self.n, nb) * self.batch
+            each = self.task_cycles(mode, min(mb, self.m), min(nb, self.n))
+            total = each * tasks
+            threads = self.threads if total > PARALLEL else 1
+            cycles = extra + each * _ceil(tasks, threads) + (SYNC if threads > 1 else 0)
+            if found is None or cycles < found.cycles:
+                chunks = 1 if threads == 1 else min(tasks, 16 * threads)
+                found = Division(mode, k_step, mb, nb, tasks, chunks, cycles)
+        assert found is not None
+        return found
+
+
+def _round_rows(mb: int, unit: int) -> int:
+    return _ceil(mb, unit) * unit
+
+
+def direct_allowed(t: Tiling, m: int, n: int, k: int, b: tuple[int, int], size: int) -> bool:
+    """Whether B may be read in place: unit column stride, and no pile-up in a few cache sets.
+
+    Rows a power of two apart share cache sets; few rows of A hide it, since B is then read once.
+    """
+    if k == 0:
+        return True
+    if b[1] != 1 and n > 1:
+        return False
+    if not t.masked and n % t.lanes:
+        return False
+    if m <= t.direct[0][0]:
+        return True
+    pitch = b[0] * size
+    limit = 256 if pitch % 4096 == 0 else 512 if pitch % 2048 == 0 else 768
+    return k <= limit
+
+
+@lru_cache(maxsize=4096)
+def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b: tuple[int, int],
+           size: int, threads: int, direct: bool, mode: str | None) -> Division:
+    """Choose mode and grid.
+
+    Args:
+        a, b: (row, column) strides of the operands in elements.
+        size: bytes of an element of C.
+        direct: the element type allows the direct kernels.
+        mode: force a mode.
+
+    Raises:
+        ValueError: the forced mode cannot do it.
+    """
+    case = _Case(t, m, n, k, batch, a, b, size, threads)
+    modes = []
+    if direct and direct_allowed(t, m, n, k, b, size):
+        modes.append("direct")
+    if k:
+        modes.append("private")
+        if batch * n * k * size <= WORKSPACE_BYTES or batch == 1:
+            modes.append("shared_b")
+            if batch * m * k * size <= SHARED_A_BYTES:
+                modes.append("shared")
+    if mode is not None:
+        if mode == "direct" and direct and (b[1] == 1 or n == 1 or k == 0):
+            return case.best(mode)
+        if mode not in modes:
+            raise ValueError(f"mode {mode!r} cannot multiply {m}x{k} by {k}x{n} (batch {batch}); "
+                             f"possible: {', '.join(modes)}")
+        return case.best(mode)
+    return min((case.best(x) for x in modes), key=lambda d: d.cycles)
