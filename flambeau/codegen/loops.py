@@ -1,0 +1,568 @@
+"""From the loop IR to LLVM: explicit vectors, sizes at run time.
+
+One kernel is one function ``void kernel(i64* args, i64 chunk, i64 nchunks)``. Chunks divide the
+outer index space (and, for a divided reduction, the parts). Two shapes of code:
+
+* lanes along the *outer* axis: for each block of lanes the row sections run as vector code and
+  the inner axes are scalar loops around it. Pure elementwise kernels are the case without inner
+  axes, column reductions the case with folds.
+* lanes along the *inner* axis: for each outer index the row sections run as scalar code, the last
+  inner axis is a vector loop, and folds combine their lanes at its end.
+
+Several vectors are in flight (``copies``), so that independent folds hide latency. What is left at
+the end of an axis runs with masked memory access where the host has it, else one element at a time.
+Long float sums are added up in blocks, which keeps the error of a sum of n numbers near that of
+pairwise addition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ..base import dtype as dt
+from ..ir.node import PRIMS
+from ..kernel.ir import INDEXED, INNER, OUTER, Kernel, Section, argument_words
+from .emit import Function, Module, Value
+from .emit_types import ELEMENT, vector
+from .emit_types import lanes as lanes_in
+from .scalar import Scalar, ScalarBuilder, memory_type, register_type
+
+#: iterations of a vector loop whose sum is added up before it joins the total
+BLOCK = 256
+#: lanes a row of scratch memory has when lanes run along an outer axis
+SCRATCH_LANES = 64
+_HEAVY = 12
+
+
+class NoVectorForm(NotImplementedError):
+    """A primitive that has no LLVM rule for these dtypes; it must run by NumPy.
+
+    Attributes:
+        prim: the primitive's name.
+        dtypes: names of the operands' dtypes.
+    """
+
+    def __init__(self, prim: str, dtypes: tuple[str, ...], why: str):
+        super().__init__(f"{prim} of {', '.join(dtypes)}: {why}")
+        self.prim, self.dtypes = prim, dtypes
+
+
+def emit_kernel(kernel: Kernel, name: str = "kernel", module: Module | None = None) -> Module:
+    """The module that holds ``kernel`` as function ``name``."""
+    module = module or Module()
+    _Lowering(kernel, module.kernel(name)).run()
+    return module
+
+
+def lanes_of(kernel: Kernel, vector_bytes: int) -> int:
+    """Lanes of the kernel's vectors: one register of its widest common element."""
+    sizes = {dt.BY_NAME[b.dtype].itemsize for b in kernel.buffers if b.role != "index"}
+    sizes |= {dt.BY_NAME[i[-1]].itemsize for s in kernel.sections for i in s.body
+              if i[0] in ("op", "fold")}
+    if not sizes:
+        size = 8
+    elif 4 in sizes or 2 in sizes:
+        size = 4
+    else:
+        size = max(sizes)
+    return vector_bytes // size
+
+
+class _Lanes:
+    """The vectors a section's code is written for at one place.
+
+    Attributes:
+        width: lanes of each; 1 for scalar code.
+        copies: how many vectors.
+        mask: lanes that exist, None for all.
+        at: position of the first lane along the lane axis, None outside a lane loop.
+    """
+
+    __slots__ = ("width", "copies", "mask", "at", "local")
+
+    def __init__(self, width: int, copies: int, mask: Value | None, at: Value | None,
+                 local: Value | None = None):
+        self.width, self.copies, self.mask, self.at = width, copies, mask, at
+        self.local = local
+
+
+class _Lowering:
+    def __init__(self, kernel: Kernel, f: Function):
+        self.k, self.f = kernel, f
+        self.builders: dict[int, ScalarBuilder] = {}
+        self.host = f.module.host
+        self.width = lanes_of(kernel, self.host.vector_bytes)
+        ops = sum(len(s.body) for s in kernel.sections)
+        self.copies = 4 if ops <= _HEAVY // 2 else 2 if ops <= _HEAVY else 1
+        self.copies = max(1, min(self.copies, SCRATCH_LANES // self.width))
+        if kernel.lanes == INNER and not any(i[0] == "fold" for s in kernel.sections
+                                             for i in s.body):
+            self.copies = 1
+        self.dtypes = self._value_dtypes()
+        self.row: dict[int, list[Value]] = {}  # values of the current outer index
+        self.hoisted: dict[int, Value] = {}  # scalar loads that never move
+        self._arguments()
+
+    def _value_dtypes(self) -> dict[int, str]:
+        out = {}
+        for s in self.k.sections:
+            for i in s.body:
+                if i[0] == "load":
+                    b = self.k.buffers[i[2]]
+                    out[i[1]] = "int64" if b.role == "index" else b.dtype
+                elif i[0] != "store":
+                    out[i[1]] = i[-1]
+        return out
+
+    # -- arguments -------------------------------------------------------------------------------
+
+    def _arguments(self) -> None:
+        f, k = self.f, self.k
+        self.sizes: dict[int, Value] = {}
+        self.pointer: list[Value] = []
+        self.steps: dict[tuple[int, int], Value] = {}
+        self.parts = f.const(1, "i64")
+        chunk_bytes = {}
+        for word, what in enumerate(argument_words(k)):
+            if what[0] == "size":
+                self.sizes[what[1]] = f.arg(word)
+            elif what[0] == "parts":
+                self.parts = f.arg(word)
+            elif what[0] == "pointer":
+                index = k.buffers[what[1]].role == "index"
+                self.pointer.append(f.arg(word) if index else f.arg(word, "ptr"))
+            elif what[0] == "step":
+                self.steps[what[1], what[2]] = f.arg(word)
+            else:
+                chunk_bytes[what[1]] = f.arg(word)
+        for n, size in chunk_bytes.items():
+            self.pointer[n] = f.gep(self.pointer[n], size * f.args[1])
+        for n, b in enumerate(k.buffers):
+            if b.role == "in" and not any(b.steps):
+                self.hoisted[n] = self._read(b.dtype, self.pointer[n], 1, None)
+
+    def step(self, n: int, axis: int) -> Value | None:
+        """The step of buffer ``n`` along an axis; None for 0."""
+        c = self.k.buffers[n].steps[axis + self.k.split]
+        if c == 0:
+            return None
+        return self.f.const(1, "i64") if c == 1 else self.steps[n, axis]
+
+    def moved(self, n: int, place: Value, axis: int, index: Value) -> Value:
+        """An address (or index value) after moving ``index`` along an axis."""
+        step = self.step(n, axis)
+        if step is None:
+            return place
+        by = index if self.k.buffers[n].steps[axis + self.k.split] == 1 else index * step
+        return self.advance(n, place, by)
+
+    def advance(self, n: int, place: Value, by: Value) -> Value:
+        if self.k.buffers[n].role == "index":
+            return place + by
+        return self.f.gep(place, by, ELEMENT[self.k.buffers[n].dtype])
+
+    # -- the outer loops -------------------------------------------------------------------------
+
+    def run(self) -> None:
+        k, f = self.k, self.f
+        last = k.outer - 1
+        others = list(range(k.outer if k.lanes == INNER else last))
+        block = self.width * self.copies
+        if k.lanes == OUTER:
+            blocks = (self.sizes[last] + (block - 1)) / block
+        else:
+            blocks = f.const(1, "i64")
+        rows = self.parts if k.split else None
+        for a in others:
+            rows = self.sizes[a] if rows is None else rows * self.sizes[a]
+        total = blocks if rows is None else rows * blocks
+        lo, hi = f.chunk_range(total)
+        if rows is None:
+            with f.if_(hi > lo):
+                self._line(dict(enumerate(self.pointer)), lo, hi, None)
+            return
+        with f.if_(hi > lo):
+            first = lo / blocks if k.lanes == OUTER else lo
+            end = (hi - 1) / blocks + 1 if k.lanes == OUTER else hi
+            with f.loop(first, end) as loop:
+                place, part = self._row_place(others, loop.i)
+                start = f.max(lo - loop.i * blocks, 0)
+                stop = f.min(hi - loop.i * blocks, blocks)
+                self._line(place, start, stop, part)
+
+    def _row_place(self, others: list[int], row: Value) -> tuple[dict[int, Value], Value | None]:
+        """Addresses of a row, and its part: divides the row number into indices."""
+        f = self.f
+        rest, index = row, {}
+        axes = [*([-1] if self.k.split else []), *others]
+        for a in reversed(axes[1:]):
+            following = f.udiv(rest, self.sizes[a])
+            index[a] = rest - following * self.sizes[a]
+            rest = following
+        index[axes[0]] = rest
+        place = dict(enumerate(self.pointer))
+        for n in place:
+            if self.k.buffers[n].role != "scratch":
+                for a in axes:
+                    place[n] = self.moved(n, place[n], a, index[a])
+        return place, index.get(-1)
+
+    def _line(self, place: dict[int, Value], start: Value, stop: Value,
+              part: Value | None) -> None:
+        """One row: scalar rows with lanes inside, or blocks of lanes along the last outer axis."""
+        f, k = self.f, self.k
+        if k.lanes == INNER:
+            self._steps(place, _Lanes(1, 1, None, None), part)
+            return
+        last, block = k.outer - 1, self.width * self.copies
+        size = self.sizes[last]
+        begin, end = start * block, f.min(stop * block, size)
+        full = f.max(begin + (end - begin) / block * block, begin)
+        with f.loop(begin, full, block) as loop:
+            self._steps(place, _Lanes(self.width, self.copies, None, loop.i), part)
+        self._rest(full, end, lambda lanes: self._steps(place, lanes, part))
+
+    def _rest(self, begin: Value, end: Value, body: Callable[[_Lanes], None]) -> None:
+        """Run ``body`` for the elements that do not fill all vectors."""
+        f = self.f
+        if self.width > 1 and self.masked():
+            with f.loop(begin, end, self.width) as loop:
+                mask = f.lane_mask(end - loop.i, self.width)
+                body(_Lanes(self.width, 1, mask, loop.i))
+        else:
+            with f.loop(begin, end) as loop:
+                body(_Lanes(1, 1, None, loop.i))
+
+    def masked(self) -> bool:
+        """Whether the host can mask every access of this kernel."""
+        return all(self.host.can_mask(dt.BY_NAME[b.dtype].itemsize) for b in self.k.buffers)
+
+    # -- sections --------------------------------------------------------------------------------
+
+    def _steps(self, place: dict[int, Value], lanes: _Lanes, part: Value | None) -> None:
+        """All sections for one outer index (or block of outer indices)."""
+        self.row = {}
+        for section in self.k.sections:
+            if section.level == "row":
+                self._body(section.body, place, lanes, self.row, None)
+            else:
+                self._loop_section(section, place, lanes, part)
+
+    def _loop_section(self, section: Section, place: dict[int, Value], lanes: _Lanes,
+                      part: Value | None) -> None:
+        folds = [i for i in section.body if i[0] == "fold"]
+        lo, hi = {}, {}
+        for a in range(self.k.outer, self.k.outer + self.k.inner):
+            lo[a], hi[a] = self.f.const(0, "i64"), self.sizes[a]
+        if part is not None and self.k.inner:
+            a = self.k.outer
+            lo[a] = self.sizes[a] * part / self.parts
+            hi[a] = self.sizes[a] * (part + 1) / self.parts
+        used = self._used(section)
+        inner_lanes = self.k.lanes == INNER
+        width, copies = (self.width, self.copies) if inner_lanes else (lanes.width, lanes.copies)
+        start = [self._identity(i, width) for i in folds for _ in range(copies)]
+        place = {n: place[n] for n in used}
+        env: dict[int, list[Value]] = {}
+        result = self._nest(section, folds, place, lanes, self.k.outer, lo, hi, start, env)
+        for n, i in enumerate(folds):
+            mine = result[n * copies:(n + 1) * copies]
+            if inner_lanes:
+                total = mine[0]
+                for v in mine[1:]:
+                    total = self._combine(i, total, v)
+                combine = self._combine
+                total = self.f.fold(total, lambda a, b, i=i: combine(i, a, b)) \
+                    if width > 1 else total
+                self.row[i[1]] = [total]
+            else:
+                self.row[i[1]] = mine
+
+    def _used(self, section: Section) -> list[int]:
+        return sorted({i[2] if i[0] == "load" else i[1] for i in section.body
+                       if i[0] in ("load", "store")})
+
+    def _nest(self, section: Section, folds: list, place: dict[int, Value], lanes: _Lanes,
+              axis: int, lo: dict, hi: dict, acc: list[Value], env: dict) -> list[Value]:
+        """The loops over inner axes from ``axis`` on; returns the folds' running values."""
+        k, f = self.k, self.f
+        end = k.outer + k.inner
+        env = dict(env)
+        self._hoist(section, place, lanes, axis, env)
+        if axis == end:
+            return self._innermost(section, folds, place, lanes, acc, env)
+        if axis == end - 1 and k.lanes == INNER:
+            return self._lane_loop(section, folds, place, lo[axis], hi[axis], acc, env)
+        if axis == end - 1 and k.long and any(self._blocked(i) for i in folds):
+            return self._in_blocks(lo[axis], hi[axis], BLOCK, folds, acc, lambda a, b, part_acc:
+                                   self._plain_loop(section, folds, place, lanes, axis,
+                                                    {**lo, axis: a}, {**hi, axis: b}, part_acc,
+                                                    env))
+        return self._plain_loop(section, folds, place, lanes, axis, lo, hi, acc, env)
+
+    def _plain_loop(self, section, folds, place, lanes, axis, lo, hi, acc, env) -> list[Value]:
+        with self.f.loop(lo[axis], hi[axis], carry=acc) as loop:
+            moved = {n: self.moved(n, p, axis, loop.i) for n, p in place.items()}
+            loop.next(*self._nest(section, folds, moved, lanes, axis + 1, lo, hi,
+                                  loop.carried, env))
+        return loop.results
+
+    def _blocked(self, fold: tuple) -> bool:
+        return PRIMS[fold[2]].fold[1] == "add" and dt.BY_NAME[fold[4]].is_floating_point
+
+    def _in_blocks(self, lo: Value, hi: Value, size: int, folds: list, acc: list[Value],
+                   body: Callable) -> list[Value]:
+        """Run a loop in blocks whose folds start afresh and then join the running values."""
+        f = self.f
+        each = len(acc) // max(len(folds), 1)
+        with f.loop(lo, hi, size, carry=acc) as outer:
+            fresh = [self._identity(i, 1, a.type) for i, a in
+                     zip((i for i in folds for _ in range(each)), acc, strict=True)]
+            got = body(outer.i, f.min(outer.i + size, hi), fresh)
+            outer.next(*[self._combine(folds[n // each], a, b)
+                         for n, (a, b) in enumerate(zip(outer.carried, got, strict=True))])
+        return outer.results
+
+    def _lane_loop(self, section, folds, place, lo: Value, hi: Value, acc: list[Value],
+                   env) -> list[Value]:
+        """The vector loop along the last inner axis."""
+        f, block = self.f, self.width * self.copies
+        full = lo + (hi - lo) / block * block
+
+        def main(begin: Value, end: Value, running: list[Value]) -> list[Value]:
+            with f.loop(begin, end, block, carry=running) as loop:
+                lanes = _Lanes(self.width, self.copies, None, loop.i)
+                loop.next(*self._innermost(section, folds, place, lanes, loop.carried, env))
+            return loop.results
+
+        if self.k.long and any(self._blocked(i) for i in folds):
+            acc = self._in_blocks(lo, full, BLOCK * block, folds, acc, main)
+        else:
+            acc = main(lo, full, acc)
+        first = [acc[n * self.copies] for n in range(len(folds))]
+        if self.width > 1 and self.masked():
+            with f.loop(full, hi, self.width, carry=first) as loop:
+                lanes = _Lanes(self.width, 1, f.lane_mask(hi - loop.i, self.width), loop.i)
+                loop.next(*self._innermost(section, folds, place, lanes, loop.carried, env))
+            first = loop.results
+        else:
+            ones = [self._identity(i, 1) for i in folds]
+            with f.loop(full, hi, carry=ones) as loop:
+                lanes = _Lanes(1, 1, None, loop.i)
+                loop.next(*self._innermost(section, folds, place, lanes, loop.carried, env))
+            first = [self._combine(i, a, self._in_lane_0(i, b))
+                     for i, a, b in zip(folds, first, loop.results, strict=True)]
+        for n, v in enumerate(first):
+            acc[n * self.copies] = v
+        return acc
+
+    def _in_lane_0(self, fold: tuple, x: Value) -> Value:
+        if self.width == 1:
+            return x
+        return self.f.insert(self._identity(fold, self.width), x, 0)
+
+    def _innermost(self, section, folds, place, lanes, acc, env) -> list[Value]:
+        env = dict(env)
+        self._body(section.body, place, lanes, env, acc)
+        out = []
+        for n, i in enumerate(folds):
+            values = self._get(i[3], env, lanes)
+            for c in range(lanes.copies):
+                x = self.convert(values[c], self.dtypes[i[3]], i)
+                a = acc[n * lanes.copies + c]
+                x = self.widen(x, lanes.width)
+                if lanes.mask is not None and self.k.lanes == INNER:
+                    x = self.f.select(lanes.mask, x, self._identity(i, lanes.width))
+                out.append(self._combine(i, a, x))
+        return out
+
+    # -- instructions ----------------------------------------------------------------------------
+
+    def _body(self, body: tuple, place: dict[int, Value], lanes: _Lanes, env: dict,
+              acc: list | None) -> None:
+        for i in body:
+            kind = i[0]
+            if kind == "load":
+                if i[1] not in env:
+                    env[i[1]] = self._load(i[2], place, lanes)
+            elif kind == "op":
+                env[i[1]] = self._op(i, env, lanes)
+            elif kind == "store":
+                self._store(i[1], self._get(i[2], env, lanes), self.dtypes[i[2]], place, lanes)
+
+    def _hoist(self, section: Section, place, lanes: _Lanes, axis: int, env: dict) -> None:
+        """Load, before the loop over ``axis``, what does not move from there on."""
+        if axis == self.k.outer + self.k.inner:
+            return
+        for i in section.body:
+            if i[0] == "load" and i[1] not in env:
+                b = self.k.buffers[i[2]]
+                if b.role == "in" and not any(b.steps[axis + self.k.split:]):
+                    env[i[1]] = self._load(i[2], place, lanes)
+
+    def _get(self, v: int, env: dict, lanes: _Lanes) -> list[Value]:
+        """A value for every copy (row values are the same for all)."""
+        found = env.get(v)
+        if found is None:
+            found = self.row[v]
+        if len(found) < lanes.copies:
+            found = found * lanes.copies
+        return found
+
+    def _op(self, i: tuple, env: dict, lanes: _Lanes) -> list[Value]:
+        _, _, name, params, srcs, dtype = i
+        operands = [self._get(s, env, lanes) for s in srcs]
+        kinds = [self.dtypes[s] for s in srcs]
+        copies = lanes.copies
+        if copies > 1 and all(o[0] is o[-1] for o in operands):
+            copies = 1  # a row value: the same for every copy
+        return [self.apply(name, params, [o[c] for o in operands], kinds)
+                for c in range(copies)]
+
+    def builder(self, width: int) -> ScalarBuilder:
+        found = self.builders.get(width)
+        if found is None:
+            found = self.builders[width] = ScalarBuilder(self.f, width)
+        return found
+
+    def apply(self, name: str, params: tuple, values: list[Value],
+              kinds: list[str]) -> Value:
+        """One primitive on operands, through its LLVM rule; an indexed one has the element's
+        position as its last operand."""
+        b = self.builder(max(lanes_in(v.type) for v in values))
+        operands = [Scalar(v, dt.BY_NAME[k]) for v, k in zip(values, kinds, strict=True)]
+        if name in INDEXED:
+            position = operands.pop()
+            b = ScalarBuilder(self.f, b.lanes, lambda: position.v)
+        try:
+            return PRIMS[name].llvm(b, *operands, *params).v
+        except NotImplementedError as error:
+            raise NoVectorForm(name, tuple(kinds), str(error)) from error
+
+    def convert(self, x: Value, kind: str, fold: tuple) -> Value:
+        """A fold's operand in the dtype it adds up in."""
+        if kind == fold[4]:
+            return x
+        b = self.builder(lanes_in(x.type))
+        return b.cast(Scalar(x, dt.BY_NAME[kind]), dt.BY_NAME[fold[4]]).v
+
+    def widen(self, x: Value, width: int) -> Value:
+        """A scalar in every lane."""
+        return self.f.const(x, vector(x.type, width)) if x.type[0] != "<" and width > 1 else x
+
+    def _combine(self, fold: tuple, a: Value, b: Value) -> Value:
+        name, d = PRIMS[fold[2]].fold[1], fold[4]
+        return self.apply(name, (), [a, b], [d, d])
+
+    def _identity(self, fold: tuple, width: int, t: str | None = None) -> Value:
+        value, d = PRIMS[fold[2]].fold[0], dt.BY_NAME[fold[4]]
+        if math.isinf(value) and not d.is_floating_point:
+            value = _extreme(d, value > 0)
+        return self.f.const(value, t or register_type(d, width))
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def _lane_axis(self) -> int:
+        return self.k.outer - 1 if self.k.lanes == OUTER else self.k.outer + self.k.inner - 1
+
+    def _load(self, n: int, place: dict[int, Value], lanes: _Lanes) -> list[Value]:
+        b, f = self.k.buffers[n], self.f
+        if n in self.hoisted:
+            return [self.hoisted[n]]
+        p, step = self._first_lane(n, place, lanes)
+        if step is None or lanes.at is None:
+            value = p if b.role == "index" else self._read(b.dtype, p, 1, None)
+            return [value]
+        unit = b.steps[self._lane_axis() + self.k.split] == 1
+        out = []
+        for c in range(lanes.copies):
+            here = p if c == 0 else self.advance(n, p, step * (c * lanes.width))
+            if b.role == "index":
+                iota = f.iota(lanes.width, "i64")
+                out.append(here + iota * step if lanes.width > 1 else here)
+            elif unit or lanes.width == 1:
+                out.append(self._read(b.dtype, here, lanes.width, lanes.mask))
+            else:
+                out.append(self._gather(b.dtype, here, step, lanes))
+        return out
+
+    def _first_lane(self, n: int, place: dict[int, Value],
+                    lanes: _Lanes) -> tuple[Value, Value | None]:
+        """Address of the first lane, and the step along the lane axis (None: it stays)."""
+        p = place[n] if n in place else self.pointer[n]
+        axis = self._lane_axis()
+        step = self.step(n, axis) if axis >= 0 else None
+        if lanes.at is None or step is None:
+            return p, step
+        if self.k.buffers[n].role == "scratch" and self.k.lanes == OUTER:
+            return p, step  # scratch rows hold one block of lanes
+        return self.moved(n, p, axis, lanes.at), step
+
+    def _read(self, dtype: str, p: Value, width: int, mask: Value | None) -> Value:
+        f, t = self.f, memory_type(dt.BY_NAME[dtype], width)
+        return self._register(f.load(p, t) if mask is None else f.load_masked(p, mask, t), dtype)
+
+    def _register(self, raw: Value, dtype: str) -> Value:
+        """What was loaded, in the form it is computed with."""
+        return self.builder(lanes_in(raw.type)).from_memory(raw, dt.BY_NAME[dtype]).v
+
+    def _gather(self, dtype: str, p: Value, step: Value, lanes: _Lanes) -> Value:
+        f = self.f
+        index = f.iota(lanes.width, "i64") * step
+        if ELEMENT[dtype] in ("i8", "i16", "half", "bfloat"):
+            return self._gather_narrow(dtype, p, step, lanes)
+        return f.gather(p, index, ELEMENT[dtype], lanes.mask)
+
+    def _gather_narrow(self, dtype: str, p: Value, step: Value, lanes: _Lanes) -> Value:
+        """Elements too narrow for a gather instruction, one by one (lanes off the mask clamp to
+        the first one, which exists)."""
+        f, elem = self.f, ELEMENT[dtype]
+        out = None
+        for lane in range(lanes.width):
+            at = step * lane
+            if lanes.mask is not None and lane:
+                at = f.select(f.extract(lanes.mask, lane), at, 0)
+            out = f.insert(out, f.load(f.gep(p, at, elem), elem), lane,
+                           vector(elem, lanes.width))
+        return self._register(out, dtype)
+
+    def _store(self, n: int, values: list[Value], kind: str, place: dict[int, Value],
+               lanes: _Lanes) -> None:
+        b, f = self.k.buffers[n], self.f
+        p, step = self._first_lane(n, place, lanes)
+        lane_step = b.steps[self._lane_axis() + self.k.split] if lanes.at is not None else 0
+        elem = ELEMENT[b.dtype]
+        for c in range(lanes.copies if lanes.at is not None else 1):
+            x = Scalar(values[c], dt.BY_NAME[b.dtype])
+            x = self.builder(lanes_in(x.v.type)).to_memory(x)
+            if lanes.at is None or step is None:
+                f.store(x, p)
+                return
+            x = self.widen(x, lanes.width)
+            here = p if c == 0 else self.advance(n, p, step * (c * lanes.width))
+            if lane_step != 1 and lanes.width > 1:
+                self._scatter(x, here, step, elem, lanes)
+            elif lanes.mask is None:
+                f.store(x, here)
+            else:
+                f.store_masked(x, here, lanes.mask)
+
+    def _scatter(self, x: Value, p: Value, step: Value, elem: str, lanes: _Lanes) -> None:
+        f = self.f
+        if elem in ("i8", "i16", "half", "bfloat"):
+            for lane in range(lanes.width):
+                if lanes.mask is None:
+                    f.store(f.extract(x, lane), f.gep(p, step * lane, elem))
+                else:
+                    with f.if_(f.extract(lanes.mask, lane)):
+                        f.store(f.extract(x, lane), f.gep(p, step * lane, elem))
+            return
+        f.scatter(x, p, f.iota(lanes.width, "i64") * step, lanes.mask)
+
+
+def _extreme(d: dt.dtype, high: bool):
+    if d is dt.bool_:
+        return high
+    bits = d.itemsize * 8 - d.is_signed
+    return (1 << bits) - 1 if high else -(1 << bits) if d.is_signed else 0

@@ -1,0 +1,1 @@
+"""Layer 3: detached graphs: captured from nodes, printed, parsed, verified, simplified."""

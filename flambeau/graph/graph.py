@@ -1,0 +1,201 @@
+"""A detached graph: what one flush computes, as a list of records without any arrays.
+
+A :class:`Graph` is made from nodes by :meth:`Graph.capture`; it holds no node and no array, so a
+plan made from it can be kept for ever. Records stand in topological order, leaves among them.
+
+Invariants: sources come before their users; a leaf has no sources and is BUFFER or CONST; leaf
+numbers follow the order of first use; ``key`` is equal for two graphs exactly when a plan of one
+can run the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ..base import dtype as dt
+from ..base import shape as sh
+from ..ir.node import BUFFER, CONST, Node, OpClass, Prim
+
+
+class GNode:
+    """One record.
+
+    Attributes:
+        prim: the primitive; BUFFER and CONST are leaves.
+        srcs: numbers of the operands' records.
+        params: the primitive's parameters.
+        shape: sizes of the value, which logically is a row-major block.
+        dtype: element type.
+        layout: of a BUFFER leaf: its array's strides in elements; None when they are row-major.
+    """
+
+    __slots__ = ("prim", "srcs", "params", "shape", "dtype", "layout")
+
+    def __init__(self, prim: Prim, srcs: tuple[int, ...], params: tuple, shape: tuple[int, ...],
+                 dtype: dt.dtype, layout: tuple[int, ...] | None = None):
+        self.prim, self.srcs, self.params = prim, srcs, params
+        self.shape, self.dtype, self.layout = shape, dtype, layout
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.prim is BUFFER or self.prim is CONST
+
+    def numel(self) -> int:
+        return sh.numel(self.shape)
+
+
+class Graph:
+    """Records, which of them are leaves and outputs, and what may be overwritten.
+
+    Attributes:
+        nodes: the records in topological order.
+        leaves: record numbers of the leaves; a plan's input arrays come in this order.
+        outputs: record numbers of the results, in the order a plan returns them.
+        donated: ``{leaf position: output position}``: the leaf's array is not read by anybody
+            else any more, and the output of the same shape and dtype may take its place.
+        overlaps: ``(leaf position, donated leaf position)`` pairs of different leaves that share
+            memory: the donated one is overwritten only after the other has been read.
+    """
+
+    __slots__ = ("nodes", "leaves", "outputs", "donated", "overlaps", "_key")
+
+    def __init__(self, nodes: list[GNode], leaves: list[int], outputs: list[int],
+                 donated: dict[int, int] | None = None,
+                 overlaps: Iterable[tuple[int, int]] = ()):
+        self.nodes, self.leaves, self.outputs = nodes, leaves, outputs
+        self.donated = donated or {}
+        self.overlaps = tuple(sorted(overlaps))
+        self._key: tuple | None = None
+
+    @classmethod
+    def capture(cls, outputs: Sequence[Node], nodes: Sequence[Node] | None = None,
+                donated: dict[Node, Node] | None = None) -> tuple[Graph, list[Node]]:
+        """Detach what computes ``outputs``.
+
+        Args:
+            outputs: nodes whose values are wanted.
+            nodes: pending nodes in topological order, a superset of what is needed; found by a
+                walk from the outputs when omitted.
+            donated: ``{leaf: output}``, leaves whose array the output may take over.
+
+        Returns:
+            The graph, and its leaves as nodes, in the order of ``Graph.leaves``.
+        """
+        order = _needed(outputs, nodes) if nodes is not None else _walk(outputs)
+        records: list[GNode] = []
+        number: dict[int, int] = {}
+        leaf_nodes: list[Node] = []
+        leaves: list[int] = []
+
+        def leaf(node: Node) -> int:
+            at = number[id(node)] = len(records)
+            records.append(GNode(node.prim, (), (), node.shape, node.dtype, _layout(node)))
+            leaves.append(at)
+            leaf_nodes.append(node)
+            return at
+
+        for node in order:
+            srcs = []
+            for s in node.srcs:
+                at = number.get(id(s))
+                srcs.append(leaf(s) if at is None else at)
+            number[id(node)] = len(records)
+            records.append(GNode(node.prim, tuple(srcs), node.params, node.shape, node.dtype))
+        out = [number[id(n)] if id(n) in number else leaf(n) for n in outputs]
+        given: dict[int, int] = {}
+        overlaps: list[tuple[int, int]] = []
+        if donated:
+            position = {id(n): i for i, n in enumerate(leaf_nodes)}
+            where = {id(n): i for i, n in enumerate(outputs)}
+            given = {position[id(a)]: where[id(b)] for a, b in donated.items()
+                     if id(a) in position and id(b) in where}
+            overlaps = _overlaps(leaf_nodes, given)
+        return cls(records, leaves, out, given, overlaps), leaf_nodes
+
+    @property
+    def key(self) -> tuple:
+        """Hashable identity of the structure, with shapes and layouts, without any value."""
+        if self._key is None:
+            self._key = (tuple((n.prim.name, n.srcs, n.params, n.shape, n.dtype.name, n.layout)
+                               for n in self.nodes),
+                         tuple(self.outputs), tuple(sorted(self.donated.items())), self.overlaps)
+        return self._key
+
+    def users(self) -> list[list[int]]:
+        """For each record, the records that read it (once per operand position)."""
+        out: list[list[int]] = [[] for _ in self.nodes]
+        for i, n in enumerate(self.nodes):
+            for s in n.srcs:
+                out[s].append(i)
+        return out
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+
+def _is_leaf(node: Node) -> bool:
+    return node.value is not None or node.prim.cls is OpClass.SOURCE and not node.srcs \
+        and node.prim in (BUFFER, CONST)
+
+
+def _needed(outputs: Sequence[Node], nodes: Sequence[Node]) -> list[Node]:
+    """The pending nodes the outputs depend on, in the given order."""
+    live = {id(n) for n in outputs}
+    out = []
+    for node in reversed(nodes):
+        if id(node) in live and node.value is None:
+            out.append(node)
+            live.update(map(id, node.srcs))
+    out.reverse()
+    return out
+
+
+def _walk(outputs: Sequence[Node]) -> list[Node]:
+    """The pending nodes the outputs depend on, sources first."""
+    out: list[Node] = []
+    state: dict[int, int] = {}
+    stack = [n for n in reversed(outputs)]
+    while stack:
+        node = stack[-1]
+        at = state.get(id(node), 0)
+        if at == 2 or _is_leaf(node):
+            stack.pop()
+        elif at == 1:
+            state[id(node)] = 2
+            out.append(node)
+            stack.pop()
+        else:
+            state[id(node)] = 1
+            stack.extend(s for s in reversed(node.srcs) if state.get(id(s), 0) == 0)
+    return out
+
+
+def _layout(node: Node) -> tuple[int, ...] | None:
+    array = node.value
+    if node.prim is CONST or array.flags.c_contiguous:
+        return None
+    size = array.itemsize
+    return tuple(s // size for s in array.strides)
+
+
+def _owner(array: np.ndarray):
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return id(array if array.base is None else array.base)
+
+
+def _overlaps(leaves: list[Node], donated: dict[int, int]) -> list[tuple[int, int]]:
+    """Pairs (leaf, donated leaf) whose arrays share memory."""
+    owners: dict[int, list[int]] = {}
+    for d in donated:
+        owners.setdefault(_owner(leaves[d].value), []).append(d)
+    out = []
+    for i, node in enumerate(leaves):
+        if node.prim is CONST:
+            continue
+        for d in owners.get(_owner(node.value), ()):
+            if d != i and np.may_share_memory(node.value, leaves[d].value):
+                out.append((i, d))
+    return out

@@ -1,0 +1,89 @@
+"""The loop IR: what one kernel does, without sizes.
+
+Grammar::
+
+    kernel   := outer inner lanes split long buffers sections
+    outer    := number of outer (parallel) axes; inner := number of inner axes
+    lanes    := "outer" | "inner"      vector lanes run along the last axis of that group
+    split    := bool                   the first inner axis is divided into parts; each part folds
+                                       by itself and stores with its own position (axis 0)
+    long     := bool                   sums are long: add up in blocks
+    buffer   := dtype steps role       steps: one per axis, 0 | 1 | 2 (any: a run-time argument);
+                                       with split, a leading step for the part
+    role     := "in" | "out" | "scratch" | "index"
+    section  := level instruction*     level: "row" once for each outer index,
+                                       "loop" for every inner index of it
+    instruction :=
+        ("load", v, buffer)                         v = buffer[here]
+        ("op", v, prim, params, srcs, dtype)        v = prim(srcs)
+        ("fold", v, prim, src, dtype)               after the loop v = prim over the inner axes
+        ("store", buffer, v)                        buffer[here] = v
+
+A value ``v`` is a number. Values of a row section live until the end of the outer index, values of
+a loop section until the end of that section; a fold's value belongs to the row.  ``scratch`` is
+memory of the chunk's own that keeps a loop value from one section to a later one; ``index`` has no
+memory: its "value" is the sum of position times step, an int64.
+
+A kernel has no sizes and no addresses: they are arguments (see :func:`argument_words`), so one
+kernel serves every size. It is a tuple of tuples: equal kernels are equal keys.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+#: elementwise primitives whose value depends on the element's position: an "op" with one of them
+#: has the position (an "index" load) as its last operand
+INDEXED = {"iota", "random_bits"}
+OUTER, INNER = "outer", "inner"
+
+
+class Buffer(NamedTuple):
+    """Memory a kernel reads or writes; see the module's grammar."""
+
+    dtype: str
+    steps: tuple[int, ...]
+    role: str
+
+
+class Section(NamedTuple):
+    """Instructions of one level."""
+
+    level: str
+    body: tuple[tuple, ...]
+
+
+class Kernel(NamedTuple):
+    """One kernel; see the module's grammar."""
+
+    outer: int
+    inner: int
+    lanes: str
+    split: bool
+    long: bool
+    buffers: tuple[Buffer, ...]
+    sections: tuple[Section, ...]
+
+
+def axis_count(kernel: Kernel) -> int:
+    """Steps each buffer has."""
+    return kernel.outer + kernel.inner + kernel.split
+
+
+def argument_words(kernel: Kernel) -> list[tuple]:
+    """The meaning of each 8-byte word of the argument block, in order.
+
+    ``("size", axis)``, ``("parts",)``, ``("pointer", buffer)``, ``("step", buffer, axis)`` and
+    ``("bytes", buffer)``, a scratch buffer's bytes for each chunk. Axes count outer first, then
+    inner; a leading part axis (``split``) counts as axis -1.
+    """
+    words: list[tuple] = [("size", k) for k in range(kernel.outer + kernel.inner)]
+    if kernel.split:
+        words.append(("parts",))
+    shift = 1 if kernel.split else 0
+    for n, b in enumerate(kernel.buffers):
+        words.append(("pointer", n))
+        words.extend(("step", n, k - shift) for k, s in enumerate(b.steps) if s == 2)
+        if b.role == "scratch":
+            words.append(("bytes", n))
+    return words

@@ -1,0 +1,48 @@
+"""Machine code of kernels, found by structure.
+
+Equal kernels are one function in this process; another process finds the object on disk.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from ..codegen.emit import Module
+from ..codegen.host import host
+from ..codegen.loops import emit_kernel
+from ..kernel.ir import Kernel
+from . import jit
+
+_lock = threading.Lock()
+_found: dict[tuple, int] = {}
+
+
+def loop(kernel: Kernel) -> int:
+    """The address of a loop kernel's function."""
+    key = (host(), kernel)
+    found = _found.get(key)
+    if found is None:
+        with _lock:
+            text = str(emit_kernel(kernel))
+            found = _found[key] = jit.load(text, ["kernel"])["kernel"]
+    return found
+
+
+def bind() -> int:
+    """The function that copies addresses into argument blocks.
+
+    Its arguments are a count and as many triples (address of a cell, offset, destination):
+    ``*destination = *cell + offset``.
+    """
+    key = (host(), "bind")
+    found = _found.get(key)
+    if found is None:
+        m = Module()
+        f = m.kernel("bind")
+        base = f.args[0]
+        with f.loop(0, f.arg(0)) as each:
+            row = f.gep(base, each.i * 3 + 1, "i64")
+            cell, to = f.load(row, "ptr", 8), f.load(f.gep(row, 2, "i64"), "ptr", 8)
+            f.store(f.load(cell, "i64", 8) + f.load(f.gep(row, 1, "i64"), "i64", 8), to, 8)
+        found = _found[key] = jit.load(str(m), ["bind"])["bind"]
+    return found

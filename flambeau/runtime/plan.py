@@ -1,0 +1,364 @@
+"""A schedule with addresses and machine code: what a repeated flush runs.
+
+A :class:`Plan` owns one block of int64 words: *cells* (the address of every leaf, output and host
+result), numbers of the program, the argument blocks of all kernels and the tables the thread team
+walks. Argument blocks hold real addresses; they are copied from the cells (plus an offset) by the
+first row of a segment's table, natively, so that a changed input costs Python one assignment.
+
+A segment is a run of kernels between two host steps.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+
+import numpy as np
+
+from ..base import dtype as dt
+from ..base.flags import values as flags
+from ..graph.graph import Graph
+from ..ir.node import CONST
+from ..schedule.compile import Entry, Schedule, schedule_graph
+from ..schedule.group import operands
+from . import interpret, kernels, team
+
+#: element operations below which a plan runs on the calling thread alone
+SMALL_WORK = 150_000
+#: arrays of one output kept for recycling
+POOL = 3
+
+
+def compile_graph(graph: Graph) -> Plan:
+    """The plan of a graph: group, generate or find kernels, lay out memory."""
+    threads = team.threads()
+    return Plan(schedule_graph(graph, threads, explain=flags.debug >= 2), threads)
+
+
+class Plan:
+    """Runs a schedule; see the module's text.
+
+    Attributes:
+        graph: what it computes.
+        slots: for each leaf, where its value goes: the number of its cell (an address, see
+            :meth:`set_address`), or the 0-d array a CONST's number is written to.
+    """
+
+    def __init__(self, schedule: Schedule, threads: int):
+        self.schedule, self.graph = schedule, schedule.graph
+        self._lock = threading.RLock()
+        self._small = schedule.work < SMALL_WORK or threads == 1
+        self._cells()
+        self._layout()
+        self._seen: list = [None] * len(self.graph.leaves)
+        self._dirty = True
+
+    # -- building --------------------------------------------------------------------------------
+
+    def _cells(self) -> None:
+        """Number the cells: leaves, outputs, host results, the arena."""
+        graph, s = self.graph, self.schedule
+        nodes = graph.nodes
+        leaves, outputs = len(graph.leaves), len(graph.outputs)
+        hosts = sorted(i for kind, i in s.place.values() if kind == "host")
+        self._output_cell = leaves
+        self._host_cell = {i: leaves + outputs + n for n, i in enumerate(hosts)}
+        self._arena_cell = leaves + outputs + len(hosts)
+        self._cell_count = self._arena_cell + 1
+        self._position = {leaf: p for p, leaf in enumerate(graph.leaves)}
+        self._consts = [p for p, i in enumerate(graph.leaves) if nodes[i].prim is CONST]
+
+    def _cell_of(self, root: int) -> tuple[int, int]:
+        """Cell and byte offset of a stored value."""
+        p = self._position.get(root)
+        if p is not None:
+            return p, 0
+        kind, at = self.schedule.place[root]
+        if kind == "arena":
+            return self._arena_cell, at
+        if kind == "output":
+            return self._output_cell + at, 0
+        return (at, 0) if kind == "leaf" else (self._host_cell[at], 0)
+
+    def _layout(self) -> None:
+        """Write cells, numbers, argument blocks and tables into one block of words."""
+        words: list[int] = [0] * (self._cell_count + 2 * len(self._consts))
+        patches: list[list[tuple[int, int, int]]] = [[]]  # per segment: cell, offset, word
+        rows: list[list[tuple[int, int, int]]] = [[]]  # per segment: function, word, chunks
+        self._steps: list = [0]  # segment numbers and host entries in running order
+        for e in self.schedule.entries:
+            if e.kind == "host":
+                self._steps.append(_Host(self, e.record))
+                self._steps.append(len(rows))
+                rows.append([])
+                patches.append([])
+                continue
+            for function, block, pointers, chunks in self._kernels(e):
+                at = len(words)
+                words.extend(block)
+                patches[-1].extend((*self._pointer(root, offset, e), at + w)
+                                   for w, root, offset in pointers)
+                rows[-1].append((function, at, chunks))
+        bind = kernels.bind()
+        tables = []
+        for segment, (mine, patch) in enumerate(zip(rows, patches, strict=True)):
+            at = len(words)
+            words.extend((len(patch), *(x for p in patch for x in p)))
+            rows[segment].insert(0, (bind, at, 1))
+            tables.append(len(words))
+            words.extend(x for row in mine for x in row)
+        size = len(words) * 8
+        self._raw = np.zeros(size + 64, np.uint8)
+        start = -self._raw.ctypes.data % 64
+        self.words = self._raw[start:start + size].view(np.int64)
+        self.words[:] = words
+        base = self.words.ctypes.data
+        for segment, patch in enumerate(patches):
+            at = rows[segment][0][1]
+            for n, (cell, _, word) in enumerate(patch):
+                self.words[at + 1 + 3 * n] = base + 8 * cell
+                self.words[at + 3 + 3 * n] = base + 8 * word
+            for n, (_, block, _) in enumerate(rows[segment]):
+                self.words[tables[segment] + 3 * n + 1] = base + 8 * block
+        self._segments = [(base + 8 * t, len(r)) for t, r in zip(tables, rows, strict=True)]
+        self._memory(base)
+
+    def _memory(self, base: int) -> None:
+        """The arena, the numbers' places and the outputs' pools."""
+        nodes, graph = self.graph.nodes, self.graph
+        self._arena = np.empty(self.schedule.arena + 128, np.uint8)
+        self.words[self._arena_cell] = self._arena.ctypes.data + -self._arena.ctypes.data % 64
+        self._arena_start = -self._arena.ctypes.data % 64
+        self.slots: list = list(range(len(graph.leaves)))
+        for n, p in enumerate(self._consts):
+            word = self._cell_count + 2 * n
+            self.words[p] = base + 8 * word
+            self.slots[p] = np.ndarray((), nodes[graph.leaves[p]].dtype.np, self.words, word * 8)
+        self._outputs = []
+        for k, i in enumerate(graph.outputs):
+            place = ("given", self._position[i]) if i in self._position else \
+                self.schedule.place[i]
+            self._outputs.append(_Output(nodes[i].shape, nodes[i].dtype, place, k))
+        host = {step.record for step in self._steps if type(step) is _Host}
+        for o, i in zip(self._outputs, graph.outputs, strict=True):
+            o.fresh = o.place == ("output", o.index) and i not in host
+
+    def _kernels(self, e: Entry):
+        """Rows of an entry: function address, argument words, pointers, chunks."""
+        yield kernels.loop(e.step.kernel), e.step.words, e.step.pointers, e.chunks
+
+    def _pointer(self, root: int | None, offset: int, e: Entry) -> tuple[int, int]:
+        if root is None:
+            return self._arena_cell, e.scratch + offset
+        cell, at = self._cell_of(root)
+        return cell, at + offset
+
+    # -- running ---------------------------------------------------------------------------------
+
+    def run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Compute the outputs for leaf arrays given in leaf order.
+
+        An output is a new array; one that the caller dropped is written again by a later run.
+        """
+        with self._lock:
+            for p, array in enumerate(arrays):
+                slot = self.slots[p]
+                if type(slot) is int:
+                    seen = self._seen[p]
+                    if seen is None or seen() is not array:
+                        self.bind(p, array)
+                else:
+                    slot[()] = array
+            return self.execute(arrays)
+
+    def bind(self, position: int, array: np.ndarray) -> None:
+        """Let a BUFFER leaf read ``array`` (of the leaf's shape, dtype and layout)."""
+        self._seen[position] = weakref.ref(array)
+        self.words[position] = array.__array_interface__["data"][0]
+        self._dirty = True
+
+    def set_number(self, position: int, value) -> None:
+        """Give a CONST leaf its number."""
+        self.slots[position][()] = value
+
+    def execute(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Run with what is bound; ``arrays`` are read only by host steps and leaf outputs."""
+        results = []
+        for o in self._outputs:
+            array, changed = o.take(arrays)
+            results.append(array)
+            if changed:
+                self.words[self._output_cell + o.index] = changed
+                self._dirty = True
+        if len(self._steps) > 1:
+            return self._execute_steps(arrays, results)
+        self._segment(0)
+        self._dirty = False
+        return results
+
+    def _segment(self, n: int) -> None:
+        table, rows = self._segments[n]
+        if not self._dirty:  # the first row copies addresses
+            table += 24
+            rows -= 1
+        if rows > 0:
+            if self._small:
+                team.run_small(table, rows)
+            else:
+                team.run(table, rows)
+
+    def _execute_steps(self, arrays: list, results: list) -> list:
+        state = _State(arrays, results)
+        self._dirty = True  # host results move with every run
+        for step in self._steps:
+            if type(step) is int:
+                self._segment(step)
+            else:
+                step.run(state)
+        return results
+
+    def address_of_host(self, record: int, array: np.ndarray) -> None:
+        """Let later kernels read a host step's result."""
+        cell = self._cell_of(record)[0]
+        self.words[cell] = array.__array_interface__["data"][0]
+
+    def arena_view(self, root: int, offset: int) -> np.ndarray:
+        """The array of a value that lives in the arena."""
+        node = self.graph.nodes[root]
+        return np.ndarray(node.shape, node.dtype.np, self._arena,
+                          self._arena_start + offset)
+
+
+class _State:
+    """Arrays during one run with host steps."""
+
+    __slots__ = ("arrays", "results", "values")
+
+    def __init__(self, arrays: list, results: list):
+        self.arrays, self.results = arrays, results
+        self.values: dict[int, np.ndarray] = {}
+
+
+class _Output:
+    """Where one output's array comes from, and the arrays it may use again."""
+
+    __slots__ = ("shape", "dtype", "place", "index", "pool", "last", "fresh")
+
+    def __init__(self, shape: tuple[int, ...], dtype: dt.dtype, place: tuple[str, int],
+                 index: int):
+        self.shape, self.dtype, self.place, self.index = shape, dtype.np, place, index
+        self.pool: list[tuple[np.ndarray, int]] = []
+        self.last = -1
+        self.fresh = True
+
+    def take(self, arrays: list) -> tuple[np.ndarray | None, int]:
+        """The array to write and its address if it is another one than last time, else 0."""
+        if not self.fresh:
+            kind, at = self.place
+            return (arrays[at], 0) if kind in ("leaf", "given") else (None, 0)
+        count = sys.getrefcount
+        pool = self.pool
+        for n in range(len(pool)):
+            if count(pool[n][0]) == 2:
+                array, address = pool[n]
+                break
+        else:
+            array = np.empty(self.shape, self.dtype)
+            address = array.__array_interface__["data"][0]
+            n = len(pool)
+            if n == POOL:
+                n = (self.last + 1) % POOL
+                pool[n] = (array, address)
+            else:
+                pool.append((array, address))
+            self.last = -1
+        if n == self.last:
+            return array, 0
+        self.last = n
+        return array, address
+
+
+class _Host:
+    """A record computed by its NumPy rule between two segments."""
+
+    def __init__(self, plan: Plan, record: int):
+        self.plan, self.record = plan, record
+        self.node = plan.graph.nodes[record]
+        self.reads = operands(plan.schedule.grouping, record)
+        self.feeds = record in plan.schedule.place
+
+    def run(self, state: _State) -> None:
+        node = self.node
+        srcs = [_Operand(self._read(a, state)) for a in self.reads]
+        task = _Task(node, srcs)
+        with np.errstate(all="ignore"):
+            value = interpret.evaluate(task)
+        if type(value) is not tuple:
+            if not value.flags.c_contiguous or not value.flags.owndata:
+                value = np.array(value, order="C")
+            elif any(value is s.value for s in srcs):
+                value = value.copy()
+        state.values[self.record] = value
+        place = self.plan.schedule.place.get(self.record)
+        for k, i in enumerate(self.plan.graph.outputs):
+            if i == self.record:
+                state.results[k] = value
+        if place is not None and type(value) is not tuple:
+            self.plan.address_of_host(self.record, value)
+
+    def _read(self, a, state: _State):
+        root = a.root
+        plan = self.plan
+        if root in state.values:
+            base = state.values[root]
+            if type(base) is tuple:
+                return base
+        elif root in plan._position:
+            base = state.arrays[plan._position[root]]
+            if a.plain and base.shape == a.shape:
+                return base
+            if not a.plain or a.shape != base.shape:
+                return _strided(base, a)
+        else:
+            kind, at = plan.schedule.place[root]
+            if kind == "arena":
+                base = plan.arena_view(root, at)
+            elif kind == "output":
+                base = state.results[at]
+            else:
+                base = state.arrays[at]
+        if a.plain and base.shape == a.shape:
+            return base
+        return _strided(base, a)
+
+
+def _strided(base: np.ndarray, a) -> np.ndarray:
+    """``a`` of the memory that starts at ``base``'s first element."""
+    size = base.itemsize
+    at = np.lib.stride_tricks.as_strided(base, (1,), (0,)) if base.size else base
+    if a.offset:
+        low = min(0, a.offset)
+        flat = np.lib.stride_tricks.as_strided(base, (abs(a.offset) + 1,),
+                                               (size if low == 0 else -size,))
+        at = flat[-1:]
+    return np.lib.stride_tricks.as_strided(at, a.shape, tuple(s * size for s in a.strides))
+
+
+class _Operand:
+    """An operand of a host step, as the interpreter reads it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+
+class _Task:
+    """A record as the interpreter reads a node."""
+
+    __slots__ = ("prim", "params", "srcs", "dtype", "shape")
+
+    def __init__(self, node, srcs: list):
+        self.prim, self.params, self.srcs = node.prim, node.params, srcs
+        self.dtype, self.shape = node.dtype, node.shape

@@ -1,0 +1,399 @@
+"""From a loop group to a kernel and its arguments.
+
+The members' axes are refined until all agree, then merged wherever every access allows it; what is
+left is the kernel's loop nest. A group with reductions is cut into *passes* over the inner axes: a
+fold of pass ``p`` is known to the row section and the loop section of pass ``p + 1``. A full value
+that several passes want is computed again when that is cheap, read back when it is stored anyway,
+and else kept in scratch memory of the chunk.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from ..base import dtype as dt
+from ..base import shape as sh
+from ..graph.access import Access
+from ..ir.node import OpClass
+from ..kernel.ir import INNER, OUTER, Buffer, Kernel, Section
+from .group import FULL, ROW, Group, Grouping, lanes_along, operands
+
+#: a full value whose recomputation costs more than this is kept between passes
+KEEP_COST = 6
+#: lanes a row of scratch memory has when lanes run along an outer axis
+SCRATCH_LANES = 64
+#: elementwise primitives that cost much more than a multiplication
+_DEAR = {"exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "sin", "cos", "expm1",
+         "log1p", "erfinv", "random_bits", "gelu"}
+
+
+class Step(NamedTuple):
+    """A kernel with its arguments.
+
+    Attributes:
+        kernel: the kernel.
+        words: the argument block; pointers are 0 here.
+        pointers: ``(word, root, byte offset)``: where addresses go. A root is a record number,
+            ``~record`` for the parts of a divided reduction, None for scratch memory.
+        scratch: bytes of scratch memory for each chunk.
+        units: the most chunks that make sense.
+        work: elements times members, for choosing the number of chunks.
+    """
+
+    kernel: Kernel
+    words: list[int]
+    pointers: list[tuple[int, int | None, int]]
+    scratch: int
+    units: int
+    work: int
+
+
+def accumulator(dtype: dt.dtype) -> dt.dtype:
+    """The dtype a fold adds up in."""
+    return dt.float32 if dtype.is_floating_point and dtype.itemsize == 2 else dtype
+
+
+def build(g: Grouping, group: Group, late: frozenset[int] | set[int] = frozenset()) -> Step:
+    """The kernel of a loop group; values in ``late`` are stored after everything was loaded."""
+    return _Builder(g, group, late).finish()
+
+
+def spread(shape: tuple[int, ...], strides: tuple[int, ...],
+           axes: list[tuple[int, int]]) -> list[int]:
+    """Strides of ``shape`` along refined axes (step, size), outermost first."""
+    out = [0] * len(axes)
+    k, at = len(axes) - 1, 1
+    for j in range(len(shape) - 1, -1, -1):
+        n = shape[j]
+        if n == 1:
+            continue
+        end = at * n
+        while k >= 0 and axes[k][0] < end:
+            out[k] = strides[j] * (axes[k][0] // at)
+            k -= 1
+        at = end
+    return out
+
+
+class _Builder:
+    def __init__(self, g: Grouping, group: Group, late: frozenset[int] | set[int]):
+        self.late, self.after = late, []
+        self.g, self.graph, self.group = g, g.graph, group
+        self.nodes = g.graph.nodes
+        self.combining = bool(group.members) and group.members[0] in g.partial \
+            and g.partial[group.members[0]] is not group
+        self._axes()
+        self.buffers: list[tuple] = []  # (dtype name, steps, role, root, byte offset)
+        self.buffer_of: dict[tuple, int] = {}
+        self.values = 0
+        self.rows: list[list[tuple]] = []
+        self.loops: list[list[tuple]] = []
+        self.row_value: dict = {}
+        self._passes()
+        self._emit()
+
+    # -- axes ------------------------------------------------------------------------------------
+
+    def _axes(self) -> None:
+        """Refined axes: outer ones, then inner ones, each (domain step, size, row step)."""
+        group = self.group
+        steps = sorted(group.breaks | {1})
+        inner = group.inner or ()
+        self.outer: list[tuple[int, int]] = []
+        self.inner: list[tuple[int, int]] = []
+        self.row_axes: list[tuple[int, int]] = []
+        row = 1
+        for k, step in enumerate(steps):
+            size = (steps[k + 1] if k + 1 < len(steps) else group.total) // step
+            if any(first <= step < first * n for first, n in inner):
+                self.inner.append((step, size))
+            else:
+                self.outer.append((step, size))
+                self.row_axes.append((row, size))
+                row *= size
+        for axes in (self.outer, self.inner, self.row_axes):
+            axes.reverse()
+        both = self.outer + self.inner
+        self.by_step = sorted(range(len(both)), key=lambda k: -both[k][0])
+        self.sorted_axes = [both[k] for k in self.by_step]
+
+    def steps_of(self, a: Access, level: int) -> tuple[int, ...]:
+        """Steps of an access along all axes, outer ones first."""
+        if level == ROW:
+            return (*spread(a.shape, a.strides, self.row_axes), *[0] * len(self.inner))
+        found = spread(a.shape, a.strides, self.sorted_axes)
+        out = [0] * len(found)
+        for k, s in zip(self.by_step, found):
+            out[k] = s
+        return tuple(out)
+
+    def level(self, i: int) -> int:
+        return self.group.level[i]
+
+    # -- passes ----------------------------------------------------------------------------------
+
+    def _fold_source(self, i: int) -> Access:
+        if self.combining and i in self.g.partial:
+            shape = (self.group.total // self.group.rows, self.group.rows)
+            return Access(~i, shape, sh.contiguous_strides(shape), 0, True)
+        return operands(self.g, i)[0]
+
+    def is_fold(self, i: int) -> bool:
+        return self.nodes[i].prim.cls is OpClass.REDUCE
+
+    def is_mine(self, root: int) -> bool:
+        """Whether a root's value is computed in this group (and complete)."""
+        if root < 0:
+            return False
+        return self.g.group_of[root] is self.group
+
+    def _passes(self) -> None:
+        """When each member is computed first, in which passes it is wanted, what is kept."""
+        ready: dict[int, int] = {}
+        cost: dict[int, int] = {}
+        for i in self.group.members:
+            if self.is_fold(i):
+                a = self._fold_source(i)
+                ready[i] = (ready[a.root] if self.is_mine(a.root) else 0) + 1
+                cost[i] = 0
+                continue
+            when, price = 0, 20 if self.nodes[i].prim.name in _DEAR else 1
+            for a in operands(self.g, i):
+                if self.is_mine(a.root):
+                    when = max(when, ready[a.root])
+                    price += cost[a.root]
+                else:
+                    price += 1
+            ready[i], cost[i] = when, price if self.level(i) == FULL else 0
+        self.ready = ready
+        self.count = 1 + max(ready.values(), default=0)
+        wanted = dict.fromkeys(self.group.members, 0)
+        self.kept: set[int] = set()
+        for i in reversed(self.group.members):
+            if self.is_fold(i):
+                a = self._fold_source(i)
+                if self.is_mine(a.root):
+                    wanted[a.root] |= 1 << ready[a.root]
+                continue
+            if i in self.g.stored:
+                wanted[i] |= 1 << ready[i]
+            if self.level(i) == ROW:
+                continue
+            mask = wanted[i]
+            if mask & (mask - 1) and (i in self.g.stored or cost[i] > KEEP_COST):
+                self.kept.add(i)
+                mask &= -mask
+            for a in operands(self.g, i):
+                if self.is_mine(a.root) and self.level(a.root) == FULL:
+                    wanted[a.root] |= mask
+        self.wanted = wanted
+
+    # -- instructions ----------------------------------------------------------------------------
+
+    def buffer(self, dtype: str, steps: tuple[int, ...], role: str, root: int | None,
+               offset: int) -> int:
+        key = (dtype, steps, role, root, offset)
+        found = self.buffer_of.get(key)
+        if found is None:
+            found = self.buffer_of[key] = len(self.buffers)
+            self.buffers.append(key)
+        return found
+
+    def value(self) -> int:
+        self.values += 1
+        return self.values - 1
+
+    def dtype_of(self, root: int) -> dt.dtype:
+        return accumulator(self.nodes[~root].dtype) if root < 0 else self.nodes[root].dtype
+
+    def load(self, a: Access, level: int, at: int, cache: dict) -> int:
+        """The value of an access to memory, loaded in pass ``at``."""
+        steps = self.steps_of(a, level)
+        d = self.dtype_of(a.root)
+        n = self.buffer(d.name, steps, "in", a.root, a.offset * d.itemsize)
+        return self.load_buffer(n, at, cache)
+
+    def load_buffer(self, n: int, at: int, cache: dict) -> int:
+        """A buffer's value; one that does not move along inner axes is loaded once a row."""
+        moves = any(self.buffers[n][1][len(self.outer):])
+        known = cache if moves else self.row_value
+        found = known.get(("load", n))
+        if found is None:
+            found = known["load", n] = self.value()
+            (self.loops if moves else self.rows)[at].append(("load", found, n))
+        return found
+
+    def operand(self, a: Access, level: int, at: int, cache: dict) -> int:
+        """The value an access reads, at a member's level, in pass ``at``."""
+        if not self.is_mine(a.root):
+            return self.load(a, level, at, cache)
+        root = a.root
+        if self.level(root) == ROW or not self.loop_level:
+            return self.row_value[root]
+        found = cache.get(root)
+        if found is None:  # kept from an earlier pass
+            found = cache[root] = self.load_buffer(self.kept_in(root), at, cache)
+        return found
+
+    def kept_in(self, i: int) -> int:
+        """The buffer that keeps a full value between passes."""
+        if i in self.g.stored:
+            return self.store_buffer(i, FULL)
+        sizes = [n for _, n in self.inner]
+        steps = (*[0] * len(self.outer), *sh.contiguous_strides(sizes))
+        return self.buffer(self.nodes[i].dtype.name, steps, "scratch", i, 0)
+
+    def store_buffer(self, i: int, level: int) -> int:
+        node = self.nodes[i]
+        a = Access(i, node.shape, sh.contiguous_strides(node.shape), 0, True)
+        return self.buffer(node.dtype.name, self.steps_of(a, level), "out", i, 0)
+
+    def _emit(self) -> None:
+        self.loop_level = self.group.inner is not None
+        self.rows = [[] for _ in range(self.count)]
+        self.loops = [[] for _ in range(self.count)]
+        for at in range(self.count):
+            cache: dict = {}
+            for i in self.group.members:
+                fold = self.is_fold(i)
+                if not fold and (self.level(i) == ROW or not self.loop_level):
+                    if self.ready[i] == at:
+                        self.compute(i, at, self.rows[at], self.row_value)
+                elif fold:
+                    if self.ready[i] == at + 1:
+                        self.fold(i, at, cache)
+                    elif self.ready[i] == at and i in self.stored_folds():
+                        self.rows[at].append(("store", self.store_buffer(i, ROW),
+                                              self.row_value[i]))
+                elif self.wanted[i] >> at & 1:
+                    if i in self.kept and self.wanted[i] & ((1 << at) - 1):
+                        continue
+                    self.compute(i, at, self.loops[at], cache)
+
+        self.rows[-1].extend(self.after)
+
+    def stored_folds(self) -> set[int]:
+        """Folds whose complete value is stored (not those of a divided reduction)."""
+        return self.g.stored if self.group.parts == 1 else set()
+
+    def compute(self, i: int, at: int, body: list, cache: dict) -> None:
+        node, level = self.nodes[i], self.level(i)
+        srcs = tuple(self.operand(a, level, at, cache) for a in operands(self.g, i))
+        if node.prim.cls is OpClass.VIEW or node.prim.name == "copy":
+            v = srcs[0]
+        else:
+            v = self.value()
+            body.append(("op", v, node.prim.name, node.params, srcs, node.dtype.name))
+        cache[i] = v
+        if i in self.g.stored and self.ready[i] == at:
+            to = self.after if i in self.late else body
+            to.append(("store", self.store_buffer(i, level), v))
+        if i in self.kept and i not in self.g.stored:
+            body.append(("store", self.kept_in(i), v))
+
+    def fold(self, i: int, at: int, cache: dict) -> None:
+        node = self.nodes[i]
+        src = self.operand(self._fold_source(i), FULL, at, cache)
+        v = self.row_value[i] = self.value()
+        d = accumulator(node.dtype)
+        self.loops[at].append(("fold", v, node.prim.name, src, d.name))
+        if self.group.parts > 1:
+            root = ~i
+            shape = (self.group.rows,)
+            a = Access(root, shape, (1,), 0, True)
+            n = self.buffer(d.name, self.steps_of(a, ROW), "out", root, 0)
+            self.rows[at + 1].append(("store", n, v))
+        elif d is not node.dtype:
+            w = self.row_value[i] = self.value()
+            self.rows[at + 1].append(("op", w, "cast", (node.dtype,), (v,), node.dtype.name))
+
+    # -- the kernel ------------------------------------------------------------------------------
+
+    def finish(self) -> Step:
+        group = self.group
+        split = group.parts > 1
+        sizes = [n for _, n in self.outer], [n for _, n in self.inner]
+        steps = [list(b[1]) for b in self.buffers]
+        outer = _merge(sizes[0], steps, 0)
+        inner = _merge(sizes[1], steps, len(outer))
+        lanes = self._lanes(outer, inner, steps)
+        if lanes == OUTER and not outer:
+            outer = [1]
+            for s in steps:
+                s.insert(0, 1)
+        words: list[int] = [*outer, *inner]
+        if split:
+            words.append(group.parts)
+        buffers, pointers, scratch, ends = [], [], 0, []
+        for (dtype, _, role, root, offset), s in zip(self.buffers, steps, strict=True):
+            if role == "scratch" and lanes == OUTER:
+                s[len(outer):] = [x * SCRATCH_LANES for x in s[len(outer):]]
+                s[len(outer) - 1] = 1
+            if split:
+                s.insert(0, group.rows if root is not None and root < 0 else 0)
+            classes = tuple(x if x in (0, 1) else 2 for x in s)
+            buffers.append(Buffer(dtype, classes, role))
+            pointers.append((len(words), None if role == "scratch" else root,
+                             scratch if role == "scratch" else offset))
+            words.append(0)
+            words.extend(x for x, c in zip(s, classes, strict=True) if c == 2)
+            if role == "scratch":
+                each = math.prod(inner) * (SCRATCH_LANES if lanes == OUTER else 1)
+                scratch += -(-each * dt.BY_NAME[dtype].itemsize // 64) * 64
+                ends.append(len(words))
+                words.append(0)
+        for at in ends:
+            words[at] = scratch
+        sections = []
+        for row, loop in zip(self.rows, self.loops, strict=True):
+            if row:
+                sections.append(Section("row", tuple(row)))
+            if loop:
+                sections.append(Section("loop", tuple(loop)))
+        depth = math.prod(inner)
+        long = depth > (8192 if lanes == INNER else 512)
+        kernel = Kernel(len(outer), len(inner), lanes, split, long, tuple(buffers),
+                        tuple(sections))
+        units = math.prod(outer) if lanes == INNER else \
+            math.prod(outer[:-1]) * -(-outer[-1] // SCRATCH_LANES)
+        return Step(kernel, words, pointers, scratch, units * group.parts,
+                    group.total * (2 + self.values))
+
+    def _lanes(self, outer: list[int], inner: list[int], steps: list[list[int]]) -> str:
+        """Along which axis vectors lie: where most memory has neighbours."""
+        if self.group.inner is None:
+            return OUTER
+        if not inner or inner[-1] < 8 and math.prod(outer) >= 8:
+            return OUTER
+        if not outer:
+            return INNER
+        along_inner = sum(s[len(outer) + len(inner) - 1] == 1 for s in steps)
+        along_outer = sum(s[len(outer) - 1] == 1 for s in steps)
+        if along_inner != along_outer:
+            if along_outer > along_inner and outer[-1] < 8 <= inner[-1]:
+                return INNER
+            return INNER if along_inner > along_outer else OUTER
+        return lanes_along(self.group.inner, self.group.rows)
+
+
+def _merge(sizes: list[int], steps: list[list[int]], first: int) -> list[int]:
+    """Drop axes of size 1 and merge neighbours that every buffer walks through in one stride.
+
+    ``steps`` (of all axes, this group of axes starting at ``first``) is changed in place.
+    """
+    out: list[int] = []
+    at = first
+    for n in sizes:
+        if n == 1:
+            for s in steps:
+                del s[at]
+            continue
+        if out and all(s[at - 1] == s[at] * n for s in steps):
+            for s in steps:
+                del s[at - 1]
+            out[-1] *= n
+            continue
+        out.append(n)
+        at += 1
+    return out

@@ -1,0 +1,175 @@
+"""The stages from a graph to a schedule: grouping, in-place decisions, kernels, memory.
+
+A :class:`Schedule` says what runs in which order and where every value lives, without any address
+or machine code; ``runtime/plan.py`` turns it into a plan that runs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from ..graph.graph import Graph
+from .build import Step, accumulator, build
+from .dot import Dot, build_dot
+from .group import Group, Grouping, group_nodes, operands
+from .memory import Arena
+
+#: element operations a chunk should have, so that handing it out costs little
+CHUNK_WORK = 100_000
+
+
+@dataclass
+class Entry:
+    """One thing the plan runs.
+
+    Attributes:
+        kind: "loop", "dot" or "host".
+        group: the group it comes from.
+        step: the kernel and its arguments (loop and dot entries).
+        record: the record a host entry computes.
+        chunks: in how many chunks a loop entry runs.
+        scratch: offset in the arena of the chunks' scratch memory.
+    """
+
+    kind: str
+    group: Group
+    step: Step | Dot | None = None
+    record: int = -1
+    chunks: int = 1
+    scratch: int = -1
+
+
+@dataclass
+class Schedule:
+    """What a plan runs.
+
+    Attributes:
+        graph: the graph.
+        grouping: its groups.
+        entries: in running order.
+        place: for each stored value where it lives: ``("arena", offset)``, ``("output", k)``,
+            ``("leaf", position)`` (overwritten in place) or ``("host", record)`` (an array a host
+            step returned). ``~record`` stands for the parts of a divided reduction.
+        arena: bytes of the arena.
+        work: element operations of all kernels.
+    """
+
+    graph: Graph
+    grouping: Grouping
+    entries: list[Entry] = field(default_factory=list)
+    place: dict[int, tuple[str, int]] = field(default_factory=dict)
+    arena: int = 0
+    work: int = 0
+
+
+def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Schedule:
+    """Divide a graph into kernels, order them and plan their memory."""
+    g = group_nodes(graph, explain)
+    s = Schedule(graph, g)
+    _place_outputs(s)
+    late = {i for i, place in s.place.items() if place[0] == "leaf"}
+    for group in g.groups:
+        if group.kind == "loop":
+            step = build(g, group, late)
+            chunks = max(1, min(step.units, step.work // CHUNK_WORK, 4 * threads))
+            s.entries.append(Entry("loop", group, step, chunks=chunks if threads > 1 else 1))
+            s.work += step.work
+        elif group.kind == "dot":
+            step = build_dot(g, group)
+            s.entries.append(Entry("dot", group, step))
+            s.work += step.work
+        else:
+            s.entries.append(Entry("host", group, record=group.members[0]))
+    _plan_memory(s)
+    return s
+
+
+def _place_outputs(s: Schedule) -> None:
+    """Outputs get arrays of their own, or take over a leaf's where nobody reads it later."""
+    graph = s.graph
+    position = {leaf: p for p, leaf in enumerate(graph.leaves)}
+    for k, i in enumerate(graph.outputs):
+        if i not in position:
+            s.place.setdefault(i, ("output", k))
+    if not graph.donated:
+        return
+    readers: dict[int, list[tuple[Group, int]]] = {}
+    for group in s.grouping.groups:
+        for i in group.members:
+            for a in operands(s.grouping, i):
+                if a.root in position:
+                    readers.setdefault(position[a.root], []).append((group, a.plain))
+    for leaf, k in graph.donated.items():
+        record = graph.outputs[k]
+        if _may_overwrite(s, leaf, record, readers) and s.place.get(record) == ("output", k):
+            s.place[record] = ("leaf", leaf)
+
+
+def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
+    """Whether ``record`` can be written over the leaf's array: every other read comes before, and
+    reads of its own kernel are of the element that is being written."""
+    graph = s.graph
+    node, target = graph.nodes[graph.leaves[leaf]], graph.nodes[record]
+    group = s.grouping.group_of[record]
+    if node.shape != target.shape or node.dtype is not target.dtype or node.layout is not None:
+        return False
+    if group is None or group.kind != "loop" or group.inner is not None:
+        return False
+    if graph.leaves[leaf] in graph.outputs:
+        return False
+    for reader, plain in readers.get(leaf, ()):
+        if reader.order > group.order or reader is group and not plain:
+            return False
+    for other, donated in graph.overlaps:
+        if donated == leaf:
+            if graph.leaves[other] in graph.outputs:
+                return False
+            if any(reader.order >= group.order for reader, _ in readers.get(other, ())):
+                return False
+    return True
+
+
+def _plan_memory(s: Schedule) -> None:
+    """Arena offsets for every stored value that is not an output, freed after its last reader."""
+    g, graph = s.grouping, s.graph
+    last: dict[int, int] = {}
+    made: dict[int, list[int]] = {}
+    for n, e in enumerate(s.entries):
+        for i in e.group.members:
+            if g.partial.get(i) is e.group:
+                made.setdefault(n, []).append(~i)
+            elif i in g.partial:
+                last[~i] = n
+            if g.group_of[i] is e.group and i in g.stored and i not in s.place:
+                if e.kind == "host":
+                    s.place[i] = ("host", i)
+                else:
+                    made.setdefault(n, []).append(i)
+            for a in operands(g, i):
+                last[a.root] = n
+    ends: dict[int, list[int]] = {}
+    for root, n in last.items():
+        ends.setdefault(n, []).append(root)
+    arena = Arena()
+    taken: dict[int, tuple[int, int]] = {}
+    for n, e in enumerate(s.entries):
+        for root in made.get(n, ()):
+            taken[root] = arena.take(_bytes(s, root))
+            s.place[root] = ("arena", taken[root][0])
+        scratch = e.step.scratch if e.step is not None else 0
+        if scratch:
+            e.scratch, size = arena.take(scratch * e.chunks)
+            arena.give(e.scratch, size)
+        for root in ends.get(n, ()):
+            if root in taken:
+                arena.give(*taken.pop(root))
+    s.arena = arena.size
+
+
+def _bytes(s: Schedule, root: int) -> int:
+    node = s.graph.nodes[root if root >= 0 else ~root]
+    if root >= 0:
+        return math.prod(node.shape) * node.dtype.itemsize
+    parts = s.grouping.partial[~root].parts
+    return parts * math.prod(node.shape) * accumulator(node.dtype).itemsize

@@ -1,0 +1,491 @@
+"""Which nodes become one kernel.
+
+One walk over the graph in topological order. A node joins the newest group among those of its
+operands when the group's loops can compute it; else a newer group that already reads one of its
+operands over the same elements; else it starts a group. Groups are numbered as they are made and
+every dependency points from a higher to a lower number (or stays inside), so running them in
+number order is right by construction and the walk is linear.
+
+A *loop group* computes values over one domain of ``total`` elements, counted row-major. Once it
+holds a reduction its axes are divided into outer and inner ones; a value is then *full* (one
+element for each element of the domain) or a *row* value (one for each outer index). Whole steps
+such as softmax, layer norm or an optimizer's update are loop groups.
+
+Axes are described by *runs*: (step, size) says that the axis moves by ``step`` elements of the
+domain's row-major order, ``size`` times. The axes of all members must be refinements of each
+other, so that one nest of loops serves all.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..base import shape as sh
+from ..graph.access import Access, through, whole
+from ..graph.graph import Graph
+from ..ir.node import CONST, OpClass
+
+FULL, ROW = 0, 1
+#: dtypes the matrix kernels have
+DOT_DTYPES: set[str] = set()
+#: values a loop group may hold; more makes code that spills registers
+MAX_MEMBERS = 96
+#: elements of one part when a reduction is divided among chunks
+PART = 16384
+#: parts wanted when a reduction is divided
+MAX_PARTS = 32
+
+
+class Group:
+    """Nodes that run as one entry of the plan.
+
+    Attributes:
+        order: its number.
+        kind: "loop", "dot" (a matrix product and what is done to its elements) or "host".
+        members: computed nodes, in topological order.
+        total: elements of the domain.
+        inner: runs of the inner axes, merged; None while no reduction is in the group.
+        rows: elements of a row value.
+        level: FULL or ROW for each member.
+        breaks: steps of the domain at which some member's axis begins, besides 1.
+        parts: in how many parts the reductions are divided; their result is then the value of
+            a second group that folds the parts.
+    """
+
+    __slots__ = ("order", "kind", "members", "total", "inner", "rows", "level", "breaks", "parts",
+                 "shapes")
+
+    def __init__(self, order: int, kind: str, total: int = 0):
+        self.order, self.kind, self.total = order, kind, total
+        self.members: list[int] = []
+        self.inner: tuple[tuple[int, int], ...] | None = None
+        self.rows = total
+        self.level: dict[int, int] = {}
+        self.breaks: set[int] = set()
+        self.parts = 1
+        self.shapes: set = set()
+
+    def row_step(self, step: int) -> int | None:
+        """The domain step that corresponds to a step of row values."""
+        at = 1
+        for first, size in self.outer_runs():
+            if step < at * size or size == 0:
+                quotient, rest = divmod(step, at)
+                return None if rest else first * quotient
+            at *= size
+        return self.total
+
+    def outer_runs(self) -> list[tuple[int, int]]:
+        """Runs of the outer axes, innermost first."""
+        out, at = [], 1
+        for step, size in reversed(self.inner or ()):
+            if step > at:
+                out.append((at, step // at))
+            at = step * size
+        if at < self.total:
+            out.append((at, self.total // at))
+        return out
+
+    def breaks_of(self, shape: tuple[int, ...], level: int) -> list[int] | None:
+        """Domain steps where the axes of ``shape`` begin; None if they do not fit."""
+        out, step = [], 1
+        for n in reversed(shape):
+            if n != 1:
+                if step != 1:
+                    at = step if level == FULL or self.inner is None else self.row_step(step)
+                    if at is None:
+                        return None
+                    out.append(at)
+                step *= n
+        return out
+
+    def fits(self, shape: tuple[int, ...], level: int, add: bool) -> bool:
+        """Whether axes of ``shape`` and those of the members refine each other."""
+        if (shape, level) in self.shapes:
+            return True
+        new = self.breaks_of(shape, level)
+        if new is None:
+            return False
+        have = self.breaks
+        if not have.issuperset(new):
+            every = sorted(have.union(new))
+            if any(b % a for a, b in zip(every, every[1:])):
+                return False
+            if add:
+                have.update(new)
+        if add:
+            self.shapes.add((shape, level))
+        return True
+
+    def set_inner(self, runs: tuple[tuple[int, int], ...]) -> None:
+        """Divide the axes; all members so far are full."""
+        self.inner = runs
+        self.rows = self.total // math.prod(n for _, n in runs) if self.total else 0
+        ends = [step for step, _ in runs] + [step * n for step, n in runs]
+        self.breaks.update(b for b in ends if 1 < b < self.total)
+
+
+class Grouping:
+    """The result of :func:`group_nodes`.
+
+    Attributes:
+        graph: the graph.
+        access: for each record how its value is read (through views, to a stored record).
+        groups: in running order.
+        group_of: the group that computes a record's value, None for leaves and views.
+        stored: records whose value must be in memory: read by another group, or an output.
+        partial: ``{reduce record: group of the parts}`` for divided reductions.
+        reads: for each computed record how it reads its operands.
+    """
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.access: list[Access] = []
+        self.groups: list[Group] = []
+        self.group_of: list[Group | None] = [None] * len(graph.nodes)
+        self.stored: set[int] = set()
+        self.partial: dict[int, Group] = {}
+        self.reads: dict[int, list[Access]] = {}
+        self.reasons: list[tuple[int, Group, str]] | None = None
+
+
+def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
+    """Divide the graph into groups; ``explain`` records why nodes were kept apart."""
+    g = Grouping(graph)
+    if explain:
+        g.reasons = []
+    copies = _resolve(g)
+    walk = _Walk(g)
+    for i, node in enumerate(graph.nodes):
+        if node.is_leaf:
+            continue
+        cls = node.prim.cls
+        if g.access[i].root != i:
+            continue  # a view or copy that costs nothing
+        if (i in copies or cls is OpClass.ELEMENTWISE) and _compiled(graph, i):
+            walk.elementwise(i)
+        elif cls is OpClass.REDUCE and _compiled(graph, i):
+            walk.reduction(i)
+        elif cls is OpClass.CONTRACT and _multiplied(graph, i):
+            walk.opaque(i, "dot")
+        else:
+            walk.opaque(i, "host")
+    _find_stored(g)
+    return g
+
+
+def operands(g: Grouping, i: int) -> list[Access]:
+    """How record ``i`` reads its operands; a stored view reads what it views."""
+    found = g.reads.get(i)
+    if found is None:
+        found = g.reads[i] = _operands(g, i)
+    return found
+
+
+def _operands(g: Grouping, i: int) -> list[Access]:
+    node = g.graph.nodes[i]
+    if node.prim.cls is OpClass.VIEW:
+        src = g.access[node.srcs[0]]
+        read = through(src, *node.params)
+        return [read if read is not None else
+                through(whole(node.srcs[0], src.shape), *node.params)]
+    if node.prim.cls is OpClass.ELEMENTWISE:
+        out = []
+        for s in node.srcs:
+            a = g.access[s]
+            if a.shape != node.shape:  # 0-d operands are repeated
+                a = Access(a.root, node.shape, (0,) * len(node.shape), a.offset, False)
+            out.append(a)
+        return out
+    return [g.access[s] for s in node.srcs]
+
+
+_KINDS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
+          "float16", "bfloat16", "float32", "float64")
+
+
+def _compiled(graph: Graph, i: int) -> bool:
+    """Whether kernels can compute this elementwise or reduce record."""
+    node = graph.nodes[i]
+    if node.dtype.name not in _KINDS or 0 in node.shape:
+        return False
+    for s in node.srcs:
+        if graph.nodes[s].dtype.name not in _KINDS or 0 in graph.nodes[s].shape:
+            return False
+    if node.prim.cls is OpClass.REDUCE:
+        return node.prim.fold is not None
+    return node.prim.cls is OpClass.VIEW or node.prim.llvm is not None
+
+
+def _multiplied(graph: Graph, i: int) -> bool:
+    """Whether the matrix kernels can compute this record."""
+    node = graph.nodes[i]
+    return (node.prim.name == "dot" and node.dtype.name in DOT_DTYPES and 0 not in node.shape
+            and 0 not in graph.nodes[node.srcs[0]].shape)
+
+
+def _resolve(g: Grouping) -> set[int]:
+    """Fill ``g.access``; returns the views and copies that must be stored.
+
+    A copy has its source's value, so it costs nothing unless it is an output.
+    """
+    graph = g.graph
+    outputs = set(graph.outputs)
+    stored: set[int] = set()
+    for i, node in enumerate(graph.nodes):
+        name = node.prim.name
+        if node.is_leaf:
+            g.access.append(whole(i, node.shape, node.layout))
+            continue
+        found = None
+        if node.prim.cls is OpClass.VIEW:
+            src = node.srcs[0]
+            found = through(g.access[src], *node.params)
+            if found is None:  # the inner view is stored, this one reads it
+                stored.add(src)
+                g.access[src] = whole(src, graph.nodes[src].shape)
+                found = through(g.access[src], *node.params)
+        elif name == "copy" and g.access[node.srcs[0]].shape == node.shape:
+            found = g.access[node.srcs[0]]
+        if i in outputs and found is not None:
+            stored.add(i)
+            found = None
+        g.access.append(whole(i, node.shape) if found is None else found)
+    return stored
+
+
+def reduced_runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """The reduced axes as runs of the operand's row-major order, outermost first, merged."""
+    runs: list[tuple[int, int]] = []
+    step = 1
+    for k in range(len(shape) - 1, -1, -1):
+        n = shape[k]
+        if k in axes and n != 1:
+            if runs and runs[-1][0] * runs[-1][1] == step:
+                runs[-1] = (runs[-1][0], runs[-1][1] * n)
+            else:
+                runs.append((step, n))
+        step *= n
+    return tuple(reversed(runs))
+
+
+def lanes_along(runs: tuple[tuple[int, int], ...], rows: int) -> str:
+    """Along which axes the vector lanes of a reduction run: "inner" or "outer".
+
+    Inner where the reduced elements are neighbours and many enough to fill a vector.
+    """
+    if not runs or runs[-1][0] != 1:
+        return "outer" if rows > 1 else "inner"
+    return "inner" if runs[-1][1] >= 8 or rows < 8 else "outer"
+
+
+def parts_of(total: int, rows: int, runs: tuple[tuple[int, int], ...]) -> int:
+    """In how many parts a reduction is divided, a function of its sizes only.
+
+    1 unless it is long and has too few rows to keep all threads busy.
+    """
+    units = rows if lanes_along(runs, rows) == "inner" else -(-rows // 64)
+    if not units or not runs:
+        return 1
+    parts = min(total // PART, MAX_PARTS // units, runs[0][1])
+    return parts if parts >= 2 else 1
+
+
+class _Walk:
+    """The state of one walk."""
+
+    def __init__(self, g: Grouping):
+        self.g, self.graph = g, g.graph
+        self.readers: dict[tuple[int, int], Group] = {}
+
+    def elementwise(self, i: int) -> None:
+        node = self.graph.nodes[i]
+        reads = operands(self.g, i)
+        total = node.numel()
+        newest = self.newest(reads)
+        if newest is not None and newest.kind != "host" and self.join(newest, i, reads, total):
+            return
+        at = newest.order if newest is not None else -1
+        for a in reads:
+            near = self.readers.get((a.root, total))
+            if near is not None and near.order > at and self.join(near, i, reads, total):
+                return
+        self.join(self.new("loop", total), i, reads, total)
+
+    def reduction(self, i: int) -> None:
+        node = self.graph.nodes[i]
+        a = operands(self.g, i)[0]
+        total = sh.numel(a.shape)
+        newest = self.newest([a])
+        if newest is not None and newest.kind == "loop" and self.join_reduce(newest, i, a, total):
+            return
+        near = self.readers.get((a.root, total))
+        if near is not None and (newest is None or near.order > newest.order) \
+                and self.join_reduce(near, i, a, total):
+            return
+        self.join_reduce(self.new("loop", total), i, a, total)
+
+    def opaque(self, i: int, kind: str) -> None:
+        node = self.graph.nodes[i]
+        group = self.new(kind, node.numel())
+        group.fits(node.shape, FULL, True)
+        self.add(group, i, FULL)
+
+    # -- joining -------------------------------------------------------------------------------
+
+    def new(self, kind: str, total: int) -> Group:
+        group = Group(len(self.g.groups), kind, total)
+        self.g.groups.append(group)
+        return group
+
+    def newest(self, reads: list[Access]) -> Group | None:
+        best = None
+        for a in reads:
+            group = self.g.group_of[a.root]
+            if group is not None and (best is None or group.order > best.order):
+                best = group
+        return best
+
+    def refuse(self, i: int, group: Group, reason: str) -> bool:
+        if self.g.reasons is not None:
+            self.g.reasons.append((i, group, reason))
+        return False
+
+    def join(self, group: Group, i: int, reads: list[Access], total: int) -> bool:
+        """Add an elementwise record to a group if its loops can compute it."""
+        node = self.graph.nodes[i]
+        if len(group.members) >= MAX_MEMBERS:
+            return self.refuse(i, group, f"the group is full ({MAX_MEMBERS} values)")
+        if total == group.total:
+            level = FULL
+        elif group.inner is not None and total == group.rows:
+            level = ROW
+        else:
+            return self.refuse(i, group, f"{list(node.shape)} is neither the group's "
+                                         f"{group.total} elements nor its {group.rows} rows")
+        if group.kind == "dot" and level == ROW:
+            return self.refuse(i, group, "a matrix product's epilogue has no rows")
+        if not group.fits(node.shape, level, False):
+            return self.refuse(i, group, f"axes of {list(node.shape)} cut across the group's")
+        for a in reads:
+            if self.g.group_of[a.root] is group:
+                reason = self.mismatch(group, a, level)
+                if reason:
+                    return self.refuse(i, group, reason)
+        group.fits(node.shape, level, True)
+        self.add(group, i, level)
+        if group.kind == "loop" and level == FULL:
+            for a in reads:
+                if self.g.group_of[a.root] is not group:
+                    self.readers[a.root, total] = group
+            self.readers[i, total] = group
+        return True
+
+    def mismatch(self, group: Group, a: Access, level: int) -> str | None:
+        """Why a member's value is not at hand where ``a`` wants it; None if it is."""
+        have = group.level[a.root]
+        if group.parts > 1 and have == ROW:
+            return "the reduction is divided among chunks, its value is not complete here"
+        if have == level:
+            return None if a.plain or self.same(group, a) else \
+                "its operand is read in another order than it is computed"
+        if have == FULL:
+            return "it needs elements of several inner positions"
+        return None if self.spreads(group, a) else \
+            "its operand's rows are not repeated along the inner axes"
+
+    def same(self, group: Group, a: Access) -> bool:
+        """Whether an access that is not plain still reads element i at i (sizes of 1)."""
+        root = self.graph.nodes[a.root]
+        return (a.offset == 0 and sh.numel(a.shape) == root.numel()
+                and sh.is_contiguous(a.shape, a.strides))
+
+    def spreads(self, group: Group, a: Access) -> bool:
+        """Whether ``a`` reads row values at every inner position of their own row."""
+        if a.offset:
+            return False
+        new = group.breaks_of(a.shape, FULL)
+        every = sorted(group.breaks.union(new))
+        if any(y % x for x, y in zip(every, every[1:])):
+            return False
+        step = 1
+        for n, s in zip(reversed(a.shape), reversed(a.strides), strict=True):
+            if n == 1:
+                continue
+            inside = any(first <= step < first * size for first, size in group.inner)
+            if inside:
+                run = next(r for r in group.inner if r[0] <= step < r[0] * r[1])
+                if s != 0 or step * n > run[0] * run[1]:
+                    return False
+            elif s == 0 or group.row_step(s) != step:
+                return False
+            elif any(step < first < step * n for first, _ in group.inner):
+                return False
+            step *= n
+        return True
+
+    def join_reduce(self, group: Group, i: int, a: Access, total: int) -> bool:
+        """Add a reduction to a group if it folds just the group's inner axes."""
+        node = self.graph.nodes[i]
+        axes = node.params[0]
+        runs = reduced_runs(a.shape, axes)
+        if group.total != total or group.kind != "loop":
+            return self.refuse(i, group, "it reduces another number of elements")
+        if not group.fits(a.shape, FULL, False):
+            return self.refuse(i, group, f"axes of {list(a.shape)} cut across the group's")
+        if group.inner is not None and group.inner != runs:
+            return self.refuse(i, group, "it reduces other axes than the group")
+        if self.g.group_of[a.root] is group:
+            if group.level[a.root] == ROW:
+                return self.refuse(i, group, "it reduces row values")
+            if not (a.plain or self.same(group, a)):
+                return self.refuse(i, group, "its operand is read in another order")
+        if group.inner is None:
+            group.set_inner(runs)
+            group.parts = parts_of(total, group.rows, runs)
+        group.fits(a.shape, FULL, True)
+        self.add(group, i, ROW)
+        if self.g.group_of[a.root] is not group:
+            self.readers[a.root, total] = group
+        if group.parts > 1:
+            self.combine(group, i)
+        return True
+
+    def combine(self, group: Group, i: int) -> None:
+        """The group that folds the parts of a divided reduction."""
+        self.g.partial[i] = group
+        last = self.g.groups[-1]
+        rows = group.rows
+        if last is not group and last.order > group.order and last.kind == "loop" \
+                and last.members and last.members[0] in self.g.partial \
+                and self.g.partial[last.members[0]] is group:
+            target = last
+        else:
+            target = self.new("loop", group.parts * rows)
+            target.set_inner(((rows, group.parts),))
+        target.members.append(i)
+        target.level[i] = ROW
+        self.g.group_of[i] = target
+
+    def add(self, group: Group, i: int, level: int) -> None:
+        group.members.append(i)
+        group.level[i] = level
+        self.g.group_of[i] = group
+
+
+def _find_stored(g: Grouping) -> None:
+    """Which values another group or the caller reads from memory."""
+    stored = g.stored
+    for group in g.groups:
+        for i in group.members:
+            if g.partial.get(i) is not None and g.group_of[i] is group:
+                continue  # reads the parts, which are memory of their own
+            for a in operands(g, i):
+                if g.group_of[a.root] is not group and not g.graph.nodes[a.root].is_leaf:
+                    stored.add(a.root)
+    stored.update(i for i in g.graph.outputs if not g.graph.nodes[i].is_leaf)
+
+
+def is_constant(graph: Graph, i: int) -> bool:
+    """Whether a record is a number of the program."""
+    return graph.nodes[i].prim is CONST

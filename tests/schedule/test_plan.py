@@ -1,0 +1,147 @@
+"""Plans against the interpreter: single constructs and random graphs."""
+
+import numpy as np
+import pytest
+
+from flambeau.base import dtype as dt
+from flambeau.base import flags
+from flambeau.codegen.host import available_kinds
+from flambeau.graph.graph import Graph
+from flambeau.ir.node import leaf
+from flambeau.ir.view import broadcast, view
+from flambeau.ops.prim import elementwise as E
+from flambeau.ops.prim import reduce as R
+from flambeau.ops.prim import shape as S
+from flambeau.runtime import interpret
+from flambeau.runtime.execute import _closure
+from flambeau.runtime.plan import compile_graph
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _verify():
+    with flags.override(verify=1):
+        yield
+
+
+def floats(rng, *shape):
+    return leaf(rng.standard_normal(shape, dtype=np.float32))
+
+
+def check(outputs, tolerance=1e-5):
+    """Run a graph as a plan (twice) and by the interpreter; returns the plan."""
+    graph, leaves = Graph.capture(outputs)
+    arrays = [n.value for n in leaves]
+    plan = compile_graph(graph)
+    first = plan.run(arrays)
+    again = plan.run(arrays)
+    for node, a, b in zip(outputs, first, again, strict=True):
+        interpret.run(_closure(node))
+        want = node.value
+        assert a.shape == want.shape and a.dtype == want.dtype
+        assert a is not b
+        np.testing.assert_array_equal(a, b)
+        wide = np.float64 if want.dtype.kind == "V" else want.dtype
+        np.testing.assert_allclose(a.astype(wide), want.astype(wide), tolerance, tolerance)
+    return plan
+
+
+def softmax(x, dim):
+    e = E.exp(E.sub(x, R.reduce(R.AMAX, x, (dim,), True)))
+    return E.div(e, R.sum(e, dim, True))
+
+
+@pytest.mark.parametrize("shape", [(33, 50), (64, 3), (5, 6, 7), (1, 1), (3, 1000), (20,)])
+def test_softmax_is_one_group(shape):
+    rng = np.random.default_rng(0)
+    for dim in range(len(shape)):
+        plan = check([softmax(floats(rng, *shape), dim)])
+        assert len(plan.schedule.entries) == 1
+
+
+@pytest.mark.parametrize("kind", available_kinds())
+def test_vector_widths(kind):
+    rng = np.random.default_rng(1)
+    with flags.override(vector=kind):
+        x, y, b = floats(rng, 33, 21), floats(rng, 33, 21), floats(rng, 21)
+        check([E.relu(E.add(E.mul(x, y), b)), E.gt(x, y), R.sum(x, 0), R.sum(E.mul(x, y))])
+
+
+def test_strided_leaves_and_views():
+    rng = np.random.default_rng(2)
+    base = rng.standard_normal((12, 10), dtype=np.float32)
+    x, y = leaf(base.T), leaf(base[1:11, ::2].T)
+    check([E.add(x, 1.0), E.mul(y, y), R.sum(x, 1)])
+    z = E.exp(floats(rng, 4, 6))
+    check([E.add(view(z, (6, 4), (1, 6), 0), 1.0), view(z, (3, 2), (6, 2), 7)])
+    z = E.exp(floats(rng, 4, 6, 5))
+    flat = view(S.permute(z, 1, 0, 2), (6, 20), (20, 1), 0)
+    check([E.neg(flat)])
+
+
+def test_long_sums_are_divided_and_accurate():
+    rng = np.random.default_rng(3)
+    x = leaf(rng.random(1_000_000, dtype=np.float32))
+    plan = compile_graph(Graph.capture([R.sum(x), R.mean(E.mul(x, x))])[0])
+    total, mean = plan.run([x.value, np.array(1e6, np.float32)])
+    exact = x.value.astype(np.float64)
+    assert abs(total - exact.sum()) <= 2e-7 * exact.sum()
+    assert abs(mean - (exact**2).mean()) <= 3e-7
+    wide = leaf(rng.random((40_000, 12), dtype=np.float32))
+    plan = check([R.sum(wide, 0), E.mul(R.sum(wide, 0), 2.0)], 2e-5)  # NumPy is off by as much
+    columns = plan.run([wide.value, np.array(2.0, np.float32)])[0]
+    np.testing.assert_allclose(columns, wide.value.astype(np.float64).sum(0), 3e-7)
+
+
+def test_dtypes():
+    rng = np.random.default_rng(4)
+    ints = leaf(rng.integers(-9, 9, (7, 9)))
+    small = leaf(rng.integers(0, 200, (7, 9)).astype(np.uint8))
+    half = leaf(rng.standard_normal((7, 9)).astype(np.float16))
+    double = leaf(rng.standard_normal((7, 9)))
+    brain = leaf(rng.standard_normal((7, 9)).astype(dt.bfloat16.np))
+    check([E.add(ints, 3), E.mul(small, 3), E.add(half, 1.0), E.exp(double), E.mul(brain, brain),
+           E.add(ints, half), R.sum(ints, 0), R.sum(double, 1), R.sum(half, 1), E.lt(ints, 2),
+           R.reduce(R.AMAX, ints, (0,), False), R.reduce(R.AMIN, small, (0, 1), False)])
+
+
+def test_empty_and_scalar():
+    rng = np.random.default_rng(5)
+    check([E.add(floats(rng, 0, 3), 1.0), R.sum(floats(rng, 0, 3), 0), E.exp(floats(rng))])
+
+
+def random_graph(rng, size):
+    """Random elementwise, broadcast, view and reduce nodes over a few related shapes."""
+    rows, cols = int(rng.integers(1, 40)), int(rng.integers(1, 40))
+    pool = [floats(rng, rows, cols), floats(rng, rows, cols), floats(rng, cols),
+            floats(rng, rows, 1), floats(rng)]
+    for _ in range(size):
+        x = pool[rng.integers(len(pool))]
+        same = [p for p in pool if p.shape == x.shape]
+        y = same[rng.integers(len(same))]
+        kind = rng.integers(9)
+        if kind == 0 and x.shape:
+            new = R.sum(x, int(rng.integers(len(x.shape))), bool(rng.integers(2)))
+            new = E.mul(new, 0.1)
+        elif kind == 1 and x.shape:
+            new = R.reduce(R.AMAX, x, (int(rng.integers(len(x.shape))),), True)
+        elif kind == 2 and len(x.shape) == 2:
+            new = S.transpose(x, 0, 1)
+        elif kind == 3 and x.shape in ((cols,), (rows, 1), (1, cols)):
+            new = broadcast(x, (rows, cols))
+        elif kind == 4:
+            new = E.tanh(x)
+        elif kind == 5:
+            new = E.where(E.gt(x, y), x, E.mul(y, 0.5))
+        elif kind == 6 and len(x.shape) == 2:
+            new = S.reshape(x, x.shape[0] * x.shape[1])
+        else:
+            new = [E.add, E.sub][kind % 2](x, E.mul(y, 0.7))
+        pool.append(new)
+    made = pool[5:]
+    return [made[i] for i in sorted({*rng.integers(0, len(made), 3), len(made) - 1})]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_graphs(seed):
+    rng = np.random.default_rng(seed)
+    check([n for n in random_graph(rng, 12) if n.value is None] or [E.neg(floats(rng, 2))], 1e-4)
