@@ -1,0 +1,88 @@
+"""The updates of whole lists of tensors: one call per parameter group and step.
+
+Every function changes its tensors in place, in the order of operations of PyTorch's own
+single-tensor code, so that trajectories agree to the last bits. Callers switch gradients off (or
+leave them on, for differentiable optimizers). Numbers that change from step to step arrive as
+Python numbers: the learning rate, and ``counts``, the number of the step being made per tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..tensor import Tensor, maximum, view_as_real
+
+
+def sgd_update_(params: Sequence[Tensor], grads: Sequence[Tensor],
+                momentum_buffers: list[Tensor | None], *, lr, momentum: float, dampening: float,
+                weight_decay, nesterov: bool, maximize: bool) -> None:
+    """Stochastic gradient descent with momentum.
+
+    ``v = momentum v + (1 - dampening) g``; ``p -= lr v`` (Nesterov: ``p -= lr (g + momentum v)``).
+
+    Args:
+        momentum_buffers: one per parameter; a None (no step made yet) is replaced by a new buffer.
+    """
+    for i, param in enumerate(params):
+        grad = -grads[i] if maximize else grads[i]
+        if isinstance(weight_decay, Tensor):
+            grad = grad + param * weight_decay
+        elif weight_decay != 0:
+            grad = grad.add(param, alpha=weight_decay)
+        if momentum != 0:
+            buffer = momentum_buffers[i]
+            if buffer is None:
+                buffer = momentum_buffers[i] = grad.detach().clone()
+            else:
+                buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
+            grad = grad.add(buffer, alpha=momentum) if nesterov else buffer
+        if isinstance(lr, Tensor):
+            param.addcmul_(grad, lr, value=-1)
+        else:
+            param.add_(grad, alpha=-lr)
+
+
+def adam_update_(params: Sequence[Tensor], grads: Sequence[Tensor], exp_avgs: Sequence[Tensor],
+                 exp_avg_sqs: Sequence[Tensor], max_exp_avg_sqs: Sequence[Tensor | None],
+                 steps: Sequence[Tensor], *, lr, beta1: float, beta2: float, eps: float,
+                 weight_decay: float, amsgrad: bool, maximize: bool, decoupled: bool,
+                 counts: Sequence[float]) -> None:
+    """Adam and, with ``decoupled`` weight decay, AdamW (Loshchilov and Hutter).
+
+    ``m = lerp(m, g, 1 - beta1)``; ``v = beta2 v + (1 - beta2) g**2``;
+    ``p -= lr / (1 - beta1**t) * m / (sqrt(v) / sqrt(1 - beta2**t) + eps)``.
+
+    Args:
+        max_exp_avg_sqs: running maxima of v; read only with ``amsgrad``.
+        steps: 0-d step numbers, incremented here.
+        counts: the same after the increment, as Python numbers.
+    """
+    count = None
+    for i, param in enumerate(params):
+        grad = -grads[i] if maximize else grads[i]
+        exp_avg, exp_avg_sq = exp_avgs[i], exp_avg_sqs[i]
+        steps[i].add_(1)
+        if weight_decay != 0:
+            if decoupled:
+                param.mul_(1 - lr * weight_decay)
+            else:
+                grad = grad.add(param, alpha=weight_decay)
+        highest = max_exp_avg_sqs[i] if amsgrad else None
+        if param.is_complex():
+            param, grad, exp_avg, exp_avg_sq = map(
+                view_as_real, (param, grad, exp_avg, exp_avg_sq))
+            highest = view_as_real(highest) if amsgrad else None
+        exp_avg.lerp_(grad, 1 - beta1)
+        exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        if counts[i] != count:
+            count = counts[i]
+            step_size = lr / (1 - beta1 ** count)
+            root = (1 - beta2 ** count) ** 0.5
+        second = exp_avg_sq
+        if amsgrad:
+            second = highest.copy_(maximum(highest, exp_avg_sq))
+        denom = (second.sqrt() / root).add_(eps)
+        if isinstance(step_size, Tensor):
+            param.addcdiv_(exp_avg * -step_size, denom)
+        else:
+            param.addcdiv_(exp_avg, denom, value=-step_size)
