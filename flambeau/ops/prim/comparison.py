@@ -262,32 +262,3 @@ def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
 def allclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False) -> bool:
     """Whether every element is close (see :func:`isclose`)."""
     return _decide(isclose(input, other, rtol, atol, equal_nan))
-
-
-def _isin_numpy(x, among):
-    if x.dtype.kind == "V":
-        x, among = x.astype(np.float32), among.astype(np.float32)
-    return np.isin(x, among)
-
-
-ISIN = Prim("isin", OpClass.LIBRARY, lambda x, among: (x.shape, dt.bool_), _isin_numpy,
-            doc="whether each element of the first is among the second's")
-
-
-def _isin_lower(x, among, invert):
-    d = result_type(x, among)
-    out = make(ISIN, (operand(x, d), operand(among, d)))
-    return make(NOT, (out,)) if invert else out
-
-
-_isin = Op("isin", _isin_lower, nondiff=_NO_GRADIENT)
-
-
-@api(out=1, dtypes="number", cases=lambda t: [t.call(t.ints(2, 3, low=0, high=5), t.ints(2))])
-def isin(elements, test_elements, *, assume_unique=False, invert=False):
-    """Whether each element is among ``test_elements`` (or not, with ``invert``)."""
-    for x in (elements, test_elements):
-        if not is_number(x) and (x.dtype is dt.bool_ or x.dtype.is_complex):
-            raise RuntimeError("Unsupported input type encountered for isin(): "
-                               f"{x.dtype}")
-    return apply(_isin, elements, test_elements, invert=invert)

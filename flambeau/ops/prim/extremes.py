@@ -1,4 +1,4 @@
-"""Largest and smallest values and their places; any and all; middle and most frequent values.
+"""Largest and smallest values and their places; any and all; medians.
 
 The gradient of a selected value goes to its place alone: a comparison of the place with an iota,
 which fuses, instead of a scatter.
@@ -287,11 +287,6 @@ def _taken(x, index, axis):
     return np.take_along_axis(x, np.expand_dims(index, axis), axis).squeeze(axis), index
 
 
-def _kth_numpy(x, axis, k):
-    order = np.argsort(_comparable(x), axis=axis, kind="stable")
-    return _taken(x, np.take(order, k, axis), axis)
-
-
 def _median_numpy(x, axis, ignore_nan):
     wide = _comparable(x)
     order = np.argsort(wide, axis=axis, kind="stable")
@@ -305,19 +300,7 @@ def _median_numpy(x, axis, ignore_nan):
     return _taken(x, index, axis)
 
 
-def _mode_numpy(x, axis):
-    moved = np.moveaxis(_comparable(x), axis, -1)
-    index = np.zeros(moved.shape[:-1], np.int64)
-    for at in np.ndindex(index.shape):
-        row = moved[at]
-        found, counts = np.unique(row, return_counts=True)
-        index[at] = np.flatnonzero(row == found[counts.argmax()])[-1:].sum()
-    return _taken(x, index, axis)
-
-
-KTH = Prim("kthvalue", OpClass.LIBRARY, _along_infer, _kth_numpy, doc="k-th smallest along an axis")
 MEDIAN = Prim("median", OpClass.LIBRARY, _along_infer, _median_numpy, doc="middle along an axis")
-MODE = Prim("mode", OpClass.LIBRARY, _along_infer, _mode_numpy, doc="most frequent along an axis")
 
 
 def _selecting(prim: Prim):
@@ -378,34 +361,3 @@ def _nothing_lower(x):
 _nothing = Op("median_of_nothing", lambda x: clone(_nothing_lower(x)), nondiff="no elements")
 median = _declare_median("median", False, "Median")
 nanmedian = _declare_median("nanmedian", True, "Nanmedian")
-
-_kthvalue = _selection("kthvalue", KTH, "KthvalueBackward0")
-_KTHVALUE = return_type("kthvalue", "values", "indices")
-
-
-@api(method=True, out=2, dtypes="number",
-     cases=lambda t: [t.call(t.f(2, 3), 2), t.call(t.f(2, 3), 1, 0, True)])
-def kthvalue(input, k, dim=-1, keepdim=False):
-    """The ``k``-th smallest element along ``dim`` (from 1) and its place."""
-    if input.dtype is dt.bool_ or input.dtype.is_complex:
-        raise not_implemented("kthvalue", input.dtype)
-    dim = sh.wrap_dim(dim, len(input.shape))
-    no_zero_axis("kthvalue", input, dim)
-    size = input.shape[dim] if input.shape else 1
-    if not 1 <= k <= size:
-        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}: "
-                           f"{k} is not in 1..{size}")
-    return _KTHVALUE(apply(_kthvalue, input, dim=dim, keepdim=keepdim, rest=(k - 1,)))
-
-
-_mode = _selection("mode", MODE, "ModeBackward0")
-_MODE = return_type("mode", "values", "indices")
-
-
-@api(method=True, out=2, dtypes="any", cases=lambda t: [t.call(t.ints(4, 5, low=0, high=3))])
-def mode(input, dim=-1, keepdim=False):
-    """The most frequent element along ``dim`` (the smallest of several) and a place of it."""
-    _ordered("mode", input)
-    dim = sh.wrap_dim(dim, len(input.shape))
-    no_zero_axis("mode", input, dim)
-    return _MODE(apply(_mode, input, dim=dim, keepdim=keepdim))
