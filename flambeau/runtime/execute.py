@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 
 import numpy as np
 
 from ..base.flags import values as flags
+from ..graph.graph import Graph
 from ..ir import node as ir
-from ..ir.node import Node
+from ..ir.node import Node, settle
 from . import interpret
+from .plan import Plan, compile_graph
 
 lock = threading.RLock()
 
@@ -27,6 +30,10 @@ _cut_at: set = set()
 #: plans by structural key; the value is a count until the structure repeats
 _plans: dict = {}
 MAX_PLANS = 512
+SEEN = object()
+
+#: storages written since the last flush whose earlier content was a plain value
+dirty: list[weakref.ref] = []
 
 
 def wanted(nodes: list[Node]) -> tuple[list[Node], list[bool]]:
@@ -75,18 +82,83 @@ def flush() -> None:
             raise
 
 
+class Flushed:
+    """What the last flush ran, for the recorder: plan (or None), leaves and outputs as nodes."""
+
+    __slots__ = ("plan", "leaves", "outputs", "donated")
+
+    def __init__(self, plan, leaves, outputs, donated):
+        self.plan, self.leaves, self.outputs, self.donated = plan, leaves, outputs, donated
+
+
+#: called with a Flushed after every flush that ran compiled; installed by the tensor layer
+observer = None
+
+
 def _run(todo: list[Node], outer: list[bool]) -> None:
     tier = flags.tier
     if tier == "0":
         interpret.run(todo)
         return
-    compiled = None if tier == "auto" else _force
-    if compiled is None:
+    outputs = [n for n, out in zip(todo, outer, strict=True) if out]
+    given = _donations(todo, outputs)
+    graph, leaves = Graph.capture(outputs, todo, given)
+    plan = _plan_for(graph, tier)
+    if plan is None:
         interpret.run(todo)
+        return
+    arrays = plan.run([n.value for n in leaves])
+    seen = observer
+    if seen is not None:
+        seen(Flushed(plan, leaves, outputs, given))
+    for node, array in zip(outputs, arrays, strict=True):
+        settle(node, array)
+    for node in todo:  # what only kernels have seen is gone: nobody can ask for it
+        node.srcs = ()
 
 
-def _force(todo, outer):
-    raise NotImplementedError
+def _plan_for(graph: Graph, tier: str) -> Plan | None:
+    """The plan of a structure that repeats; None the first time (or always at tier 0)."""
+    plan = _plans.get(graph.key)
+    if plan is None and tier != "1":
+        _plans[graph.key] = SEEN
+        return None
+    if plan is None or plan is SEEN:
+        while len(_plans) >= MAX_PLANS:
+            _plans.pop(next(iter(_plans)))
+        plan = _plans[graph.key] = compile_graph(graph)
+    return plan
+
+
+def _donations(todo: list[Node], outputs: list[Node]) -> dict[Node, Node]:
+    """Leaves whose array the new value of the same storage may take over.
+
+    A leaf qualifies when only its storage's ``prior``, this function and pending nodes refer to it,
+    and only it to its array.
+    """
+    given: dict[Node, Node] = {}
+    written, dirty[:] = dirty[:], []
+    if not written:
+        return given
+    wanted_ids = {id(n) for n in outputs}
+    uses: dict[int, int] = {}
+    for node in todo:
+        for s in node.srcs:
+            uses[id(s)] = uses.get(id(s), 0) + 1
+    for ref in written:
+        storage = ref()
+        if storage is None:
+            continue
+        old, new = storage.prior, storage.node
+        storage.prior = None
+        if old is None or id(new) not in wanted_ids or old.shape != new.shape \
+                or old.dtype is not new.dtype:
+            continue
+        array = old.value
+        if sys.getrefcount(old) - 2 - uses.get(id(old), 0) <= 0 and sys.getrefcount(array) <= 3 \
+                and array.base is None and array.flags.writeable and array.flags.c_contiguous:
+            given[old] = new
+    return given
 
 
 def realize(node: Node) -> np.ndarray:

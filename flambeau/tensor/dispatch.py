@@ -305,6 +305,7 @@ def write(t: Tensor, node: Node) -> None:
         t._counter.version += 1
         return
     node = cast_node(node, t.dtype)
+    t._node = None  # what was read before must not keep the old content alive
     t.storage.write(node, tuple(t.shape), t.strides, t.offset)
     t._counter.version += 1
     if flags.eager:

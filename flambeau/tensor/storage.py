@@ -48,10 +48,11 @@ class Storage:
         stamp: changes whenever the content does.
         version: in-place writes so far (the default version counter of its tensors).
         memory: the flat NumPy array that must always hold the content, or None.
+        prior: the content before the writes that are pending; its array may be written over.
     """
 
     __slots__ = ("node", "numel", "dtype", "device", "stamp", "version", "memory", "adopted",
-                 "_export", "__weakref__")
+                 "prior", "_export", "__weakref__")
 
     def __init__(self, node: Node, device: dv.device = dv.CPU):
         self.node = node
@@ -61,6 +62,7 @@ class Storage:
         self.stamp = self.version = 0
         self.memory: np.ndarray | None = None
         self.adopted = False
+        self.prior: Node | None = None
         self._export = None
 
     @classmethod
@@ -122,7 +124,13 @@ class Storage:
             region = strided(self.memory, shape, strides, offset)
             region[...] = value
             self.node = leaf(self.memory, self.dtype)
-        elif whole:
+            self.stamp += 1
+            return
+        old = self.node
+        if old.value is not None and self.prior is None:
+            self.prior = old
+            execute.dirty.append(weakref.ref(self))
+        if whole:
             self.node = node
         else:
             self.node = make(VIEW_SET, (self.node, node), (tuple(strides), offset))
