@@ -24,6 +24,7 @@ from ..base import dtype as dt
 from ..ir.node import PRIMS
 from ..kernel.ir import INDEXED, INNER, OUTER, Kernel, Section, argument_words
 from .emit import Function, Module, Value
+from .gemm_drive import EPILOGUE_PARAMS
 from .emit_types import ELEMENT, vector
 from .emit_types import lanes as lanes_in
 from .scalar import Scalar, ScalarBuilder, memory_type, register_type
@@ -52,6 +53,14 @@ def emit_kernel(kernel: Kernel, name: str = "kernel", module: Module | None = No
     """The module that holds ``kernel`` as function ``name``."""
     module = module or Module()
     _Lowering(kernel, module.kernel(name)).run()
+    return module
+
+
+def emit_epilogue(kernel: Kernel, name: str = "epilogue") -> Module:
+    """The module that holds a matrix product's epilogue (see ``codegen/gemm_epilogue.py``): a
+    kernel over batch, row and column that runs on the part of them it is called for."""
+    module = Module()
+    _Lowering(kernel, module.function(name, EPILOGUE_PARAMS)).epilogue()
     return module
 
 
@@ -190,6 +199,18 @@ class _Lowering:
                 start = f.max(lo - loop.i * blocks, 0)
                 stop = f.min(hi - loop.i * blocks, blocks)
                 self._line(place, start, stop, part)
+
+    def epilogue(self) -> None:
+        """Rows [row0, row1) and columns [col0, col1) of one batch; see EPILOGUE_PARAMS."""
+        f, block = self.f, self.width * self.copies
+        _, _, _, batch, row0, row1, col0, col1 = f.args
+        place = {n: self.moved(n, p, 0, batch) for n, p in enumerate(self.pointer)}
+        whole = col0 + (col1 - col0) / block * block
+        with f.loop(row0, row1) as rows:
+            at = {n: self.moved(n, p, 1, rows.i) for n, p in place.items()}
+            with f.loop(col0, whole, block) as loop:
+                self._steps(at, _Lanes(self.width, self.copies, None, loop.i), None)
+            self._rest(whole, col1, lambda lanes: self._steps(at, lanes, None))
 
     def _row_place(self, others: list[int], row: Value) -> tuple[dict[int, Value], Value | None]:
         """Addresses of a row, and its part: divides the row number into indices."""

@@ -9,7 +9,8 @@ import threading
 
 from ..codegen.emit import Module
 from ..codegen.host import host
-from ..codegen.loops import emit_kernel
+from ..codegen.gemm import GemmKernel, gemm
+from ..codegen.loops import emit_epilogue, emit_kernel
 from ..kernel.ir import Kernel
 from . import jit
 
@@ -25,6 +26,26 @@ def loop(kernel: Kernel) -> int:
         with _lock:
             text = str(emit_kernel(kernel))
             found = _found[key] = jit.load(text, ["kernel"])["kernel"]
+    return found
+
+
+def epilogue(kernel: Kernel) -> int:
+    """The address of a matrix product's epilogue."""
+    key = (host(), "epilogue", kernel)
+    found = _found.get(key)
+    if found is None:
+        with _lock:
+            text = str(emit_epilogue(kernel))
+            found = _found[key] = jit.load(text, ["epilogue"])["epilogue"]
+    return found
+
+
+def product(dtype: str, source: str) -> GemmKernel:
+    """The matrix kernels of an element type, with their addresses."""
+    found = gemm(dtype, source)
+    if not found.addresses:
+        with _lock:
+            found.addresses = jit.load(found.text, found.names)
     return found
 
 

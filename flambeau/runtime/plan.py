@@ -18,14 +18,18 @@ import numpy as np
 
 from ..base import dtype as dt
 from ..base.flags import values as flags
+from ..codegen.gemm_drive import SLOT
 from ..graph.graph import Graph
 from ..ir.node import CONST
 from ..schedule.compile import Entry, Schedule, schedule_graph
+from ..schedule.dot import Dot
 from ..schedule.group import operands
 from . import interpret, kernels, team
 
 #: element operations below which a plan runs on the calling thread alone
-SMALL_WORK = 150_000
+SMALL_WORK = 500_000
+#: pointers to the matrix kernels' workspace, and to the block of arguments before
+_WORKSPACE, _PREVIOUS = "workspace", "previous"
 #: arrays of one output kept for recycling
 POOL = 3
 
@@ -49,6 +53,7 @@ class Plan:
         self.schedule, self.graph = schedule, schedule.graph
         self._lock = threading.RLock()
         self._small = schedule.work < SMALL_WORK or threads == 1
+        self._threads, self._workspace = threads, 0
         self._cells()
         self._layout()
         self._seen: list = [None] * len(self.graph.leaves)
@@ -65,7 +70,7 @@ class Plan:
         self._output_cell = leaves
         self._host_cell = {i: leaves + outputs + n for n, i in enumerate(hosts)}
         self._arena_cell = leaves + outputs + len(hosts)
-        self._cell_count = self._arena_cell + 1
+        self._cell_count = self._arena_cell + 3  # arena, workspace, the words themselves
         self._position = {leaf: p for p, leaf in enumerate(graph.leaves)}
         self._consts = [p for p, i in enumerate(graph.leaves) if nodes[i].prim is CONST]
 
@@ -86,6 +91,7 @@ class Plan:
         words: list[int] = [0] * (self._cell_count + 2 * len(self._consts))
         patches: list[list[tuple[int, int, int]]] = [[]]  # per segment: cell, offset, word
         rows: list[list[tuple[int, int, int]]] = [[]]  # per segment: function, word, chunks
+        previous = 0  # where the last block that is no row began
         self._steps: list = [0]  # segment numbers and host entries in running order
         for e in self.schedule.entries:
             if e.kind == "host":
@@ -97,9 +103,15 @@ class Plan:
             for function, block, pointers, chunks in self._kernels(e):
                 at = len(words)
                 words.extend(block)
-                patches[-1].extend((*self._pointer(root, offset, e), at + w)
-                                   for w, root, offset in pointers)
-                rows[-1].append((function, at, chunks))
+                for w, root, offset in pointers:
+                    if root is _PREVIOUS:
+                        patches[-1].append((self._arena_cell + 2, 8 * previous, at + w))
+                    else:
+                        patches[-1].append((*self._pointer(root, offset, e), at + w))
+                if function:
+                    rows[-1].append((function, at, chunks))
+                else:
+                    previous = at
         bind = kernels.bind()
         tables = []
         for segment, (mine, patch) in enumerate(zip(rows, patches, strict=True)):
@@ -130,6 +142,10 @@ class Plan:
         self._arena = np.empty(self.schedule.arena + 128, np.uint8)
         self.words[self._arena_cell] = self._arena.ctypes.data + -self._arena.ctypes.data % 64
         self._arena_start = -self._arena.ctypes.data % 64
+        room = np.empty(self._workspace + 128, np.uint8)
+        self._room = room
+        self.words[self._arena_cell + 1] = room.ctypes.data + -room.ctypes.data % 64
+        self.words[self._arena_cell + 2] = base
         self.slots: list = list(range(len(graph.leaves)))
         for n, p in enumerate(self._consts):
             word = self._cell_count + 2 * n
@@ -146,11 +162,36 @@ class Plan:
 
     def _kernels(self, e: Entry):
         """Rows of an entry: function address, argument words, pointers, chunks."""
-        yield kernels.loop(e.step.kernel), e.step.words, e.step.pointers, e.chunks
+        if e.kind == "loop":
+            yield kernels.loop(e.step.kernel), e.step.words, e.step.pointers, e.chunks
+        else:
+            yield from self._product(e.step)
 
-    def _pointer(self, root: int | None, offset: int, e: Entry) -> tuple[int, int]:
+    def _product(self, d: Dot):
+        """Rows of a matrix product; its epilogue's arguments are a block of their own."""
+        epilogue = kernels.epilogue(d.kernel) if d.kernel is not None else 0
+        if epilogue:
+            yield 0, d.words, d.pointers, 0
+        c = d.m * d.n
+        plan = kernels.product(d.dtype, d.source).plan(
+            d.m, d.n, d.k, a=d.a[2:4], b=d.b[2:4], c=d.n, batch=(1, d.batch),
+            a_batch=(0, d.a[4]), b_batch=(0, d.b[4]), c_batch=(0, c), epilogue=epilogue,
+            threads=1 if self._small else self._threads)
+        plan.bind(0, 0, 0)
+        self._workspace = max(self._workspace, plan.workspace_bytes)
+        packed = [(SLOT[x], _WORKSPACE, at) for x, at in (("packed_a", plan._packed_a), ("packed_b", plan._packed_b)) if at >= 0]
+        pointers = [(SLOT["a"], d.a[0], d.a[1]), (SLOT["b"], d.b[0], d.b[1]),
+                    (SLOT["c"], d.c, 0), *packed]
+        if epilogue:
+            pointers.append((SLOT["epilogue_args"], _PREVIOUS, 0))
+        for row in plan.rows:
+            yield row.function, row.args.tolist(), pointers, row.chunks
+
+    def _pointer(self, root, offset: int, e: Entry) -> tuple[int, int]:
         if root is None:
             return self._arena_cell, e.scratch + offset
+        if root is _WORKSPACE:
+            return self._arena_cell + 1, offset
         cell, at = self._cell_of(root)
         return cell, at + offset
 

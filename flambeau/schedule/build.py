@@ -15,9 +15,10 @@ from typing import NamedTuple
 from ..base import dtype as dt
 from ..base import shape as sh
 from ..graph.access import Access
+from ..graph.graph import GNode
 from ..ir.node import OpClass
-from ..kernel.ir import INNER, OUTER, Buffer, Kernel, Section
-from .group import FULL, ROW, Group, Grouping, lanes_along, operands
+from ..kernel.ir import INDEXED, INNER, OUTER, Buffer, Kernel, Section
+from .group import FULL, ROW, Group, Grouping, lanes_along, operands, spread
 
 #: a full value whose recomputation costs more than this is kept between passes
 KEEP_COST = 6
@@ -56,27 +57,12 @@ def accumulator(dtype: dt.dtype) -> dt.dtype:
 
 def build(g: Grouping, group: Group, late: frozenset[int] | set[int] = frozenset()) -> Step:
     """The kernel of a loop group; values in ``late`` are stored after everything was loaded."""
-    return _Builder(g, group, late).finish()
+    return Builder(g, group, late).finish()
 
 
-def spread(shape: tuple[int, ...], strides: tuple[int, ...],
-           axes: list[tuple[int, int]]) -> list[int]:
-    """Strides of ``shape`` along refined axes (step, size), outermost first."""
-    out = [0] * len(axes)
-    k, at = len(axes) - 1, 1
-    for j in range(len(shape) - 1, -1, -1):
-        n = shape[j]
-        if n == 1:
-            continue
-        end = at * n
-        while k >= 0 and axes[k][0] < end:
-            out[k] = strides[j] * (axes[k][0] // at)
-            k -= 1
-        at = end
-    return out
+class Builder:
+    """Builds one loop group's kernel; the steps of the work are its methods, in order."""
 
-
-class _Builder:
     def __init__(self, g: Grouping, group: Group, late: frozenset[int] | set[int]):
         self.late, self.after = late, []
         self.g, self.graph, self.group = g, g.graph, group
@@ -280,17 +266,27 @@ class _Builder:
     def compute(self, i: int, at: int, body: list, cache: dict) -> None:
         node, level = self.nodes[i], self.level(i)
         srcs = tuple(self.operand(a, level, at, cache) for a in operands(self.g, i))
-        if node.prim.cls is OpClass.VIEW or node.prim.name == "copy":
+        name, params = node.prim.name, node.params
+        if node.prim.cls is OpClass.VIEW or name == "copy":
             v = srcs[0]
         else:
+            if name in INDEXED:  # its parameters are sizes, which are no part of code
+                params = (None,) * len(params)
+                srcs += (self.position(node, level, at, cache),)
             v = self.value()
-            body.append(("op", v, node.prim.name, node.params, srcs, node.dtype.name))
+            body.append(("op", v, name, params, srcs, node.dtype.name))
         cache[i] = v
         if i in self.g.stored and self.ready[i] == at:
             to = self.after if i in self.late else body
             to.append(("store", self.store_buffer(i, level), v))
         if i in self.kept and i not in self.g.stored:
             body.append(("store", self.kept_in(i), v))
+
+    def position(self, node: GNode, level: int, at: int, cache: dict) -> int:
+        """The value that counts the elements of ``node`` in row-major order."""
+        whole = Access(0, node.shape, sh.contiguous_strides(node.shape), 0, True)
+        return self.load_buffer(self.buffer("int64", self.steps_of(whole, level), "index", None,
+                                            0), at, cache)
 
     def fold(self, i: int, at: int, cache: dict) -> None:
         node = self.nodes[i]
@@ -334,8 +330,9 @@ class _Builder:
                 s.insert(0, group.rows if root is not None and root < 0 else 0)
             classes = tuple(x if x in (0, 1) else 2 for x in s)
             buffers.append(Buffer(dtype, classes, role))
-            pointers.append((len(words), None if role == "scratch" else root,
-                             scratch if role == "scratch" else offset))
+            if role != "index":
+                pointers.append((len(words), None if role == "scratch" else root,
+                                 scratch if role == "scratch" else offset))
             words.append(0)
             words.extend(x for x, c in zip(s, classes, strict=True) if c == 2)
             if role == "scratch":

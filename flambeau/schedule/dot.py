@@ -1,19 +1,130 @@
-"""Matrix products: which operands, strides and epilogue a dot group has."""
+"""Matrix products: operands, strides and what is done to the elements afterwards.
+
+A dot group is one multiplication and an *epilogue*: elementwise members that run on every part of
+the product while it is in the cache. The epilogue is a kernel over exactly three outer axes (batch,
+row, column); it reads the product where the multiplication wrote it, which is the memory of the
+product if that is stored, else of the first member of its dtype that is stored.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from .group import Group, Grouping
+from ..base import dtype as dt
+from ..base import shape as sh
+from ..graph.access import Access
+from ..kernel.ir import OUTER, Buffer, Kernel, Section
+from .build import Builder
+from .group import Group, Grouping, operands, triple
 
 
 class Dot(NamedTuple):
-    """A matrix product with its epilogue (see ``runtime/plan.py`` for how it runs)."""
+    """A matrix product with its epilogue.
 
+    Attributes:
+        dtype: of C and of the arithmetic.
+        source: element type of A and B.
+        m, n, k, batch: sizes.
+        a, b: (root, byte offset, row stride, column stride, batch stride).
+        c: root of the memory C is written to, row-major.
+        kernel: the epilogue; None: there is none.
+        words, pointers: the epilogue's arguments, as in a loop's step.
+        scratch: always 0.
+        work: element operations.
+    """
+
+    dtype: str
+    source: str
+    m: int
+    n: int
+    k: int
+    batch: int
+    a: tuple[int, int, int, int, int]
+    b: tuple[int, int, int, int, int]
+    c: int
+    kernel: Kernel | None
+    words: list[int]
+    pointers: list[tuple[int, int | None, int]]
     scratch: int
     work: int
 
 
 def build_dot(g: Grouping, group: Group) -> Dot:
     """The product and epilogue of a dot group."""
-    raise NotImplementedError("matrix products in plans")
+    record = group.members[0]
+    node = g.graph.nodes[record]
+    a, b = operands(g, record)
+    source = g.graph.nodes[node.srcs[0]].dtype
+    m, n = node.shape[-2:]
+    k, batch = a.shape[-1], math.prod(node.shape[:-2])
+    c = home(g, group)
+    words, pointers, kernel, ops = [], [], None, 0
+    if len(group.members) > 1:
+        built = _Epilogue(g, group, frozenset(), c)
+        kernel, words, pointers, ops = built.kernel()
+    return Dot(node.dtype.name, source.name, m, n, k, batch, _matrix(a, source),
+               _matrix(b, source), c, kernel, words, pointers, 0,
+               batch * m * n * (k // 2 + 1 + ops))
+
+
+def home(g: Grouping, group: Group) -> int:
+    """The record whose memory C is written to; decides (and marks) it stored if none is."""
+    record = group.members[0]
+    if record not in g.stored:
+        for i in group.members:
+            if i in g.stored and g.graph.nodes[i].dtype is g.graph.nodes[record].dtype:
+                return i
+        g.stored.add(record)
+    return record
+
+
+def _matrix(a: Access, dtype: dt.dtype) -> tuple[int, int, int, int, int]:
+    batch = 0
+    for n, s in zip(a.shape[:-2], a.strides[:-2], strict=True):
+        if n != 1:
+            batch = s  # the group only takes operands with one batch axis that moves
+    rows, columns = a.strides[-2:]
+    return a.root, a.offset * dtype.itemsize, rows, columns, batch
+
+
+class _Epilogue(Builder):
+    """Builds the kernel of the elementwise members over (batch, row, column)."""
+
+    def __init__(self, g: Grouping, group: Group, late: frozenset[int], c: int):
+        self.c = c
+        super().__init__(g, group, late)
+
+    def _axes(self) -> None:
+        m, n = self.g.graph.nodes[self.group.members[0]].shape[-2:]
+        self.outer = [(m * n, self.group.total // (m * n)), (n, m), (1, n)]
+        self.inner = []
+        self.row_axes = self.outer
+
+    def steps_of(self, a: Access, level: int) -> tuple[int, ...]:
+        found = triple(self.group, a)
+        assert found is not None, "the group took a member its epilogue cannot read"
+        return found
+
+    def compute(self, i: int, at: int, body: list, cache: dict) -> None:
+        if i != self.group.members[0]:
+            super().compute(i, at, body, cache)
+            return
+        shape = self.nodes[i].shape
+        a = Access(self.c, shape, sh.contiguous_strides(shape), 0, True)
+        n = self.buffer(self.nodes[i].dtype.name, self.steps_of(a, 0), "out", self.c, 0)
+        v = cache[i] = self.value()
+        body.append(("load", v, n))
+
+    def kernel(self) -> tuple[Kernel, list[int], list, int]:
+        words = [size for _, size in self.outer]
+        buffers, pointers = [], []
+        for dtype, steps, role, root, offset in self.buffers:
+            classes = tuple(x if x in (0, 1) else 2 for x in steps)
+            buffers.append(Buffer(dtype, classes, role))
+            if role != "index":
+                pointers.append((len(words), root, offset))
+            words.append(0)
+            words.extend(x for x, c in zip(steps, classes, strict=True) if c == 2)
+        return (Kernel(3, 0, OUTER, False, False, tuple(buffers),
+                       (Section("row", tuple(self.rows[0])),)), words, pointers, self.values)

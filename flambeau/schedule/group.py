@@ -23,11 +23,12 @@ import math
 from ..base import shape as sh
 from ..graph.access import Access, through, whole
 from ..graph.graph import Graph
-from ..ir.node import CONST, OpClass
+from ..ir.node import OpClass
+from ..kernel.ir import INDEXED
 
 FULL, ROW = 0, 1
 #: dtypes the matrix kernels have
-DOT_DTYPES: set[str] = set()
+DOT_DTYPES = {"float32", "float64"}
 #: values a loop group may hold; more makes code that spills registers
 MAX_MEMBERS = 96
 #: elements of one part when a reduction is divided among chunks
@@ -48,12 +49,13 @@ class Group:
         rows: elements of a row value.
         level: FULL or ROW for each member.
         breaks: steps of the domain at which some member's axis begins, besides 1.
+        matrix: rows and columns of a dot group's product.
         parts: in how many parts the reductions are divided; their result is then the value of
             a second group that folds the parts.
     """
 
     __slots__ = ("order", "kind", "members", "total", "inner", "rows", "level", "breaks", "parts",
-                 "shapes")
+                 "shapes", "matrix")
 
     def __init__(self, order: int, kind: str, total: int = 0):
         self.order, self.kind, self.total = order, kind, total
@@ -62,6 +64,7 @@ class Group:
         self.rows = total
         self.level: dict[int, int] = {}
         self.breaks: set[int] = set()
+        self.matrix = (1, 1)
         self.parts = 1
         self.shapes: set = set()
 
@@ -162,7 +165,8 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
         cls = node.prim.cls
         if g.access[i].root != i:
             continue  # a view or copy that costs nothing
-        if (i in copies or cls is OpClass.ELEMENTWISE) and _compiled(graph, i):
+        fusable = i in copies or cls is OpClass.ELEMENTWISE or node.prim.name in INDEXED
+        if fusable and _compiled(graph, i):
             walk.elementwise(i)
         elif cls is OpClass.REDUCE and _compiled(graph, i):
             walk.reduction(i)
@@ -189,7 +193,7 @@ def _operands(g: Grouping, i: int) -> list[Access]:
         read = through(src, *node.params)
         return [read if read is not None else
                 through(whole(node.srcs[0], src.shape), *node.params)]
-    if node.prim.cls is OpClass.ELEMENTWISE:
+    if node.prim.cls is OpClass.ELEMENTWISE or node.prim.name in INDEXED:
         out = []
         for s in node.srcs:
             a = g.access[s]
@@ -220,8 +224,10 @@ def _compiled(graph: Graph, i: int) -> bool:
 def _multiplied(graph: Graph, i: int) -> bool:
     """Whether the matrix kernels can compute this record."""
     node = graph.nodes[i]
-    return (node.prim.name == "dot" and node.dtype.name in DOT_DTYPES and 0 not in node.shape
-            and 0 not in graph.nodes[node.srcs[0]].shape)
+    if node.prim.name != "dot" or node.dtype.name not in DOT_DTYPES or 0 in node.shape:
+        return False
+    return all(0 not in graph.nodes[s].shape
+               and sum(n != 1 for n in graph.nodes[s].shape[:-2]) <= 1 for s in node.srcs)
 
 
 def _resolve(g: Grouping) -> set[int]:
@@ -267,6 +273,49 @@ def reduced_runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[i
                 runs.append((step, n))
         step *= n
     return tuple(reversed(runs))
+
+
+def triple(group: Group, a: Access) -> tuple[int, int, int] | None:
+    """Strides of an access along a dot group's batch, rows and columns; None if it has none."""
+    m, n = group.matrix
+    if a.shape[-2:] == (m, n) and len(a.shape) <= 3:
+        lead = a.strides[0] if len(a.shape) == 3 and a.shape[0] != 1 else 0
+        return lead, a.strides[-2] if m != 1 else 0, a.strides[-1] if n != 1 else 0
+    steps, step = {1, n, m * n}, 1
+    for size in reversed(a.shape):
+        steps.add(step)
+        step *= size
+    ordered = sorted(x for x in steps if x < group.total or x == 1)
+    if any(y % x for x, y in zip(ordered, ordered[1:])):
+        return None
+    axes = [(x, y // x) for x, y in zip(ordered, [*ordered[1:], group.total])]
+    axes.reverse()
+    strides = spread(a.shape, a.strides, axes)
+    out = []
+    for low, high in ((m * n, group.total), (n, m * n), (1, n)):
+        mine = [(size, s) for (at, size), s in zip(axes, strides) if low <= at < high and size > 1]
+        for (_, outer), (size, inner) in zip(mine, mine[1:]):
+            if outer != inner * size:
+                return None
+        out.append(mine[-1][1] if mine else 0)
+    return tuple(out)
+
+
+def spread(shape: tuple[int, ...], strides: tuple[int, ...],
+           axes: list[tuple[int, int]]) -> list[int]:
+    """Strides of ``shape`` along refined axes (step, size), outermost first."""
+    out = [0] * len(axes)
+    k, at = len(axes) - 1, 1
+    for j in range(len(shape) - 1, -1, -1):
+        n = shape[j]
+        if n == 1:
+            continue
+        end = at * n
+        while k >= 0 and axes[k][0] < end:
+            out[k] = strides[j] * (axes[k][0] // at)
+            k -= 1
+        at = end
+    return out
 
 
 def lanes_along(runs: tuple[tuple[int, int], ...], rows: int) -> str:
@@ -328,7 +377,8 @@ class _Walk:
     def opaque(self, i: int, kind: str) -> None:
         node = self.graph.nodes[i]
         group = self.new(kind, node.numel())
-        group.fits(node.shape, FULL, True)
+        if kind == "dot":
+            group.matrix = node.shape[-2:]
         self.add(group, i, FULL)
 
     # -- joining -------------------------------------------------------------------------------
@@ -363,8 +413,8 @@ class _Walk:
         else:
             return self.refuse(i, group, f"{list(node.shape)} is neither the group's "
                                          f"{group.total} elements nor its {group.rows} rows")
-        if group.kind == "dot" and level == ROW:
-            return self.refuse(i, group, "a matrix product's epilogue has no rows")
+        if group.kind == "dot":
+            return self.join_dot(group, i, reads)
         if not group.fits(node.shape, level, False):
             return self.refuse(i, group, f"axes of {list(node.shape)} cut across the group's")
         for a in reads:
@@ -374,11 +424,25 @@ class _Walk:
                     return self.refuse(i, group, reason)
         group.fits(node.shape, level, True)
         self.add(group, i, level)
-        if group.kind == "loop" and level == FULL:
+        if level == FULL:
             for a in reads:
                 if self.g.group_of[a.root] is not group:
                     self.readers[a.root, total] = group
             self.readers[i, total] = group
+        return True
+
+    def join_dot(self, group: Group, i: int, reads: list[Access]) -> bool:
+        """Add an elementwise record to a matrix product's epilogue."""
+        if self.graph.nodes[i].numel() != group.total:
+            return self.refuse(i, group, "a matrix product's epilogue has no rows")
+        for a in reads:
+            if self.g.group_of[a.root] is group:
+                if not (a.plain or self.same(group, a)):
+                    return self.refuse(i, group, "it reads the product in another order")
+            elif triple(group, a) is None:
+                return self.refuse(i, group, "an operand's axes are not the product's rows and "
+                                             "columns")
+        self.add(group, i, FULL)
         return True
 
     def mismatch(self, group: Group, a: Access, level: int) -> str | None:
@@ -485,7 +549,3 @@ def _find_stored(g: Grouping) -> None:
                     stored.add(a.root)
     stored.update(i for i in g.graph.outputs if not g.graph.nodes[i].is_leaf)
 
-
-def is_constant(graph: Graph, i: int) -> bool:
-    """Whether a record is a number of the program."""
-    return graph.nodes[i].prim is CONST

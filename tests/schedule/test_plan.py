@@ -9,6 +9,7 @@ from flambeau.codegen.host import available_kinds
 from flambeau.graph.graph import Graph
 from flambeau.ir.node import leaf
 from flambeau.ir.view import broadcast, view
+from flambeau.ops.prim import contract as C
 from flambeau.ops.prim import elementwise as E
 from flambeau.ops.prim import reduce as R
 from flambeau.ops.prim import shape as S
@@ -145,3 +146,18 @@ def random_graph(rng, size):
 def test_random_graphs(seed):
     rng = np.random.default_rng(seed)
     check([n for n in random_graph(rng, 12) if n.value is None] or [E.neg(floats(rng, 2))], 1e-4)
+
+
+def test_products_with_epilogues():
+    rng = np.random.default_rng(6)
+    x, w, b = floats(rng, 32, 20), floats(rng, 64, 20), floats(rng, 64)
+    plan = check([E.relu(C.linear(x, w, b))])
+    assert [len(e.group.members) for e in plan.schedule.entries] == [3]
+    check([E.gt(C.linear(x, w, b), 0.0), C.linear(x, w)])
+    plan = check([E.tanh(C.linear(floats(rng, 2, 5, 20), w, b))])
+    assert len(plan.schedule.entries) == 1
+    check([C.matmul(floats(rng, 3, 4, 5), floats(rng, 3, 5, 6)),
+           C.matmul(floats(rng, 2, 3, 4, 5), floats(rng, 5, 6)),
+           C.matmul(floats(rng, 2, 3, 4, 5), floats(rng, 2, 3, 5, 6)),
+           C.matmul(S.transpose(floats(rng, 3, 5, 4), 1, 2), floats(rng, 3, 5, 6))])
+    check([E.add(C.matmul(floats(rng, 90, 70), floats(rng, 70, 50)), floats(rng, 90, 1))], 1e-4)
