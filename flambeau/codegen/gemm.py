@@ -8,9 +8,9 @@ Usage::
     g.bind(a=..., b=..., c=..., workspace=..., epilogue_args=...)      # addresses
     table += [(row.function, row.args.ctypes.data, row.chunks) for row in g.rows]
 
-The argument blocks (``row.args``, int64) are read when the plan runs, so :meth:`GemmPlan.bind` may be
-called again before each run. They must stay alive as long as the table. One plan must not run twice
-at the same time.
+The argument blocks (``row.args``, int64) are read when the plan runs, so :meth:`GemmPlan.bind` may
+be called again before each run. They must stay alive as long as the table. One plan must not run
+twice at the same time.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class GemmKernel:
                  target: HostTarget | None = None):
         source = source or dtype
         if dtype not in ("float32", "float64"):
-            raise NotImplementedError(f"matrix multiplication into {dtype}: only float32 and float64")
+            raise NotImplementedError(
+                f"matrix multiplication into {dtype}: only float32 and float64")
         if source not in (dtype, "float16", "bfloat16"):
             raise NotImplementedError(f"matrix multiplication of {source} into {dtype}")
         self.dtype, self.source = dtype, source

@@ -211,7 +211,6 @@ class Drivers:
 
     def _direct(self) -> None:
         f, t = self._kernel("gemm_direct"), self.t
-        p = self.p
         loop, batch, m0, m1, n0, n1 = self._tasks(f)
         with loop:
             a, b, c = (self._batch(f, x, batch) for x in "abc")

@@ -1,8 +1,8 @@
 """What is done with the elements of C before they leave the cache.
 
-An epilogue is a small function of its own that the multiplication calls by address on every part of C
-it completes, panel by panel. So the large multiplication kernels are compiled once per machine, and a
-new epilogue costs a few milliseconds.
+An epilogue is a small function of its own that the multiplication calls by address on every part
+of C it completes, panel by panel. So the large multiplication kernels are compiled once per
+machine, and a new epilogue costs a few milliseconds.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Matrix multiplication, innermost part: tile shapes and micro-kernels.
 
-A micro-kernel computes a tile of C that lives in registers: ``rows`` times ``vectors`` accumulators.
-Each step of k broadcasts one element of A per row and multiplies it with the vectors of B's row.
+A micro-kernel computes a tile of C in registers: ``rows`` times ``vectors`` accumulators. Each step
+of k broadcasts one element of A per row and multiplies it with the vectors of B's row.
 
-*packed* kernels read A as panels ``[k][rows]`` and B as panels ``[k][NR]``; *direct* kernels read the
-caller's memory (any strides of A, unit column stride of B).
+*packed* kernels read A as panels ``[k][rows]`` and B as panels ``[k][NR]``; *direct* kernels read
+the caller's memory (any strides of A, unit column stride of B).
 
 Edges. A packed tile that reaches over the last row repeats it: the row pointers are clamped, all
 loads come before all stores and rows are stored from the last to the first, so the real row is
@@ -157,13 +157,15 @@ class _Writer:
         elif self.partial:
             self.tile = f.alloca(self.vec, self.rows * self.width)
         self.row_pointers = self._rows()
-        zero = f.zero(self.vec)
+        zeros = [f.zero(self.vec)] * (self.rows * self.width)
+        if not self.direct:
+            self._prefetch()
+        acc = self._direct(zeros) if self.direct else self._packed(zeros)
         with f.if_(args["add"].ne(0)) as branch:
-            branch.give(*self._load())
+            branch.give(*[x + y for x, y in zip(acc, self._load(), strict=True)])
             branch.else_()
-            branch.give(*[zero] * (self.rows * self.width))
-        start = branch.results
-        self._store(self._direct(start) if self.direct else self._packed(start))
+            branch.give(*acc)
+        self._store(branch.results)
 
     def _rows(self) -> list[Value]:
         f, c, ldc = self.f, self.args["c"], self.args["ldc"]
@@ -172,6 +174,16 @@ class _Writer:
             row = f.const(i, "i64") if self.direct else f.min(self.args["valid"] - 1, i)
             pointers.append(f.gep(c, row * ldc, self.t.elem))
         return pointers
+
+    def _prefetch(self) -> None:
+        """Ask for the tile of C, which in large products comes from memory."""
+        f, t = self.f, self.t
+        per_line = max(1, 64 // (t.lanes * itemsize(t.elem)))
+        f.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        for p in self.row_pointers:
+            for j in range(0, self.width, per_line):
+                at = f.gep(p, j * t.lanes, t.elem)
+                f.emit(f"call void @llvm.prefetch.p0(ptr {at}, i32 1, i32 3, i32 1)")
 
     def _multiply(self, a: list[Value], b: list[Value], acc: list[Value]) -> list[Value]:
         f, w = self.f, self.width

@@ -104,7 +104,8 @@ class Packer:
         f = self._function("pack_scalar")
         to, source, ls, ks, valid, k, step = f.args
         with f.loop(0, k) as loop:
-            row, out = f.gep(source, loop.i * ks, self.source), f.gep(to, loop.i * step, self.t.elem)
+            row = f.gep(source, loop.i * ks, self.source)
+            out = f.gep(to, loop.i * step, self.t.elem)
             with f.loop(0, f.min(valid, self.t.lanes)) as lane:
                 x = self._load(f, f.gep(row, lane.i * ls, self.source), self.source)
                 f.store(x, f.gep(out, lane.i, self.t.elem))

@@ -50,8 +50,8 @@ def multiply(kernel, a, b, c, *, threads=1, mode=None, accumulate=False, epilogu
     batch = (1, 1, *c.shape[:-2])[-2:]
     full = [(0, 0, *strides(x)[:-2])[-2:] for x in (a, b, c)]
     plan = kernel.plan(m, n, k, a=strides(a)[-2:], b=strides(b)[-2:], c=strides(c)[-2], batch=batch,
-                       a_batch=full[0], b_batch=full[1], c_batch=full[2], threads=threads, mode=mode,
-                       accumulate=accumulate, epilogue=epilogue)
+                       a_batch=full[0], b_batch=full[1], c_batch=full[2], threads=threads,
+                       mode=mode, accumulate=accumulate, epilogue=epilogue)
     room = np.full(plan.workspace_bytes + 128, 255, np.uint8)
     start = room.ctypes.data + -room.ctypes.data % 64
     plan.bind(a.ctypes.data, b.ctypes.data, c.ctypes.data, start,
@@ -70,8 +70,9 @@ def close(got, want, k):
     np.testing.assert_allclose(got, want, rtol=0, atol=eps * (k + 8) * 2)
 
 
-SIZES = [(1, 1, 1), (12, 32, 16), (13, 33, 17), (5, 7, 3), (32, 20, 64), (100, 50, 300), (2, 3, 1100),
-         (250, 70, 513), (37, 129, 20), (11, 40, 600), (1, 200, 40), (64, 1, 33), (3, 17, 5)]
+SIZES = [(1, 1, 1), (12, 32, 16), (13, 33, 17), (5, 7, 3), (32, 20, 64), (100, 50, 300),
+         (2, 3, 1100), (250, 70, 513), (37, 129, 20), (11, 40, 600), (1, 200, 40), (64, 1, 33),
+         (3, 17, 5)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
