@@ -160,6 +160,43 @@ def erfcx_of(q):
     return (1 + 2 * a) * mp.exp(a * a) * mp.erfc(a)
 
 
+def erf_table(degree: int = 4) -> tuple[list[list], float]:
+    """erf(c + t) = erf(c) + t p(t), |t| <= 1/8, around 16 centres near k/4.
+
+    Centres are float32 numbers at which erf is almost a float32 number, so that the leading term
+    carries no rounding error. Rows: centres, erf there, then p's coefficients, lowest first.
+    """
+    width, columns, worst = mp.mpf("0.1255"), [], 0.0
+    for k in range(16):
+        centre = best_centre(k / 4)
+        start = mp.erf(centre)
+
+        def slope(t, c=centre, start=start):
+            return (mp.erf(c + t) - start) / t
+
+        def weight(t, c=centre):
+            return t / mp.erf(c + t)
+        p, err = solve(Fit("", "", slope, weight, -width, width, 24, 1, degree))
+        columns.append([centre, rounded(start, 24), *p])
+        worst = max(worst, err)
+    return [list(row) for row in zip(*columns, strict=True)], worst
+
+
+def best_centre(near: float):
+    """The float32 number within 1/4000 of ``near`` whose erf is closest to a float32 number."""
+    if near == 0:
+        return mp.mpf(0)
+    x = np.float32(near)
+    found, best = x, mp.inf
+    for step in range(-500, 500):
+        c = mp.mpf(float(x + np.float32(step) * np.float32(2.0 ** -21)))
+        e = mp.erf(c)
+        distance = abs(e - rounded(e, 24))
+        if distance < best:
+            found, best = c, distance
+    return found
+
+
 def main() -> None:
     """Write the coefficients file."""
     lines = ['"""Polynomial coefficients, lowest power first; written by tools/fit_coefficients.py.',
@@ -171,6 +208,15 @@ def main() -> None:
         text = [repr(float(x)) for x in c] if fit.bits == 53 else [f"{float(x):.9g}" for x in c]
         lines += ["", f"#: {fit.note}; err 2^{float(mp.log(err, 2)):.1f}", f"{fit.name} = ("]
         lines += [f"    {x}," for x in text] + [")"]
+    columns, err = erf_table()
+    print("ERF_TABLE32", len(columns), f"2^{float(mp.log(err, 2)):.1f}")
+    lines += ["", "#: erf(a) = row 1 + t p(t), t = a - row 0, at column k = rint(4 a), a <= 3.875; p from",
+              f"#: row 2 on, lowest power first; err 2^{float(mp.log(err, 2)):.1f}", "ERF_TABLE32 = ("]
+    for column in columns:
+        text = [f"{float(x):.9g}" for x in column]
+        lines += ["    (" + ", ".join(text[:6]) + ",", "     " + ", ".join(text[6:12]) + ",",
+                  "     " + ", ".join(text[12:]) + "),"]
+    lines += [")"]
     OUT.write_text("\n".join(lines) + "\n")
 
 

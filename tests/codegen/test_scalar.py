@@ -69,7 +69,7 @@ UNARY = {
     "trunc": ((*FLOATS, *INTS), torch.trunc),
     "isnan": (ALL, torch.isnan),
     "not_": ((*INTS, dt.bool_), torch.bitwise_not),
-    "sqrt": (FLOATS, lambda x: torch.sqrt(x.double()).to(x.dtype)),  # torch may be a unit off
+    "sqrt": (FLOATS, lambda x: tensor(np.sqrt(array(x).astype(float)).astype(array(x).dtype))),
     "reciprocal": (FLOATS, torch.reciprocal),
 }
 BINARY = {
