@@ -210,7 +210,7 @@ def main() -> None:
         lines += [f"    {x}," for x in text] + [")"]
     columns, err = erf_table()
     print("ERF_TABLE32", len(columns), f"2^{float(mp.log(err, 2)):.1f}")
-    lines += ["", "#: erf(a) = row 1 + t p(t), t = a - row 0, at column k = rint(4 a), a <= 3.875; p from",
+    lines += ["", "#: erf(a) = row 1 + t p(t), t = a - row 0, at column k = rint(4 a), a < 3.875; p from",
               f"#: row 2 on, lowest power first; err 2^{float(mp.log(err, 2)):.1f}", "ERF_TABLE32 = ("]
     for column in columns:
         text = [f"{float(x):.9g}" for x in column]

@@ -200,7 +200,7 @@ ERFCX64 = (
     -4.862660879920443e-09,
 )
 
-#: erf(a) = row 1 + t p(t), t = a - row 0, at column k = rint(4 a), a <= 3.875; p from
+#: erf(a) = row 1 + t p(t), t = a - row 0, at column k = rint(4 a), a < 3.875; p from
 #: row 2 on, lowest power first; err 2^-25.4
 ERF_TABLE32 = (
     (0, 0.249964714, 0.499801636, 0.750044346, 1.00003386, 1.25003004,

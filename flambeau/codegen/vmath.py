@@ -196,7 +196,7 @@ def _erf_table(f: Function, x: Value) -> Value:
     p = table[-1]
     for c in reversed(table[:-1]):
         p = f.fma(p, t, c)
-    return copysign(f, f.select(size > 3.875, 1.0, f.fma(p, t, start)), x)
+    return copysign(f, f.select(size >= 3.875, 1.0, f.fma(p, t, start)), x)
 
 
 def _pick(f: Function, table: tuple[float, ...], index: Value) -> Value:

@@ -168,6 +168,15 @@ def test_special_values(name, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_erf_between_pieces(kind):
+    """Arguments halfway between two centres of the table, and their neighbours."""
+    x = np.arange(0, 40, dtype=np.float32) / 8
+    x = np.concatenate([np.nextafter(x, np.float32(s)) for s in (-9, 9)] + [x])
+    want = [mp.erf(mp.mpf(float(v))) for v in x]
+    assert ulp(kernels(kind).run("erff32", x), want).max() <= 2.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_whole_numbers(kind):
     x = np.concatenate([np.arange(-20, 20) / 4, 2.0 ** np.arange(20, 30) + 0.5, [2**23 - 0.5],
                         -(2.0 ** np.arange(40, 60)) - 0.5])
