@@ -49,16 +49,20 @@ class GemmPlan:
         workspace_bytes: memory the rows need, aligned to 64 bytes; contents are lost. It is
             written by the packing row, so it must not overlap anything alive meanwhile.
         division: how the work was divided.
+        swapped: A and B changed places, so C is computed as the transpose of its transpose.
     """
 
     rows: list[GemmRow]
     workspace_bytes: int
     division: Division
+    swapped: bool
     _packed_a: int = field(default=-1)
     _packed_b: int = field(default=-1)
 
     def bind(self, a: int, b: int, c: int, workspace: int = 0, epilogue_args: int = 0) -> None:
         """Set the addresses of the operands, of C, the workspace and the epilogue's arguments."""
+        if self.swapped:
+            a, b = b, a
         for row in self.rows:
             args = row.args
             args[SLOT["a"]], args[SLOT["b"]], args[SLOT["c"]] = a, b, c
@@ -122,19 +126,25 @@ class GemmKernel:
             threads: threads that will run the plan; 1: all rows get one chunk.
             mode: force a mode (see ``gemm_cost.Division``), for tests.
         """
-        size = itemsize(self.elem)
-        count = batch[0] * batch[1]
-        d = divide(self.tiling, m, n, k, count, tuple(a), tuple(b), size, max(1, threads),
-                   self.source == self.dtype, mode)
+        size, same = itemsize(self.elem), self.source == self.dtype
+        count, c_row, c_col = batch[0] * batch[1], c, 1
+        swapped = (mode is None and same and n == 1 < m and k > 0
+                   and (a[1] == b[0] == 1 or a[0] == c == 1))
+        if swapped:  # matrix times vector: computed as vector times matrix
+            m, n, a, b = n, m, (b[1], b[0]), (a[1], a[0])
+            a_batch, b_batch, c_row, c_col = b_batch, a_batch, c_col, c_row
+        d = divide(self.tiling, m, n, k, count, tuple(a), tuple(b), size, max(1, threads), same,
+                   c_col == 1, mode)
         values = dict(m=m, n=n, k=k, batch=count, batch1=max(1, batch[1]), a_row=a[0], a_col=a[1],
-                      b_row=b[0], b_col=b[1], c_row=c, accumulate=int(accumulate),
-                      epilogue=epilogue, k_begin=0, k_end=k, k_step=d.k_step, row_step=d.row_step,
+                      b_row=b[0], b_col=b[1], c_row=c_row, c_col=c_col, epilogue_row=c,
+                      swapped=int(swapped), accumulate=int(accumulate), epilogue=epilogue,
+                      k_begin=0, k_end=k, k_step=d.k_step, row_step=d.row_step,
                       column_step=d.column_step)
         for name, strides in (("a", a_batch), ("b", b_batch), ("c", c_batch)):
             values[name + "_batch0"], values[name + "_batch1"] = strides
-        if d.mode in ("direct", "private"):
-            kind = "gemm_direct" if d.mode == "direct" else "gemm_packed"
-            return GemmPlan([self._row(kind, values, d.chunks)], 0, d)
+        if not d.mode.startswith("shared"):
+            kind = "gemm_packed" if d.mode == "private" else "gemm_" + d.mode
+            return GemmPlan([self._row(kind, values, d.chunks)], 0, d, swapped)
         return self._shared(d, values, threads)
 
     def _shared(self, d: Division, values: dict, threads: int) -> GemmPlan:
@@ -158,7 +168,7 @@ class GemmKernel:
             part = dict(values, k_begin=begin, k_end=min(k, begin + span))
             pack = self._row("gemm_pack", part, pack_chunks)
             rows += [pack, self._row("gemm_packed", part, d.chunks, pack.args)]
-        return GemmPlan(rows, total, d, packed_a, packed_b)
+        return GemmPlan(rows, total, d, False, packed_a, packed_b)
 
     def _row(self, name: str, values: dict, chunks: int, args: np.ndarray | None = None) -> GemmRow:
         if args is None:
@@ -180,5 +190,5 @@ def gemm(dtype: dt.dtype | str, source: dt.dtype | str | None = None) -> GemmKer
 
 def modes(kernel: GemmKernel) -> Sequence[str]:
     """All modes :meth:`GemmKernel.plan` knows (some sizes and strides exclude some)."""
-    direct = ("direct",) if kernel.source == kernel.dtype else ()
+    direct = ("direct", "dot") if kernel.source == kernel.dtype else ()
     return (*direct, "private", "shared_b", "shared")

@@ -25,8 +25,8 @@ class Division:
     """The decision for one multiplication.
 
     Attributes:
-        mode: ``direct``, ``private`` (operands packed inside the tasks), ``shared_b`` (B packed
-            before) or ``shared`` (A and B packed before).
+        mode: ``direct``, ``dot``, ``private`` (operands packed inside the tasks), ``shared_b`` (B
+            packed before) or ``shared`` (A and B packed before).
         k_step, row_step, column_step: blocks, see ``gemm_drive``.
         tasks: tasks of the multiplication.
         chunks: chunks to divide them into.
@@ -77,6 +77,8 @@ class _Case:
         t, k, size = self.t, self.k, self.size
         if mode == "direct":
             return self._direct_cycles(mb, nb)
+        if mode == "dot":
+            return self._dot_cycles(mb, nb)
         panels = _ceil(nb, t.nr)
         rows = _rows_cost(mb, t.row_tiles)
         width = t.nr if nb >= t.nr else _ceil(nb, t.lanes) * t.lanes
@@ -104,13 +106,21 @@ class _Case:
             cycles += tiles * max(count * (per_k * k + TILE_CALL), stream)
         return cycles
 
+    def _dot_cycles(self, mb: int, nb: int) -> float:
+        """Per four rows: a multiplication per four columns' vectors, sums, and reading B."""
+        vectors = _ceil(self.k, self.t.lanes)
+        passes = _ceil(mb, 4)
+        per_pass = max(nb * (vectors * min(mb, 4) / 2 + 4 * min(mb, 4)),
+                       nb * self.k * self.size / STREAM)
+        return passes * (per_pass + TILE_CALL * _ceil(nb, 4))
+
     def grids(self, mode: str):
         """Candidate (rows, columns) of a task."""
         t = self.t
-        unit = t.mr if mode != "direct" else t.direct[0][0]
+        unit = t.mr if mode not in ("direct", "dot") else t.direct[0][0]
         panels, columns = _ceil(self.m, unit), _ceil(self.n, t.nr)
         most = t.mc // unit
-        if mode == "direct":  # the rows of A a task reads again and again stay in the cache
+        if mode in ("direct", "dot"):  # rows of A are read again and again: keep them in the cache
             most = max(1, (1 << 18) // (max(self.k, 1) * self.size * unit))
         least = _ceil(panels, max(1, most))
         splits, g = [], least
@@ -143,7 +153,9 @@ class _Case:
             each = self.task_cycles(mode, min(mb, self.m), min(nb, self.n))
             total = each * tasks
             threads = self.threads if total > PARALLEL else 1
-            cycles = extra + each * _ceil(tasks, threads) + (SYNC if threads > 1 else 0)
+            cycles = extra + each * _ceil(tasks, threads)
+            if threads > 1:  # few large tasks are slow when a thread is interrupted
+                cycles += SYNC + 0.06 * each
             if found is None or cycles < found.cycles:
                 chunks = 1 if threads == 1 else min(tasks, 16 * threads)
                 found = Division(mode, k_step, mb, nb, tasks, chunks, cycles)
@@ -175,13 +187,14 @@ def direct_allowed(t: Tiling, m: int, n: int, k: int, b: tuple[int, int], size: 
 
 @lru_cache(maxsize=4096)
 def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b: tuple[int, int],
-           size: int, threads: int, direct: bool, mode: str | None) -> Division:
+           size: int, threads: int, direct: bool, unit: bool, mode: str | None) -> Division:
     """Choose mode and grid.
 
     Args:
         a, b: (row, column) strides of the operands in elements.
         size: bytes of an element of C.
-        direct: the element type allows the direct kernels.
+        direct: the element type allows the direct and dot kernels.
+        unit: the columns of C are contiguous; otherwise only ``dot`` will do.
         mode: force a mode.
 
     Raises:
@@ -189,9 +202,11 @@ def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b:
     """
     case = _Case(t, m, n, k, batch, a, b, size, threads)
     modes = []
-    if direct and direct_allowed(t, m, n, k, b, size):
+    if direct and a[1] == 1 and b[0] == 1 and k:
+        modes.append("dot")
+    if direct and unit and direct_allowed(t, m, n, k, b, size):
         modes.append("direct")
-    if k:
+    if k and unit:
         modes.append("private")
         if batch * n * k * size <= WORKSPACE_BYTES or batch == 1:
             modes.append("shared_b")

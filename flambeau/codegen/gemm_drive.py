@@ -5,7 +5,8 @@ All have the kernel ABI and share one argument block (:data:`SLOTS`):
 * ``gemm_pack`` packs B, and A if asked to, into the workspace (units: panels);
 * ``gemm_packed`` multiplies; operands that were not packed before are packed block by block into
   its stack frame;
-* ``gemm_direct`` multiplies without packing (unit column stride of B).
+* ``gemm_direct`` multiplies without packing (unit column stride of B);
+* ``gemm_dot`` too, element by element (A's and B's elements adjacent along k).
 
 The multiplications are divided into tasks: batch times ``row_step`` rows times ``column_step``
 columns; a chunk does a range of tasks. K is divided into blocks of ``k_step``; the first stores (or
@@ -19,6 +20,7 @@ import sys
 
 from flambeau.codegen.emit import Function, Module, Value
 from flambeau.codegen.emit_types import itemsize
+from flambeau.codegen.gemm_dot import DotKernels
 from flambeau.codegen.gemm_micro import MicroKernels, Tiling
 from flambeau.codegen.gemm_pack import Packer
 
@@ -27,11 +29,12 @@ SLOTS = (
     "m", "n", "k", "batch", "batch1",               # batch index = b0 * batch1 + b1
     "a", "a_row", "a_col", "a_batch0", "a_batch1",
     "b", "b_row", "b_col", "b_batch0", "b_batch1",
-    "c", "c_row", "c_batch0", "c_batch1",
+    "c", "c_row", "c_col", "c_batch0", "c_batch1",  # c_col: only gemm_dot heeds it
     "accumulate", "epilogue", "epilogue_args",      # addresses; epilogue 0: none
     "packed_a", "packed_b",                         # addresses; 0: packed on the stack
     "k_begin", "k_end", "k_step",                   # the part of K this row multiplies
     "row_step", "column_step",
+    "swapped", "epilogue_row",                      # see Drivers._finish
 )
 SLOT = {name: i for i, name in enumerate(SLOTS)}
 _POINTERS = ("a", "b", "c", "epilogue", "epilogue_args", "packed_a", "packed_b")
@@ -53,11 +56,13 @@ class Drivers:
         self._pack()
         self._packed()
         if source == t.elem:
+            self.dots = DotKernels(module, t)
             self._direct()
+            self._dot()
 
     @property
     def names(self) -> tuple[str, ...]:
-        direct = ("gemm_direct",) if self.source == self.t.elem else ()
+        direct = ("gemm_direct", "gemm_dot") if self.source == self.t.elem else ()
         return ("gemm_pack", "gemm_packed", *direct)
 
     # -- pieces ---------------------------------------------------------------------------------
@@ -141,11 +146,14 @@ class Drivers:
                 f.min(n0 + p["column_step"], p["n"]))
 
     def _finish(self, f: Function, c: Value, batch: Value, m0, m1, n0, n1) -> None:
-        """Call the epilogue, if there is one."""
+        """Call the epilogue, if there is one; in its terms, if C is computed as (B' A')'."""
         p = self.p
         with f.if_(p["epilogue"].ne(f.zero("ptr"))):
-            f.call_pointer(p["epilogue"], "void", p["epilogue_args"], c, p["c_row"], batch,
-                           m0, m1, n0, n1)
+            swap = p["swapped"].ne(0)
+            rows = f.select(swap, n0, m0), f.select(swap, n1, m1)
+            columns = f.select(swap, m0, n0), f.select(swap, m1, n1)
+            f.call_pointer(p["epilogue"], "void", p["epilogue_args"], c, p["epilogue_row"], batch,
+                           *rows, *columns)
 
     def _stack(self, f: Function) -> tuple[Value, Value]:
         """Room for a block of A and a panel of B."""
@@ -220,6 +228,14 @@ class Drivers:
                 with f.if_(end > row):
                     self._direct_rows(f, rows, widths, a, b, c, batch, row, end, n0, n1)
                 row = end
+
+    def _dot(self) -> None:
+        f = self._kernel("gemm_dot")
+        loop, batch, m0, m1, n0, n1 = self._tasks(f)
+        with loop:
+            a, b, c = (self._batch(f, x, batch) for x in "abc")
+            self.dots.rows(f, self.p, a, b, c, m0, m1, n0, n1)
+            self._finish(f, c, batch, m0, m1, n0, n1)
 
     def _direct_rows(self, f: Function, rows: int, widths, a, b, c, batch, m0, m1, n0, n1) -> None:
         """Rows [m0, m1), a multiple of the tile's; a panel of columns after the other."""

@@ -65,6 +65,16 @@ def multiply(kernel, a, b, c, *, threads=1, mode=None, accumulate=False, epilogu
     return plan
 
 
+def possible(kernel, a, b):
+    """The modes that can multiply these."""
+    out = [None, *modes(kernel)]
+    if strides(b)[-1] != 1 and b.shape[-1] > 1 and "direct" in out:
+        out.remove("direct")
+    if (strides(a)[-1] != 1 or strides(b)[-2] != 1) and "dot" in out:
+        out.remove("dot")
+    return out
+
+
 def close(got, want, k):
     eps = np.finfo(got.dtype).eps
     np.testing.assert_allclose(got, want, rtol=0, atol=eps * (k + 8) * 2)
@@ -83,9 +93,7 @@ def test_sizes_strides_and_modes(kind, dtype, how_a, how_b):
     for m, n, k in SIZES:
         a, b = matrix(m, k, how_a, NUMPY[dtype]), matrix(k, n, how_b, NUMPY[dtype])
         want = a.astype("d") @ b.astype("d")
-        for mode in (None, *modes(kernel)):
-            if mode == "direct" and how_b in ("t", "gaps") and n > 1 and k > 1:
-                continue
+        for mode in possible(kernel, a, b):
             whole = np.full((m + 2, n + 40), 7, NUMPY[dtype])
             c = whole[:m, :n]
             multiply(kernel, a, b, c, mode=mode)
@@ -96,6 +104,24 @@ def test_sizes_strides_and_modes(kind, dtype, how_a, how_b):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_matrix_times_vector(kind, dtype, threads):
+    kernel = loaded(dtype)
+    for m, k in ((1, 5), (40, 3), (1000, 77), (129, 1200), (2, 2000)):
+        for how in ("", "t", "padded", "gaps"):
+            a, x = matrix(m, k, how, dtype), matrix(k, 1, "", dtype)
+            want = a.astype("d") @ x.astype("d")
+            for whole in (np.zeros((m, 1), dtype), np.zeros((m, 3), dtype)):
+                c = whole[:, :1]
+                multiply(kernel, a, x, c, threads=threads)
+                close(c, want, k)
+                assert (whole[:, 1:] == 0).all()
+            c = np.zeros((1, m), dtype)
+            multiply(kernel, x.T, a.T, c, threads=threads)
+            close(c, want.T, k)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_batches(kind, dtype):
     kernel = loaded(dtype)
     a = RNG.standard_normal((3, 4, 20, 15)).astype(dtype)
@@ -103,7 +129,7 @@ def test_batches(kind, dtype):
     heads = RNG.standard_normal((3, 15, 4, 18)).astype(dtype).transpose(0, 2, 1, 3)
     for x, y in ((a, b), (a[0], b[0]), (a, heads), (a.swapaxes(0, 1), b.swapaxes(0, 1)),
                  (a, np.broadcast_to(b[:, :1], b.shape))):
-        for mode in (None, *modes(kernel)):
+        for mode in possible(kernel, x, y):
             for threads in (1, 3):
                 c = np.zeros((*x.shape[:-1], y.shape[-1]), dtype)
                 multiply(kernel, x, y, c, mode=mode, threads=threads)
@@ -139,11 +165,12 @@ def test_epilogue(kind, dtype):
     module = Module()
     write_epilogue(module, "ep", elem, hook)
     address = jit.load(str(module), ["ep"])["ep"]
-    for m, n, k in ((5, 7, 3), (30, 45, 20), (100, 64, 700), (130, 35, 40)):
-        a, b = matrix(m, k, "", dtype), matrix(k, n, "", dtype)
+    for m, n, k, how in ((5, 7, 3, ""), (30, 45, 20, "t"), (100, 64, 700, ""), (130, 35, 40, ""),
+                         (50, 1, 300, ""), (1, 50, 300, "t")):
+        a, b = matrix(m, k, "", dtype), matrix(k, n, how, dtype)
         bias, residual = matrix(1, n, "", dtype), matrix(m, n, "", dtype)
         before = a.astype("d") @ b.astype("d") + bias
-        for mode in (None, *modes(kernel)):
+        for mode in possible(kernel, a, b):
             for threads in (1, 2):
                 c, aside = np.zeros((m, n), dtype), np.zeros((m, n), dtype)
                 extra = np.array([bias.ctypes.data, residual.ctypes.data, n, aside.ctypes.data])
@@ -190,5 +217,5 @@ def test_refusals():
     with pytest.raises(NotImplementedError, match="into int32"):
         gemm("int32")
     kernel = loaded("float32")
-    with pytest.raises(ValueError, match="possible: private"):
+    with pytest.raises(ValueError, match="possible: dot, private"):
         kernel.plan(4, 4, 4, a=(4, 1), b=(1, 4), c=4, mode="direct")
