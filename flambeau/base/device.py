@@ -48,9 +48,30 @@ class device:  # noqa: N801  (PyTorch's spelling)
     def __hash__(self) -> int:
         return hash((self.type, self.index))
 
+    def __enter__(self) -> device:
+        """``with torch.device("meta"):`` makes it the default of factory functions."""
+        _defaults.append(self)
+        return self
+
+    def __exit__(self, *_) -> None:
+        _defaults.pop()
+
     def __reduce__(self):
         return (device, (self.type, self.index) if self.index is not None else (self.type,))
 
 
 CPU = device("cpu")
 META = device("meta")
+
+#: the process's default device, then those of the ``with`` blocks that are open
+_defaults: list[device] = [CPU]
+
+
+def current() -> device:
+    """The device that factory functions use when they are not told."""
+    return _defaults[-1]
+
+
+def set_base(to: device) -> None:
+    """Change the process's default device."""
+    _defaults[0] = to

@@ -44,11 +44,11 @@ def _narrow(x: np.ndarray, dtype: dt.dtype) -> np.ndarray:
     return x.astype(dtype.np, copy=False)
 
 
-def _fma(a: np.ndarray, b: float, c: float) -> np.ndarray:
+def fma(a: np.ndarray, b: float, c: float | np.ndarray) -> np.ndarray:
     """``a * b + c`` of float64 numbers with one rounding (Dekker's exact product, Knuth's sum)."""
     if b == 1.0:
         return a + c
-    if c == 0.0:
+    if isinstance(c, float) and c == 0.0:
         return a * b
     p = a * b
     big = a * 134217729.0
@@ -92,7 +92,7 @@ def uniform(generator: Generator, n: int, dtype: dt.dtype, low: float = 0.0,
     if low == 0.0 and high == 1.0 and dtype.itemsize > 2:
         return unit(generator, n) if dtype is dt.float64 else unit32(generator, n)
     if dtype is dt.float64:
-        x = _fma(unit(generator, n), float(high) - float(low), float(low))
+        x = fma(unit(generator, n), float(high) - float(low), float(low))
     else:
         a, b = np.float32(low), np.float32(high)
         # float64 holds the product exactly, so this is one fused multiply-add of float32 numbers
@@ -118,7 +118,7 @@ def normal(generator: Generator, n: int, dtype: dt.dtype, mean: float = 0.0, std
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     if n < 16 or not contiguous:
         exact = dtype is dt.float64
-        return _narrow(_fma(_pairs(generator, n, exact), float(std), float(mean)), dtype)
+        return _narrow(fma(_pairs(generator, n, exact), float(std), float(mean)), dtype)
     if dtype is dt.float64:
         return _blocks64(generator, n, mean, std)
     # float32 draws all its words, then transforms; 16-bit types draw for whole blocks only
@@ -198,8 +198,8 @@ def _blocks64(generator: Generator, n: int, mean: float, std: float) -> np.ndarr
     def turn(u):
         radius = np.sqrt(-2.0 * _exact(math.log, 1.0 - u[:, :8].reshape(-1)))
         angle = _TWO_PI * u[:, 8:].reshape(-1)
-        u[:, :8] = _fma(radius * _exact(math.cos, angle), std, mean).reshape(-1, 8)
-        u[:, 8:] = _fma(radius * _exact(math.sin, angle), std, mean).reshape(-1, 8)
+        u[:, :8] = fma(radius * _exact(math.cos, angle), std, mean).reshape(-1, 8)
+        u[:, 8:] = fma(radius * _exact(math.sin, angle), std, mean).reshape(-1, 8)
 
     turn(x[:whole].reshape(-1, 16))
     if whole != n:
@@ -305,7 +305,7 @@ def log_normal(generator: Generator, n: int, dtype: dt.dtype, mean: float = 1.0,
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
     exact = dtype is dt.float64
-    x = _fma(_pairs(generator, n, exact), float(std), float(mean))
+    x = fma(_pairs(generator, n, exact), float(std), float(mean))
     return _narrow(_exact(math.exp, x) if exact else np.exp(x), dtype)
 
 
@@ -316,7 +316,7 @@ def cauchy(generator: Generator, n: int, dtype: dt.dtype, median: float = 0.0,
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
     x = math.pi * (unit(generator, n) - 0.5)
     x = _exact(math.tan, x) if dtype is dt.float64 else np.tan(x)
-    return _narrow(_fma(x, float(sigma), float(median)), dtype)
+    return _narrow(fma(x, float(sigma), float(median)), dtype)
 
 
 def multinomial(generator: Generator, weights: np.ndarray, samples: int,
