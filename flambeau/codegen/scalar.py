@@ -106,8 +106,6 @@ class ScalarBuilder:
     def __init__(self, f: Function, lanes: int, index: Callable[[], Value] | None = None):
         self.f, self.lanes = f, lanes
         self._index = index
-        #: see :class:`flambeau.codegen.random_bits.Block`; None: words are computed per vector
-        self.random_block = None
         f.fast = ""
 
     # -- making values ---------------------------------------------------------------------------
@@ -444,9 +442,9 @@ class ScalarBuilder:
 
     def random_bits(self, seed: Scalar) -> Scalar:
         """32 random bits per lane from the int64 seed and the lane's element index (Philox4x32-7);
-        bitwise what :func:`flambeau.ops.prim.random_bits.philox_numpy` gives."""
-        words = philox_bits(self.f, seed.v, lambda: self.index().v, self.lanes, self.random_block)
-        return Scalar(words, dt.uint32)
+        bitwise what :func:`flambeau.ops.prim.random_bits.philox_numpy` gives. A loop that has several
+        neighbouring vectors in hand calls :func:`flambeau.codegen.random_bits.philox_run`."""
+        return Scalar(philox_bits(self.f, seed.v, self.index().v), dt.uint32)
 
 
 def element_of(dtype: dt.dtype) -> str:

@@ -12,9 +12,10 @@ from scalar_kit import Kernels
 from flambeau.base import dtype as dt
 from flambeau.codegen import host
 from flambeau.codegen.emit import Module
-from flambeau.codegen.random_bits import Block
+from flambeau.codegen.random_bits import philox_run
 from flambeau.codegen.scalar import ScalarBuilder
 from flambeau.ops.prim.random_bits import philox_numpy, philox_words
+from flambeau.runtime import jit
 
 torch = pytest.importorskip("torch")
 
@@ -284,22 +285,23 @@ def test_random_bits_compiled(kind, lanes):
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])
-def test_random_bits_by_block(lanes):
-    from flambeau.runtime import jit
-
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_random_bits_of_a_run(lanes, count):
+    """Vectors that share words, from aligned and other starts."""
     m = Module()
-    f = m.kernel("blocks")
-    out, n, seed = f.arg(0, "ptr"), f.arg(1), f.arg(2)
-    with f.loop(0, n, 64) as loop:
-        b = ScalarBuilder(f, lanes)
-        b.random_block = block = Block(loop.i)
-        for block.start in range(0, 64, lanes):
-            bits = b.random_bits(b.wrap(seed, dt.int64))
-            f.store(bits.v, f.gep(out, loop.i + block.start, "i32"))
-    bits = np.empty(640, np.uint32)
-    args = np.array([bits.ctypes.data, 640, -9], np.int64)
-    jit.function(jit.load(str(m), ["blocks"])["blocks"])(args.ctypes.data, 0, 1)
-    np.testing.assert_array_equal(bits, philox_numpy(np.array(-9), (640,)))
+    f = m.kernel("run")
+    out, n, seed, first = f.arg(0, "ptr"), f.arg(1), f.arg(2), f.arg(3)
+    with f.loop(0, n, lanes * count) as loop:
+        vectors = philox_run(f, seed, first + loop.i, lanes, count)
+        for c, bits in enumerate(vectors):
+            f.store(bits, f.gep(out, loop.i + c * lanes, "i32"))
+    run = jit.function(jit.load(str(m), ["run"])["run"])
+    want = philox_numpy(np.array(-9), (2000,))
+    for first in (0, 32, 64, 5):
+        bits = np.empty(1280, np.uint32)
+        args = np.array([bits.ctypes.data, 1280, -9, first], np.int64)
+        run(args.ctypes.data, 0, 1)
+        np.testing.assert_array_equal(bits, want[first:first + 1280])
 
 
 def test_random_bits_statistics():
