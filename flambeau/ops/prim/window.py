@@ -1,0 +1,218 @@
+"""Sliding windows over spatial axes: a strided view, its transpose, and what pools through them.
+
+``windows`` gives (N, C, *K, *L) of x (N, C, *S); FOLD adds windows back where they came from.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...base import shape as sh
+from ...ir.node import Node, OpClass, Prim, leaf, make
+from ...ir.op import Op, apply
+from ...ir.view import VIEW_SET, broadcast, view
+from ..core import elementwise, operand
+from .elementwise import ADD, COPY, DIV, MUL
+from .index import PUT, TAKE
+from .reduce import SUM
+from .shape import reshape
+
+Sizes = tuple[int, ...]
+
+
+def pool_size(n: int, k: int, stride: int, padding: int, dilation: int, ceil: bool) -> int:
+    """Number of windows along an axis; with ``ceil`` a last one may hang over the right end, if it
+    starts inside the input or the left padding."""
+    span = n + 2 * padding - dilation * (k - 1) - 1
+    out = -(-span // stride) + 1 if ceil else span // stride + 1
+    if ceil and (out - 1) * stride >= n + padding:
+        out -= 1
+    return out
+
+
+def padded(x: Node, left: Sizes, right: Sizes, value=0) -> Node:
+    """Spatial axes grown by a constant."""
+    if not any(left) and not any(right):
+        return x
+    inner = x.shape[2:]
+    shape = x.shape[:2] + tuple(a + n + b for a, n, b in zip(left, inner, right, strict=True))
+    base = broadcast(operand(value, x.dtype), shape)
+    strides = sh.contiguous_strides(shape)
+    offset = int(np.dot(left, strides[2:])) if left else 0
+    return make(VIEW_SET, (base, x), (strides, offset))
+
+
+def windows(x: Node, kernel: Sizes, out: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes,
+            value=0) -> Node:
+    """Windows as a view of the padded operand: (N, C, *K, *L)."""
+    right = tuple(max((m - 1) * s + d * (k - 1) + 1 - n - p, 0) for m, s, d, k, n, p in zip(
+        out, stride, dilation, kernel, x.shape[2:], padding, strict=True))
+    x = padded(x, padding, right, value)
+    steps = sh.contiguous_strides(x.shape)
+    return view(x, (*x.shape[:2], *kernel, *out),
+                (*steps[:2], *[s * d for s, d in zip(steps[2:], dilation, strict=True)],
+                 *[s * t for s, t in zip(steps[2:], stride, strict=True)]))
+
+
+def _fold_infer(w: Node, size, stride, padding, dilation):
+    return (*w.shape[:2], *size), w.dtype
+
+
+def _fold_numpy(w, size, stride, padding, dilation):
+    rank = len(size)
+    kernel, out = w.shape[2:2 + rank], w.shape[2 + rank:]
+    full = tuple(max(n + 2 * p, (m - 1) * s + d * (k - 1) + 1) for n, p, m, s, d, k in zip(
+        size, padding, out, stride, dilation, kernel, strict=True))
+    narrow = w.dtype.itemsize == 2 and w.dtype.kind in "fV"
+    x = np.zeros((*w.shape[:2], *full), np.float32 if narrow else w.dtype)
+    both = (slice(None), slice(None))
+    for at in np.ndindex(kernel):
+        spots = tuple(slice(a * d, a * d + (m - 1) * s + 1, s)
+                      for a, d, m, s in zip(at, dilation, out, stride, strict=True))
+        if 0 not in out:
+            x[both + spots] += w[both + at]
+    inner = tuple(slice(p, p + n) for p, n in zip(padding, size, strict=True))
+    return x[both + inner].astype(w.dtype, copy=False)
+
+
+FOLD = Prim("fold", OpClass.LIBRARY, _fold_infer, _fold_numpy,
+            doc="windows (N, C, *K, *L) added up where they came from in (N, C, *size)")
+
+
+# --- im2col and col2im ----------------------------------------------------------------------------
+
+
+def _im2col_lower(x, kernel, out, stride, padding, dilation):
+    w = windows(x, kernel, out, stride, padding, dilation)
+    rows = x.shape[1] * math.prod(kernel)
+    return reshape(make(COPY, (w,)), (x.shape[0], rows, math.prod(out)))
+
+
+def _geometry(ctx):
+    return {"kernel": ctx.kernel, "out": ctx.out, "stride": ctx.stride, "padding": ctx.padding,
+            "dilation": ctx.dilation}
+
+
+IM2COL = Op("im2col", _im2col_lower, lambda ctx, g: (
+    apply(COL2IM, g, size=tuple(ctx.shape(0)[2:]), **_geometry(ctx)),),
+    grad_name="Im2ColBackward0")
+
+
+def _col2im_lower(x, size, kernel, out, stride, padding, dilation):
+    n, rows = x.shape[:2]
+    w = reshape(x, (n, rows // math.prod(kernel), *kernel, *out))
+    return make(FOLD, (w,), (size, stride, padding, dilation))
+
+
+COL2IM = Op("col2im", _col2im_lower, lambda ctx, g: (apply(IM2COL, g, **_geometry(ctx)),),
+            grad_name="Col2ImBackward0")
+
+
+# --- average pooling ------------------------------------------------------------------------------
+
+
+def _counts(size, kernel, out, stride, padding, include_pad) -> list[np.ndarray]:
+    """Per axis, how many elements each window averages over."""
+    counts = []
+    for n, k, m, s, p in zip(size, kernel, out, stride, padding, strict=True):
+        start = np.arange(m) * s - p
+        end = np.minimum(start + k, n + p)
+        if not include_pad:
+            start, end = np.maximum(start, 0), np.minimum(end, n)
+        counts.append(end - start)
+    return counts
+
+
+def _divided(x: Node, size, kernel, out, stride, padding, include_pad, divisor) -> Node:
+    """(N, C, *L) divided by the windows' sizes."""
+    if divisor is not None:
+        return elementwise(DIV, x.dtype, x, divisor)
+    counts = _counts(size, kernel, out, stride, padding, include_pad)
+    if all(c.size == 0 or (c == c[0]).all() for c in counts):
+        total = math.prod(int(c[0]) if c.size else 1 for c in counts)
+        return x if total == 1 else elementwise(MUL, x.dtype, x, 1 / total)
+    table = np.ones((), np.int64)
+    for c in counts:
+        table = np.multiply.outer(table, c)
+    table = table.reshape(out).astype(x.dtype.np)
+    return make(DIV, (x, broadcast(leaf(table, x.dtype), x.shape)))
+
+
+def _avg_lower(x, kernel, out, stride, padding, include_pad, divisor):
+    ones = (1,) * len(kernel)
+    w = windows(x, kernel, out, stride, padding, ones)
+    total = make(SUM, (w,), (tuple(range(2, 2 + len(kernel))),))
+    return _divided(total, x.shape[2:], kernel, out, stride, padding, include_pad, divisor)
+
+
+def _avg_params(ctx):
+    return {"kernel": ctx.kernel, "out": ctx.out, "stride": ctx.stride, "padding": ctx.padding,
+            "include_pad": ctx.include_pad, "divisor": ctx.divisor}
+
+
+def _avg_back_lower(g, size, kernel, out, stride, padding, include_pad, divisor):
+    g = _divided(g, size, kernel, out, stride, padding, include_pad, divisor)
+    lead, rank = g.shape[:2], len(kernel)
+    steps = sh.contiguous_strides(g.shape)
+    spread = view(g, (*lead, *kernel, *out), (*steps[:2], *(0,) * rank, *steps[2:]))
+    return make(FOLD, (spread,), (size, stride, padding, (1,) * rank))
+
+
+def average_pool(name: str, grad_name: str) -> Op:
+    """The op of one rank (PyTorch names each)."""
+    back = Op(name + "_backward", _avg_back_lower,
+              lambda ctx, g: (apply(op, g, **_avg_params(ctx)),))
+    op = Op(name, _avg_lower, lambda ctx, g: (
+        apply(back, g, size=tuple(ctx.shape(0)[2:]), **_avg_params(ctx)),), grad_name=grad_name)
+    return op
+
+
+AVG_POOL = {1: average_pool("avg_pool1d", "AvgPool1DBackward0"),
+            2: average_pool("avg_pool2d", "AvgPool2DBackward0"),
+            3: average_pool("avg_pool3d", "AvgPool3DBackward0")}
+
+
+# --- resampling one axis --------------------------------------------------------------------------
+
+
+class Taps:
+    """A linear map of one axis: ``out[i] = sum_k weight[k, i] * x[index[k, i]]``."""
+
+    __slots__ = ("index", "weight", "size")
+
+    def __init__(self, index: np.ndarray, weight: np.ndarray | None, size: int):
+        self.index, self.weight, self.size = index.astype(np.int64), weight, size
+
+
+def _weighted(x: Node, taps: Taps, k: int, dim: int) -> Node:
+    if taps.weight is None:
+        return x
+    lone = [1] * len(x.shape)
+    lone[dim] = -1
+    w = leaf(taps.weight[k].astype(x.dtype.np).reshape(lone), x.dtype)
+    return elementwise(MUL, x.dtype, x, w)
+
+
+def _resample_lower(x, dim, taps):
+    out = None
+    for k in range(len(taps.index)):
+        part = _weighted(make(TAKE, (x, leaf(taps.index[k])), (dim,)), taps, k, dim)
+        out = part if out is None else make(ADD, (out, part))
+    return out
+
+
+def _resample_back_lower(g, dim, taps):
+    shape = g.shape[:dim] + (taps.size,) + g.shape[dim + 1:]
+    out = broadcast(operand(0, g.dtype), shape)
+    for k in range(len(taps.index)):
+        part = _weighted(g, taps, k, dim)
+        out = make(PUT, (out, part, leaf(taps.index[k])), ((dim,), True))
+    return out
+
+
+RESAMPLE = Op("resample", _resample_lower,
+              lambda ctx, g: (apply(RESAMPLE_BACK, g, dim=ctx.dim, taps=ctx.taps),))
+RESAMPLE_BACK = Op("resample_backward", _resample_back_lower,
+                   lambda ctx, g: (apply(RESAMPLE, g, dim=ctx.dim, taps=ctx.taps),))
