@@ -52,6 +52,8 @@ class Plan:
     def __init__(self, schedule: Schedule, threads: int):
         self.schedule, self.graph = schedule, schedule.graph
         self._lock = threading.RLock()
+        self.user: object | None = None  # who bound the leaves last (see tensor/trace.py)
+        self.traces: list = []
         self._small = schedule.work < SMALL_WORK or threads == 1
         self._threads, self._workspace = threads, 0
         self._cells()

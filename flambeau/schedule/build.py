@@ -18,15 +18,13 @@ from ..graph.access import Access
 from ..graph.graph import GNode
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED, INNER, OUTER, Buffer, Kernel, Section
+from .inline import DEAR, compose
 from .group import FULL, ROW, Group, Grouping, lanes_along, operands, spread
 
 #: a full value whose recomputation costs more than this is kept between passes
 KEEP_COST = 6
 #: lanes a row of scratch memory has when lanes run along an outer axis
 SCRATCH_LANES = 64
-#: elementwise primitives that cost much more than a multiplication
-_DEAR = {"exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "sin", "cos", "expm1",
-         "log1p", "erfinv", "random_bits", "gelu"}
 
 
 class Step(NamedTuple):
@@ -144,7 +142,7 @@ class Builder:
                 ready[i] = (ready[a.root] if self.is_mine(a.root) else 0) + 1
                 cost[i] = 0
                 continue
-            when, price = 0, 20 if self.nodes[i].prim.name in _DEAR else 1
+            when, price = 0, 20 if self.nodes[i].prim.name in DEAR else 1
             for a in operands(self.g, i):
                 if self.is_mine(a.root):
                     when = max(when, ready[a.root])
@@ -212,6 +210,8 @@ class Builder:
 
     def operand(self, a: Access, level: int, at: int, cache: dict) -> int:
         """The value an access reads, at a member's level, in pass ``at``."""
+        if a.root in self.g.inline:
+            return self.inlined(a.root, (a,), level, at, cache)
         if not self.is_mine(a.root):
             return self.load(a, level, at, cache)
         root = a.root
@@ -220,6 +220,28 @@ class Builder:
         found = cache.get(root)
         if found is None:  # kept from an earlier pass
             found = cache[root] = self.load_buffer(self.kept_in(root), at, cache)
+        return found
+
+    def inlined(self, root: int, views: tuple[Access, ...], level: int, at: int,
+                cache: dict) -> int:
+        """The value of an inlined record, read through views."""
+        key = ("inline", root, views, level)
+        found = cache.get(key)
+        if found is not None:
+            return found
+        node, srcs = self.nodes[root], []
+        for b in operands(self.g, root):
+            if b.root in self.g.inline:
+                srcs.append(self.inlined(b.root, (b, *views), level, at, cache))
+            else:
+                srcs.append(self.load(self.seen(b, views), level, at, cache))
+        body = self.loops[at] if level == FULL and self.loop_level else self.rows[at]
+        cache[key] = v = self.instruction(node, tuple(srcs), views, level, at, cache, body)
+        return v
+
+    def seen(self, a: Access, views: tuple[Access, ...]) -> Access:
+        found = compose(a, views)
+        assert found is not None, "an inlined expression was chosen whose views do not compose"
         return found
 
     def kept_in(self, i: int) -> int:
@@ -266,15 +288,10 @@ class Builder:
     def compute(self, i: int, at: int, body: list, cache: dict) -> None:
         node, level = self.nodes[i], self.level(i)
         srcs = tuple(self.operand(a, level, at, cache) for a in operands(self.g, i))
-        name, params = node.prim.name, node.params
-        if node.prim.cls is OpClass.VIEW or name == "copy":
+        if node.prim.cls is OpClass.VIEW or node.prim.name == "copy":
             v = srcs[0]
         else:
-            if name in INDEXED:  # its parameters are sizes, which are no part of code
-                params = (None,) * len(params)
-                srcs += (self.position(node, level, at, cache),)
-            v = self.value()
-            body.append(("op", v, name, params, srcs, node.dtype.name))
+            v = self.instruction(node, srcs, (), level, at, cache, body)
         cache[i] = v
         if i in self.g.stored and self.ready[i] == at:
             to = self.after if i in self.late else body
@@ -282,11 +299,18 @@ class Builder:
         if i in self.kept and i not in self.g.stored:
             body.append(("store", self.kept_in(i), v))
 
-    def position(self, node: GNode, level: int, at: int, cache: dict) -> int:
-        """The value that counts the elements of ``node`` in row-major order."""
-        whole = Access(0, node.shape, sh.contiguous_strides(node.shape), 0, True)
-        return self.load_buffer(self.buffer("int64", self.steps_of(whole, level), "index", None,
-                                            0), at, cache)
+    def instruction(self, node: GNode, srcs: tuple[int, ...], views: tuple[Access, ...],
+                    level: int, at: int, cache: dict, body: list) -> int:
+        """Write the operation of a record read through views."""
+        name, params = node.prim.name, node.params
+        if name in INDEXED:  # its parameters are sizes, which are no part of code
+            params = (None,) * len(params)
+            a = self.seen(Access(0, node.shape, sh.contiguous_strides(node.shape), 0, True), views)
+            n = self.buffer("int64", self.steps_of(a, level), "index", None, a.offset)
+            srcs += (self.load_buffer(n, at, cache),)
+        v = self.value()
+        body.append(("op", v, name, params, srcs, node.dtype.name))
+        return v
 
     def fold(self, i: int, at: int, cache: dict) -> None:
         node = self.nodes[i]
@@ -333,7 +357,7 @@ class Builder:
             if role != "index":
                 pointers.append((len(words), None if role == "scratch" else root,
                                  scratch if role == "scratch" else offset))
-            words.append(0)
+            words.append(offset if role == "index" else 0)
             words.extend(x for x, c in zip(s, classes, strict=True) if c == 2)
             if role == "scratch":
                 each = math.prod(inner) * (SCRATCH_LANES if lanes == OUTER else 1)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from ..graph.graph import Graph
 from .build import Step, accumulator, build
 from .dot import Dot, build_dot
-from .group import Group, Grouping, group_nodes, operands
+from .group import FULL, Group, Grouping, group_nodes, operands
+from .inline import expand
 from .memory import Arena
 
 #: element operations a chunk should have, so that handing it out costs little
@@ -76,7 +77,7 @@ def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Sch
             s.entries.append(Entry("loop", group, step, chunks=chunks if threads > 1 else 1))
             s.work += step.work
         elif group.kind == "dot":
-            step = build_dot(g, group)
+            step = build_dot(g, group, late)
             s.entries.append(Entry("dot", group, step))
             s.work += step.work
         else:
@@ -94,12 +95,15 @@ def _place_outputs(s: Schedule) -> None:
             s.place.setdefault(i, ("output", k))
     if not graph.donated:
         return
-    readers: dict[int, list[tuple[Group, int]]] = {}
+    readers: dict[int, list[tuple[Group, int, bool]]] = {}
     for group in s.grouping.groups:
         for i in group.members:
             for a in operands(s.grouping, i):
-                if a.root in position:
-                    readers.setdefault(position[a.root], []).append((group, a.plain))
+                behind = expand(s.grouping, a, s.grouping.inline) \
+                    if a.root in s.grouping.inline else (a,)
+                for b in behind:
+                    if b.root in position:
+                        readers.setdefault(position[b.root], []).append((group, i, b.plain))
     for leaf, k in graph.donated.items():
         record = graph.outputs[k]
         if _may_overwrite(s, leaf, record, readers) and s.place.get(record) == ("output", k):
@@ -114,18 +118,23 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
     group = s.grouping.group_of[record]
     if node.shape != target.shape or node.dtype is not target.dtype or node.layout is not None:
         return False
-    if group is None or group.kind != "loop" or group.inner is not None:
+    if group is None or group.kind == "host" or group.members[0] == record and group.kind == "dot":
         return False
+    level = group.level[record]
+    if level == FULL and group.inner is not None:
+        return False  # a later pass would read the new value
     if graph.leaves[leaf] in graph.outputs:
         return False
-    for reader, plain in readers.get(leaf, ()):
-        if reader.order > group.order or reader is group and not plain:
+    for reader, i, plain in readers.get(leaf, ()):
+        if reader.order > group.order:
+            return False
+        if reader is group and not (plain and group.level[i] == level):
             return False
     for other, donated in graph.overlaps:
         if donated == leaf:
             if graph.leaves[other] in graph.outputs:
                 return False
-            if any(reader.order >= group.order for reader, _ in readers.get(other, ())):
+            if any(reader.order >= group.order for reader, _, _ in readers.get(other, ())):
                 return False
     return True
 

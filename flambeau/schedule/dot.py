@@ -50,30 +50,30 @@ class Dot(NamedTuple):
     work: int
 
 
-def build_dot(g: Grouping, group: Group) -> Dot:
-    """The product and epilogue of a dot group."""
+def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = frozenset()) -> Dot:
+    """The product and epilogue of a dot group; values in ``late`` overwrite what is read."""
     record = group.members[0]
     node = g.graph.nodes[record]
     a, b = operands(g, record)
     source = g.graph.nodes[node.srcs[0]].dtype
     m, n = node.shape[-2:]
     k, batch = a.shape[-1], math.prod(node.shape[:-2])
-    c = home(g, group)
+    c = home(g, group, late)
     words, pointers, kernel, ops = [], [], None, 0
     if len(group.members) > 1:
-        built = _Epilogue(g, group, frozenset(), c)
+        built = _Epilogue(g, group, late, c)
         kernel, words, pointers, ops = built.kernel()
     return Dot(node.dtype.name, source.name, m, n, k, batch, _matrix(a, source),
                _matrix(b, source), c, kernel, words, pointers, 0,
                batch * m * n * (k // 2 + 1 + ops))
 
 
-def home(g: Grouping, group: Group) -> int:
+def home(g: Grouping, group: Group, late: set[int] | frozenset[int]) -> int:
     """The record whose memory C is written to; decides (and marks) it stored if none is."""
     record = group.members[0]
     if record not in g.stored:
         for i in group.members:
-            if i in g.stored and g.graph.nodes[i].dtype is g.graph.nodes[record].dtype:
+            if i in g.stored and i not in late and g.graph.nodes[i].dtype is g.graph.nodes[record].dtype:
                 return i
         g.stored.add(record)
     return record
@@ -91,7 +91,7 @@ def _matrix(a: Access, dtype: dt.dtype) -> tuple[int, int, int, int, int]:
 class _Epilogue(Builder):
     """Builds the kernel of the elementwise members over (batch, row, column)."""
 
-    def __init__(self, g: Grouping, group: Group, late: frozenset[int], c: int):
+    def __init__(self, g: Grouping, group: Group, late: set[int] | frozenset[int], c: int):
         self.c = c
         super().__init__(g, group, late)
 
@@ -124,7 +124,7 @@ class _Epilogue(Builder):
             buffers.append(Buffer(dtype, classes, role))
             if role != "index":
                 pointers.append((len(words), root, offset))
-            words.append(0)
+            words.append(offset if role == "index" else 0)
             words.extend(x for x, c in zip(steps, classes, strict=True) if c == 2)
         return (Kernel(3, 0, OUTER, False, False, tuple(buffers),
                        (Section("row", tuple(self.rows[0])),)), words, pointers, self.values)

@@ -25,6 +25,7 @@ from ..graph.access import Access, through, whole
 from ..graph.graph import Graph
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED
+from .inline import expand, find_inline
 
 FULL, ROW = 0, 1
 #: dtypes the matrix kernels have
@@ -139,6 +140,8 @@ class Grouping:
         stored: records whose value must be in memory: read by another group, or an output.
         partial: ``{reduce record: group of the parts}`` for divided reductions.
         reads: for each computed record how it reads its operands.
+        inline: records that belong to no group, see ``inline.py``.
+        reducible: reductions that kernels can compute.
     """
 
     def __init__(self, graph: Graph):
@@ -149,6 +152,8 @@ class Grouping:
         self.stored: set[int] = set()
         self.partial: dict[int, Group] = {}
         self.reads: dict[int, list[Access]] = {}
+        self.inline: set[int] = set()
+        self.reducible: set[int] = set()
         self.reasons: list[tuple[int, Group, str]] | None = None
 
 
@@ -158,22 +163,29 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
     if explain:
         g.reasons = []
     copies = _resolve(g)
-    walk = _Walk(g)
+    computed, compiled = [], set()
     for i, node in enumerate(graph.nodes):
-        if node.is_leaf:
-            continue
+        if node.is_leaf or g.access[i].root != i:
+            continue  # views and copies that cost nothing
+        computed.append(i)
+        operands(g, i)
         cls = node.prim.cls
-        if g.access[i].root != i:
-            continue  # a view or copy that costs nothing
-        fusable = i in copies or cls is OpClass.ELEMENTWISE or node.prim.name in INDEXED
-        if fusable and _compiled(graph, i):
-            walk.elementwise(i)
+        if i in copies or cls is OpClass.ELEMENTWISE or node.prim.name in INDEXED:
+            if _compiled(graph, i):
+                compiled.add(i)
         elif cls is OpClass.REDUCE and _compiled(graph, i):
+            g.reducible.add(i)
+    g.inline = find_inline(g, computed, compiled)
+    walk = _Walk(g)
+    for i in computed:
+        if i in g.inline:
+            continue
+        if i in compiled:
+            walk.elementwise(i)
+        elif i in g.reducible:
             walk.reduction(i)
-        elif cls is OpClass.CONTRACT and _multiplied(graph, i):
-            walk.opaque(i, "dot")
         else:
-            walk.opaque(i, "host")
+            walk.opaque(i, "dot" if _multiplied(graph, i) else "host")
     _find_stored(g)
     return g
 
@@ -346,6 +358,7 @@ class _Walk:
     def __init__(self, g: Grouping):
         self.g, self.graph = g, g.graph
         self.readers: dict[tuple[int, int], Group] = {}
+        self.scalars: Group | None = None  # the last group that was started by a 0-d record
 
     def elementwise(self, i: int) -> None:
         node = self.graph.nodes[i]
@@ -355,11 +368,17 @@ class _Walk:
         if newest is not None and newest.kind != "host" and self.join(newest, i, reads, total):
             return
         at = newest.order if newest is not None else -1
+        if total == 1 and self.scalars is not None and self.scalars.order > at \
+                and self.join(self.scalars, i, reads, total):
+            return
         for a in reads:
             near = self.readers.get((a.root, total))
             if near is not None and near.order > at and self.join(near, i, reads, total):
                 return
-        self.join(self.new("loop", total), i, reads, total)
+        group = self.new("loop", total)
+        self.join(group, i, reads, total)
+        if total == 1:
+            self.scalars = group
 
     def reduction(self, i: int) -> None:
         node = self.graph.nodes[i]
@@ -439,11 +458,17 @@ class _Walk:
             if self.g.group_of[a.root] is group:
                 if not (a.plain or self.same(group, a)):
                     return self.refuse(i, group, "it reads the product in another order")
-            elif triple(group, a) is None:
+            elif any(triple(group, b) is None for b in self.behind(a)):
                 return self.refuse(i, group, "an operand's axes are not the product's rows and "
                                              "columns")
         self.add(group, i, FULL)
         return True
+
+    def behind(self, a: Access) -> list[Access]:
+        """The reads of memory behind a read."""
+        if a.root not in self.g.inline:
+            return [a]
+        return expand(self.g, a, self.g.inline) or []
 
     def mismatch(self, group: Group, a: Access, level: int) -> str | None:
         """Why a member's value is not at hand where ``a`` wants it; None if it is."""
@@ -545,7 +570,8 @@ def _find_stored(g: Grouping) -> None:
             if g.partial.get(i) is not None and g.group_of[i] is group:
                 continue  # reads the parts, which are memory of their own
             for a in operands(g, i):
-                if g.group_of[a.root] is not group and not g.graph.nodes[a.root].is_leaf:
+                if g.group_of[a.root] is not group and not g.graph.nodes[a.root].is_leaf \
+                        and a.root not in g.inline:
                     stored.add(a.root)
     stored.update(i for i in g.graph.outputs if not g.graph.nodes[i].is_leaf)
 

@@ -20,6 +20,7 @@ def _iota_numpy(start: np.ndarray, step: np.ndarray, n: int) -> np.ndarray:
 
 
 IOTA = Prim("iota", OpClass.SOURCE, _iota_infer, _iota_numpy,
+            lambda b, start, step, n: b.add(start, b.mul(b.cast(b.index(), start.dtype), step)),
             doc="start + i * step for i in range(n); start and step are 0-d nodes")
 
 
