@@ -121,10 +121,10 @@ class Module:
         """
         return Function(self, name, params, ret, internal, attributes)
 
-    def kernel(self, name: str) -> Function:
+    def kernel(self, name: str, *, internal: bool = False, attributes: str = "") -> Function:
         """Start ``void name(i64* args, i64 chunk, i64 nchunks)``: see :meth:`Function.arg`."""
-        return self.function(name, (("ptr", "args", "noalias readonly"), ("i64", "chunk"),
-                                    ("i64", "nchunks")))
+        params = (("ptr", "args", "noalias readonly"), ("i64", "chunk"), ("i64", "nchunks"))
+        return self.function(name, params, internal=internal, attributes=attributes)
 
     def declare(self, text: str) -> None:
         """Add a ``declare`` line (once)."""

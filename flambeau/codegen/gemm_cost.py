@@ -16,6 +16,7 @@ STREAM = 24
 TILE_CALL = 60       # cycles around a micro-kernel
 SYNC = 4000          # cycles to start a row of chunks on other threads
 PARALLEL = 24000     # less work than this stays on one thread
+THIN_ROWS, THIN_BYTES, THIN_K = 12, 8 << 20, 32  # see Drivers._direct_rows
 SHARED_A_BYTES = 16 << 20
 WORKSPACE_BYTES = 128 << 20
 
@@ -141,6 +142,10 @@ class _Case:
     def best(self, mode: str) -> Division:
         """The best grid for a mode."""
         k_step = balanced_k(self.k, self.t.kc)
+        if mode == "direct":
+            k_step = max(self.k, 1)
+            if self.m <= THIN_ROWS and self.k * self.n * self.size > THIN_BYTES:
+                k_step = THIN_K
         extra = 0.0
         if mode.startswith("shared"):
             work = _pack_cycles(self.n * self.k, self.b[1], self.b[0], self.t)

@@ -16,8 +16,6 @@ part of C that is complete and still in the cache.
 
 from __future__ import annotations
 
-import sys
-
 from flambeau.codegen.emit import Function, Module, Value
 from flambeau.codegen.emit_types import itemsize
 from flambeau.codegen.gemm_dot import DotKernels
@@ -67,8 +65,8 @@ class Drivers:
 
     # -- pieces ---------------------------------------------------------------------------------
 
-    def _kernel(self, name: str) -> Function:
-        f = self.m.kernel(name)
+    def _kernel(self, name: str, **how) -> Function:
+        f = self.m.kernel(name, **how)
         self.p = {s: f.arg(i, "ptr" if s in _POINTERS else "i64") for i, s in enumerate(SLOTS)}
         return f
 
@@ -157,19 +155,31 @@ class Drivers:
 
     def _stack(self, f: Function) -> tuple[Value, Value]:
         """Room for a block of A and a panel of B."""
+        room = f.alloca(self.t.elem, self._stack_elements())
+        return f.gep(room, self.t.nr * self.t.kc, self.t.elem), room
+
+    def _stack_elements(self) -> int:
         t = self.t
-        panels = t.mc // t.mr
-        count_a = panels * self.a_panel_stride(t.kc)
-        count_b = t.nr * t.kc
-        room = f.alloca(t.elem, count_a + count_b + 64)
-        if sys.platform == "win32":  # the stack grows page by page, from above
-            size = (count_a + count_b + 64) * itemsize(t.elem)
-            with f.loop(0, size, 4096) as page:
-                f.store(f.const(0, "i8"), f.gep(room, size - 1 - page.i), notes="")
-        return f.gep(room, count_b, t.elem), room
+        return t.mc // t.mr * self.a_panel_stride(t.kc) + t.nr * t.kc + 64
+
+    def _grow_stack(self) -> None:
+        """On Windows a stack grows page by page from above, so a large frame is touched before."""
+        f = self.m.kernel("gemm_packed")
+        here = f.emit_value("i64", f"ptrtoint ptr {f.alloca('i64', align=8)} to i64")
+        size = self._stack_elements() * itemsize(self.t.elem) + 16384
+        with f.loop(4096, size, 4096) as page:
+            at = f.emit_value("ptr", f"inttoptr i64 {here - page.i} to ptr")
+            f.emit(f"store volatile i8 0, ptr {at}")
+        f.call("gemm_packed_body", *f.args)
 
     def _packed(self) -> None:
-        f, t = self._kernel("gemm_packed"), self.t
+        t = self.t
+        if "windows" in self.m.host.triple:
+            f = self._kernel("gemm_packed_body", internal=True,
+                             attributes='noinline "no-stack-arg-probe"')
+            self._grow_stack()
+        else:
+            f = self._kernel("gemm_packed")
         p = self.p
         stack_a, stack_b = self._stack(f)
         panels_a, panels_b = (p["m"] + (t.mr - 1)) / t.mr, (p["n"] + (t.nr - 1)) / t.nr
@@ -238,14 +248,25 @@ class Drivers:
             self._finish(f, c, batch, m0, m1, n0, n1)
 
     def _direct_rows(self, f: Function, rows: int, widths, a, b, c, batch, m0, m1, n0, n1) -> None:
-        """Rows [m0, m1), a multiple of the tile's; a panel of columns after the other."""
+        """Rows [m0, m1), a multiple of the tile's; a panel of columns after the other.
+
+        Usually K is one block. If B is large and A has few rows, blocks are thin, so that B is read
+        along its rows.
+        """
         p, t = self.p, self.t
         step = widths[0] * t.lanes
-        with f.loop(n0, n1, step) as j:
-            columns = f.min(n1 - j.i, step)
-            with f.loop(m0, m1, rows) as i:
-                self.kernels.call_direct(
-                    f, rows, widths, p["k"], f.gep(a, i.i * p["a_row"], t.elem), p["a_row"],
-                    p["a_col"], f.gep(b, j.i, t.elem), p["b_row"],
-                    f.gep(c, i.i * p["c_row"] + j.i, t.elem), p["c_row"], columns, p["accumulate"])
-            self._finish(f, c, batch, m0, m1, j.i, j.i + columns)
+        blocks = f.max((p["k"] + p["k_step"] - 1) / p["k_step"], 1)  # k = 0 still writes C
+        with f.loop(0, blocks) as block:
+            k0 = block.i * p["k_step"]
+            k = f.min(p["k"] - k0, p["k_step"])
+            a_k, b_k = f.gep(a, k0 * p["a_col"], t.elem), f.gep(b, k0 * p["b_row"], t.elem)
+            add, last = f.select(block.i > 0, 1, p["accumulate"]), block.i + 1 >= blocks
+            with f.loop(n0, n1, step) as j:
+                columns = f.min(n1 - j.i, step)
+                with f.loop(m0, m1, rows) as i:
+                    self.kernels.call_direct(
+                        f, rows, widths, k, f.gep(a_k, i.i * p["a_row"], t.elem), p["a_row"],
+                        p["a_col"], f.gep(b_k, j.i, t.elem), p["b_row"],
+                        f.gep(c, i.i * p["c_row"] + j.i, t.elem), p["c_row"], columns, add)
+                with f.if_(last):
+                    self._finish(f, c, batch, m0, m1, j.i, j.i + columns)

@@ -66,7 +66,7 @@ def tiling(elem: str, host: HostTarget) -> Tiling:
     if host.kind == "neon":
         return Tiling(elem, lanes, (8, 4), 3, ((8, (3, 1)), (4, (4, 1)), (2, (8, 1)), (1, (8, 1))),
                       512 // wide, 120, False, False)
-    return Tiling(elem, lanes, (6, 4, 2), 2, ((6, (2, 1)), (4, (3, 1)), (2, (6, 1)), (1, (8, 1))),
+    return Tiling(elem, lanes, (6, 4, 2), 2, ((6, (2, 1)), (4, (2, 1)), (2, (4, 1)), (1, (8, 1))),
                   256, 192 // wide, False, host.has_masked)
 
 
