@@ -109,6 +109,14 @@ def test_thread_count_follows_the_flag(kernel):
             plan.check()
 
 
+def test_profile_runs_the_plan(kernel):
+    crew, plan = team.Team(2), Plan(kernel, CHUNKS)
+    seconds = crew.profile(plan.address, plan.rows)
+    plan.check()
+    assert len(seconds) == plan.rows and min(seconds) > 0
+    crew.close()
+
+
 def test_team_needs_a_thread():
     with pytest.raises(ValueError, match="at least one thread, got 0"):
         team.Team(0)
