@@ -405,8 +405,12 @@ def logspace(start, end, steps=None, base=10.0, *, out=None, dtype=None, layout=
                                                                   else None), "logspace")
     opt.check_extras(layout, pin_memory)
     wide = dt.complex128 if dtype.is_complex else dt.float64
-    powers = (np.full(steps, start, wide.np) if steps < 2 else _linear(start, end, steps, wide))
-    array = np.array([base ** x for x in powers.tolist()], wide.np)
+    if dtype.category <= dt.dtype.INT:
+        start, end = int(start), int(end)
+    step, half = (end - start) / max(steps - 1, 1), steps // 2
+    powers = [start + step * i if i < half or steps == 1 else end - step * (steps - 1 - i)
+              for i in range(steps)]
+    array = np.array([base ** x for x in powers], wide.np)
     array = array.astype(np.int64 if dtype.category <= dt.dtype.INT else dtype.np).astype(dtype.np)
     if out is not None:
         return fill_out(out, array)

@@ -6,7 +6,7 @@ import importlib
 import sys
 import types
 
-from . import methods
+from . import factories, methods
 from .function import Function, once_differentiable
 from .tensor import Tensor
 
@@ -28,6 +28,9 @@ def install_all(torch: dict) -> None:
     methods.install(spaces)
     for name, function in spaces.pop("torch").items():
         torch.setdefault(name, function)
+    torch.update(factories.namespace())
+    torch["random"] = sys.modules[package + ".random"] = factories.random_module(
+        package + ".random")
     Tensor.functional = spaces.pop("nn.functional")
     for name in {*_SPACES, *spaces}:
         module = _space(package, name, f"Generated namespace torch.{name}.")

@@ -22,6 +22,7 @@ from ..ir.op import Op, apply
 from ..ops.lib.assignment import fill
 from . import options as opt
 from . import random as R
+from .creation import like
 from .dispatch import assign, check_writable, snapshot, write
 from .host import from_array
 from .options import (device_of, dtype_of, fill_out, finish, float_dtype, generator_of, size_of,
@@ -189,18 +190,13 @@ def randperm(n, *, generator=None, out=None, dtype=dt.int64, layout=None, device
 def _like(draw, name: str):
     def call(input, *, dtype=None, layout=None, device=None, pin_memory=False,  # noqa: A002
              requires_grad=False, memory_format=None, generator=None):
-        from_like = _empty_like(input, name, dtype, device, memory_format)
+        opt.check_extras(layout, pin_memory)
+        from_like = like(input, 0, name, dtype=dtype, device=device, memory_format=memory_format)
         _fill(from_like, name, draw, generator)
         return want_grad(from_like) if requires_grad else from_like
 
     call.__name__ = call.__qualname__ = name
     return call
-
-
-def _empty_like(input, name, dtype, device, memory_format) -> Tensor:  # noqa: A002
-    from . import creation  # creation's functions draw nothing, so it stands above this file
-
-    return creation.like(input, 0, name, dtype=dtype, device=device, memory_format=memory_format)
 
 
 rand_like = _like(_uniform, "rand_like")

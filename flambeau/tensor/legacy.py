@@ -1,0 +1,66 @@
+"""The constructors from before dtypes had arguments: ``torch.Tensor(2, 3)``, ``LongTensor([1])``."""
+
+from __future__ import annotations
+
+from ..base import dtype as dt
+from ..ir.node import leaf
+from .convert import array_of
+from .options import device_of, finish, size_of
+from .storage import zeros_node
+from .tensor import Tensor
+
+
+def _build(args, dtype: dt.dtype, device) -> Tensor:
+    from_data = len(args) == 1 and not isinstance(args[0], int)
+    if from_data and isinstance(args[0], Tensor):
+        if args[0].dtype is not dtype:
+            raise TypeError(f"expected {dtype} (got {args[0].dtype}): convert it with .to(dtype)")
+        return args[0].detach()
+    if from_data and not hasattr(args[0], "numel"):
+        array, d = array_of(args[0], dtype, "new")
+        return finish(leaf(array, d), device)
+    size = size_of(args, None, "new") if args else (0,)
+    return finish(zeros_node(size, dtype), device)
+
+
+def new(cls, *args, device=None, **options):
+    """``torch.Tensor(...)``: a size gives an empty tensor, data gives a copy of it, both of the
+    default dtype. A subclass with an ``__init__`` of its own may take any arguments."""
+    if cls is not Tensor and cls.__init__ is not object.__init__:
+        args = args if args and isinstance(args[0], (Tensor, list, tuple)) else ()
+        args, options = args[:1], {}
+    if options:
+        raise TypeError(f"new() got an unexpected keyword argument '{next(iter(options))}'")
+    t = _build(args, dt.get_default_dtype(), device_of(device))
+    if cls is not Tensor:
+        t.__class__ = cls
+    return t
+
+
+class _TypedMeta(type):
+    """Makes ``isinstance(t, torch.FloatTensor)`` ask for the dtype."""
+
+    def __instancecheck__(cls, x) -> bool:
+        return isinstance(x, Tensor) and x.dtype is cls.dtype and x.device.type == "cpu"
+
+
+def _typed(name: str, dtype: dt.dtype):
+    def new(cls, *args, device=None):
+        return _build(args, dtype, device_of(device))
+
+    return _TypedMeta(name, (), {"dtype": dtype, "__new__": new, "__module__": "torch",
+                                 "is_cuda": False,
+                                 "__doc__": f"Tensors of {dtype}; makes one from a size or data."})
+
+
+TYPES = {name: _typed(name, d) for name, d in (
+    ("FloatTensor", dt.float32), ("DoubleTensor", dt.float64), ("HalfTensor", dt.float16),
+    ("BFloat16Tensor", dt.bfloat16), ("LongTensor", dt.int64), ("IntTensor", dt.int32),
+    ("ShortTensor", dt.int16), ("CharTensor", dt.int8), ("ByteTensor", dt.uint8),
+    ("BoolTensor", dt.bool_))}
+
+
+def type_of(dtype: dt.dtype) -> str:
+    """``tensor.type()``'s name of a dtype."""
+    name = next((n for n, t in TYPES.items() if t.dtype is dtype), None)
+    return f"torch.{name or dtype.name}"
