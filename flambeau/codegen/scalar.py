@@ -346,6 +346,30 @@ class ScalarBuilder:
             return self.const(False, dt.bool_)
         return Scalar(self.f.is_nan(x.v), dt.bool_)
 
+    def isinf(self, x: Scalar) -> Scalar:
+        """Whether x is infinite."""
+        if not x.dtype.is_floating_point:
+            return self.const(False, dt.bool_)
+        return Scalar(self.f.abs(x.v).eq(math.inf), dt.bool_)
+
+    def isfinite(self, x: Scalar) -> Scalar:
+        """Whether x is neither infinite nor NaN."""
+        if not x.dtype.is_floating_point:
+            return self.const(True, dt.bool_)
+        return Scalar(self.f.abs(x.v) < math.inf, dt.bool_)
+
+    def signbit(self, x: Scalar) -> Scalar:
+        """Whether x is negative; true for -0.0 and for NaN with that sign."""
+        if x.dtype.is_floating_point:
+            return Scalar(vmath_core.is_negative(self.f, x.v), dt.bool_)
+        return self.lt(x, 0) if x.dtype.is_signed else self.const(False, dt.bool_)
+
+    def copysign(self, x, y) -> Scalar:
+        """The magnitude of x with the sign of y."""
+        x, y = self._pair(x, y)
+        self._need_float("copysign", x)
+        return Scalar(vmath_core.copysign(self.f, x.v, y.v), x.dtype)
+
     def select(self, condition: Scalar, x, y) -> Scalar:
         """x where the (bool) condition holds, else y."""
         x, y = self._pair(x, y)

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from flambeau.codegen import coefficients as C
-from flambeau.codegen.emit_types import lanes, literal
+from flambeau.codegen.emit_types import literal
 from flambeau.codegen.vmath_core import (
     bits,
     clamp,
@@ -20,6 +20,7 @@ from flambeau.codegen.vmath_core import (
     horner,
     is_double,
     magic,
+    on_registers,
     pow2,
     scale,
 )
@@ -173,7 +174,7 @@ def erf(f: Function, x: Value) -> Value:
     if is_double(x):
         return _erf64(f, x)
     if f.module.host.kind == "avx512":
-        return _erf_table(f, x)
+        return on_registers(f, _erf_table, x, width=16)
     size = f.abs(x)
     near = f.fma(x, horner(f, C.ERF32, x * x), x)
     tail = exp_nonpositive(f, horner(f, C.LOGERFC32, f.min(4.0, size)))
@@ -182,13 +183,7 @@ def erf(f: Function, x: Value) -> Value:
 
 def _erf_table(f: Function, x: Value) -> Value:
     """erf(c) + t p(t), with the coefficients of 16 pieces permuted out of registers: a third of the
-    work of two branches and an exponential. Fewer lanes are padded, so results do not depend on them."""
-    n = lanes(x.type)
-    if n != 16:
-        wide = f.shuffle(f.insert(None, x, 0, "<2 x float>") if n == 1 else x, None,
-                         [min(k, n - 1) for k in range(16)])
-        result = _erf_table(f, wide)
-        return f.extract(result, 0) if n == 1 else f.shuffle(result, None, range(n))
+    work of two branches and an exponential."""
     size = f.abs(x)
     index = bits(f, f.fma(size, 4.0, magic(x)))  # the instruction reads the low four bits
     centre, start, *table = (_pick(f, row, index) for row in C.ERF_TABLE32)

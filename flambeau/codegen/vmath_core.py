@@ -6,7 +6,7 @@ lanes. They rely on strict arithmetic (``f.fast == ""``): error terms must not b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from flambeau.codegen.emit_types import element, itemsize, lanes, with_element
@@ -123,22 +123,44 @@ def pow2(f: Function, n: Value) -> Value:
 
 
 def scale(f: Function, x: Value, n: Value) -> Value:
-    """x * 2**n for whole n up to twice the exponent range; rounds once into subnormals and inf."""
-    total = 8 * lanes(x.type) * itemsize(x.type)
-    if f.module.host.kind == "avx512" and total in (128, 256, 512):
-        return _scalef(f, x, n, total)
+    """x * 2**n for whole n up to twice the exponent range."""
+    if f.module.host.kind == "avx512":
+        return on_registers(f, _scalef, x, n)
     half = (n * 0.5 + magic(n)) - magic(n)
     return (x * pow2(f, half)) * pow2(f, n - half)
 
 
-def _scalef(f: Function, x: Value, n: Value, total: int) -> Value:
-    count, t = lanes(x.type), x.type
+def _scalef(f: Function, x: Value, n: Value) -> Value:
+    """The instruction: one rounding, into subnormals and infinity too."""
+    count, t, total = lanes(x.type), x.type, 8 * lanes(x.type) * itemsize(x.type)
     mask = f"i{max(8, count)}"
     name = f"@llvm.x86.avx512.mask.scalef.{'pd' if is_double(x) else 'ps'}.{total}"
     rounding, rounding_type = (", i32 4", ", i32") if total == 512 else ("", "")
     f.module.declare(f"declare {t} {name}({t}, {t}, {t}, {mask}{rounding_type})")
     return f.emit_value(t, f"call {t} {name}({t} {x}, {t} {n}, {t} zeroinitializer, "
                            f"{mask} -1{rounding})")
+
+
+def on_registers(f: Function, rule: Callable[..., Value], *operands: Value,
+                 width: int = 0) -> Value:
+    """Apply a rule that exists for whole registers only (128, 256 or 512 bits; or ``width`` lanes).
+
+    Fewer lanes are padded, more are halved, so that results do not depend on the number of lanes.
+    """
+    n = lanes(operands[0].type)
+    most = 64 // itemsize(operands[0].type)
+    if n > most:
+        low, high = (on_registers(f, rule, *(f.shuffle(x, None, part) for x in operands))
+                     for part in (range(n // 2), range(n // 2, n)))
+        return f.shuffle(low, high, range(n))
+    full = width or max(most // 4, 1 << (n - 1).bit_length())
+    if n == full:
+        return rule(f, *operands)
+    if n == 1:
+        wide = [f.splat(x, full) for x in operands]
+        return f.extract(rule(f, *wide), 0)
+    wide = [f.shuffle(x, None, [min(k, n - 1) for k in range(full)]) for x in operands]
+    return f.shuffle(rule(f, *wide), None, range(n))
 
 
 def frexp(f: Function, x: Value) -> tuple[Value, Value]:

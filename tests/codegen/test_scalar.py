@@ -69,6 +69,9 @@ UNARY = {
     "round": ((*FLOATS, *INTS), torch.round),
     "trunc": ((*FLOATS, *INTS), torch.trunc),
     "isnan": (ALL, torch.isnan),
+    "isinf": (ALL, torch.isinf),
+    "isfinite": (ALL, torch.isfinite),
+    "signbit": (ALL, torch.signbit),
     "not_": ((*INTS, dt.bool_), torch.bitwise_not),
     "sqrt": (FLOATS, lambda x: tensor(np.sqrt(array(x).astype(float)).astype(array(x).dtype))),
     "reciprocal": (FLOATS, torch.reciprocal),
@@ -78,6 +81,7 @@ BINARY = {
     "sub": ((*FLOATS, *INTS), torch.sub),
     "mul": (ALL, torch.mul),
     "div": (FLOATS, torch.div),
+    "copysign": (FLOATS, torch.copysign),
     "max": (ALL, torch.maximum),
     "min": (ALL, torch.minimum),
     "fmod": ((*FLOATS, *INTS), torch.fmod),
@@ -219,6 +223,35 @@ def test_select_and_numbers(kind):
         with np.errstate(all="ignore"):
             want = (x * d.np.type(1.7)).astype(d.np) + d.np.type(0.3)
         check(kernels(kind).run("affine" + d.name, x), want.astype(d.np), d)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wide_unsigned(kind):
+    """uint16, uint32 and uint64 against NumPy."""
+    batch, kinds = Kernels(host.target(kind)), (dt.uint16, dt.uint32, dt.uint64)
+    rules = {"add": np.add, "mul": np.multiply, "floordiv": np.floor_divide, "max": np.maximum,
+             "lt": np.less, "shr": np.right_shift}
+    for d in kinds:
+        for name in rules:
+            batch.add(name + d.name, lambda b, x, y, name=name: getattr(b, name)(x, y), (d, d), 4)
+        for to in (dt.float32, dt.float64, dt.int64, dt.bool_, dt.uint8):
+            batch.add(d.name + to.name, lambda b, x, to=to: b.cast(x, to), (d,), 4)
+        batch.add("of" + d.name, lambda b, x, d=d: b.cast(x, d), (dt.float64,), 4)
+    batch.compile()
+    for d in kinds:
+        x, y = values(d, 13), values(d, 14)
+        for name, reference in rules.items():
+            y = (y % 70).astype(d.np) if name == "shr" else y
+            with np.errstate(all="ignore"):
+                want = reference(x, np.minimum(y, 8 * d.itemsize - 1) if name == "shr" else y)
+            if name == "shr":
+                want = np.where(y < 8 * d.itemsize, want, 0).astype(d.np)
+            check(batch.run(name + d.name, x, y), want, (name, d))
+        for to in (dt.float32, dt.float64, dt.int64, dt.bool_, dt.uint8):
+            check(batch.run(d.name + to.name, x), x.astype(to.np), (d, to))
+        z = np.array([0.0, 1.9, 65535.2, 2.0**32 - 1, 2.0**63, 1.5 * 2.0**63])
+        z = z[z < 2.0 ** (8 * d.itemsize)]
+        check(batch.run("of" + d.name, z), z.astype(d.np), d)
 
 
 @pytest.mark.parametrize("kind", KINDS)
