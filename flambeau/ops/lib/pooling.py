@@ -14,7 +14,7 @@ from ..prim.pointwise import abs, sign  # noqa: A004
 from ..prim.pool import BOX_POOL_OP, FRACTION_OP, MAX_POOL_OP, UNPOOL_OP
 from ..prim.reduce import mean
 from ..prim.shape import squeeze, unsqueeze
-from ..prim.window import AVG_POOL, RESAMPLE, Taps, pool_size
+from ..prim.window import AVG_POOL, Taps, pool_size, resampler
 from .dropout import uniform_like
 
 
@@ -213,6 +213,10 @@ def _averaging(n: int, m: int) -> Taps:
     return Taps(np.minimum(index, n - 1), weight, n)
 
 
+_ADAPTIVE_AVG = {rank: resampler(f"adaptive_avg_pool{rank}d", f"AdaptiveAvgPool{rank}DBackward0")
+                 for rank in (1, 2, 3)}
+
+
 def _adaptive_avg(rank, x, output_size):
     name = f"adaptive_avg_pool{rank}d"
     if len(x.shape) not in (rank + 1, rank + 2):
@@ -228,9 +232,8 @@ def _adaptive_avg(rank, x, output_size):
         kernel = tuple(n // m for n, m in zip(x.shape[-rank:], sizes, strict=True))
         return _avg_pool(rank, x, kernel, kernel, 0, False, True, None) if x.numel() else x
     lead = len(x.shape) - rank
-    for i, m in enumerate(sizes):
-        x = apply(RESAMPLE, x, dim=lead + i, taps=_averaging(x.shape[lead + i], m))
-    return x
+    maps = tuple((lead + i, _averaging(x.shape[lead + i], m)) for i, m in enumerate(sizes))
+    return apply(_ADAPTIVE_AVG[rank], x, maps=maps)
 
 
 def _adaptive_max(rank, x, output_size):

@@ -195,24 +195,31 @@ def _weighted(x: Node, taps: Taps, k: int, dim: int) -> Node:
     return elementwise(MUL, x.dtype, x, w)
 
 
-def _resample_lower(x, dim, taps):
-    out = None
-    for k in range(len(taps.index)):
-        part = _weighted(make(TAKE, (x, leaf(taps.index[k])), (dim,)), taps, k, dim)
-        out = part if out is None else make(ADD, (out, part))
-    return out
+def _resample_lower(x, maps):
+    for dim, taps in maps:
+        out = None
+        for k in range(len(taps.index)):
+            part = _weighted(make(TAKE, (x, leaf(taps.index[k])), (dim,)), taps, k, dim)
+            out = part if out is None else make(ADD, (out, part))
+        x = out
+    return x
 
 
-def _resample_back_lower(g, dim, taps):
-    shape = g.shape[:dim] + (taps.size,) + g.shape[dim + 1:]
-    out = broadcast(operand(0, g.dtype), shape)
-    for k in range(len(taps.index)):
-        part = _weighted(g, taps, k, dim)
-        out = make(PUT, (out, part, leaf(taps.index[k])), ((dim,), True))
-    return out
+def _resample_back_lower(g, maps):
+    for dim, taps in reversed(maps):
+        shape = g.shape[:dim] + (taps.size,) + g.shape[dim + 1:]
+        out = broadcast(operand(0, g.dtype), shape)
+        for k in range(len(taps.index)):
+            part = _weighted(g, taps, k, dim)
+            out = make(PUT, (out, part, leaf(taps.index[k])), ((dim,), True))
+        g = out
+    return g
 
 
-RESAMPLE = Op("resample", _resample_lower,
-              lambda ctx, g: (apply(RESAMPLE_BACK, g, dim=ctx.dim, taps=ctx.taps),))
-RESAMPLE_BACK = Op("resample_backward", _resample_back_lower,
-                   lambda ctx, g: (apply(RESAMPLE, g, dim=ctx.dim, taps=ctx.taps),))
+def resampler(name: str, grad_name: str) -> Op:
+    """An op ``op(x, maps=((axis, taps), ..))`` that applies linear maps to some axes."""
+    back = Op(name + "_backward", _resample_back_lower,
+              lambda ctx, g: (apply(op, g, maps=ctx.maps),))
+    op = Op(name, _resample_lower, lambda ctx, g: (apply(back, g, maps=ctx.maps),),
+            grad_name=grad_name)
+    return op
