@@ -76,7 +76,7 @@ def _camel(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.split("_") if part)
 
 
-def apply(op: Op, *operands, **params):
+def apply(op: Op, /, *operands, **params):
     """Run ``op`` on nodes or on tensors; see the module's text."""
     for x in operands:
         if hasattr(x, "_apply_op"):

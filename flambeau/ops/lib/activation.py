@@ -9,25 +9,11 @@ from ...base import shape as sh
 from ...ir.api import api
 from ...ir.op import Op, apply
 from ..core import cast_node
-from ..prim.binary import maximum, minimum
 from ..prim.comparison import logical_and, logical_or
-from ..prim.elementwise import (
-    add,
-    div,
-    exp,
-    ge,
-    gt,
-    le,
-    lt,
-    mul,
-    neg,
-    relu,
-    sigmoid,
-    sub,
-    tanh,
-    where,
-)
+from ..prim.elementwise import (add, div, exp, ge, gt, le, lt, mul, neg, relu, sigmoid, sub, tanh,
+                                where)
 from ..prim.pointwise import abs, erf, expm1, log1p, not_implemented, widened
+from ..prim.ternary import clamp_max, clamp_min
 from ..prim.shape import _slice as SLICE
 from ..prim.shape import embed, reshape, slice_dim
 
@@ -72,7 +58,7 @@ def relu_(input, inplace=False):
 def _hardtanh_lower(x, min_val, max_val):
     if x.dtype is dt.bool_ or x.dtype.is_complex:
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    return minimum(maximum(x, min_val), max_val)
+    return clamp_max(clamp_min(x, min_val), max_val)
 
 
 def _hardtanh_vjp(ctx, g):
@@ -305,7 +291,7 @@ def silu(input, inplace=False):
 
 def _softplus_plain(x):
     """log(1 + exp(x)) without overflow."""
-    return add(maximum(x, 0), log1p(exp(neg(abs(x)))))
+    return add(clamp_min(x, 0), log1p(exp(neg(abs(x)))))
 
 
 def _mish_vjp(ctx, g):
@@ -375,7 +361,7 @@ def tanhshrink(input):
 
 
 def _hardsigmoid_plain(x):
-    return div(minimum(maximum(add(x, 3), 0), 6), 6)
+    return div(clamp_max(clamp_min(add(x, 3), 0), 6), 6)
 
 
 def _inside(x, low, high):
@@ -400,7 +386,7 @@ def _hardswish_vjp(ctx, g):
 
 
 _hardswish = Op("hardswish", rounded_once(
-    lambda x: div(mul(x, minimum(maximum(add(x, 3), 0), 6)), 6), floats="hardswish"),
+    lambda x: div(mul(x, clamp_max(clamp_min(add(x, 3), 0), 6)), 6), floats="hardswish"),
     _hardswish_vjp, saves=(0,))
 
 

@@ -11,7 +11,7 @@ from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
 from ..core import cast_node, elementwise, result_type
-from ..prim.binary import maximum, xlogy
+from ..prim.binary import xlogy
 from ..prim.elementwise import DIV, add, div, exp, le, log, lt, mul, neg, sigmoid, sub, where
 from ..prim.extremes import any
 from ..prim.index import host
@@ -211,8 +211,8 @@ def _weighted(loss, weight):
 
 def _bce_lower(x, y, weight, reduction):
     p, t = widened(make(CHECK_UNIT, (x,))), widened(y)
-    first = mul(t, maximum(log(p), -100.0))
-    second = mul(sub(1, t), maximum(log1p(neg(p)), -100.0))
+    first = mul(t, clamp_min(log(p), -100.0))
+    second = mul(sub(1, t), clamp_min(log1p(neg(p)), -100.0))
     return folded_node(_weighted(neg(add(first, second)), weight), reduction, x.dtype)
 
 
@@ -260,7 +260,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 def _logits_lower(x, y, weight, pos_weight, reduction):
     d = result_type(x, y)
     wide, t = (widened(cast_node(v, d)) for v in (x, y))
-    soft = add(log1p(exp(neg(abs(wide)))), maximum(neg(wide), 0))
+    soft = add(log1p(exp(neg(abs(wide)))), clamp_min(neg(wide), 0))
     if pos_weight is not None:
         soft = mul(soft, add(mul(sub(pos_weight, 1), t), 1))
     return folded_node(_weighted(add(mul(sub(1, t), wide), soft), weight), reduction, d)
@@ -346,7 +346,7 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
 
 
 # a limit that lets the whole gradient through
-_at_least = Op("at_least", lambda x, eps: maximum(x, eps), lambda ctx, g: (g,))
+_at_least = Op("at_least", lambda x, eps: clamp_min(x, eps), lambda ctx, g: (g,))
 
 
 @api(torch=False, functional=True,

@@ -264,6 +264,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 
 
 def _batch_normalized(input, running_mean, running_var, weight, bias, training, momentum, eps):
+    if len(input.shape) < 2 and not sh.numel(input.shape):
+        return mul(input, 1)
     if len(input.shape) < 2:
         raise RuntimeError(f"batch_norm: expected an input (N, C, *), got {tuple(input.shape)}")
     if not training and (running_mean is None or running_var is None):

@@ -10,43 +10,10 @@ from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
-from ..core import (
-    elementwise,
-    is_number,
-    result_type,
-    same_dtype,
-    to_float,
-)
-from .elementwise import (
-    MAXIMUM,
-    MINIMUM,
-    add,
-    cast,
-    div,
-    eq,
-    exp,
-    ge,
-    gt,
-    le,
-    log,
-    lt,
-    mul,
-    neg,
-    pow,
-    sub,
-    where,
-)
-from .pointwise import (  # noqa: F401
-    ISNAN,
-    expm1,
-    flat,
-    floor,
-    not_implemented,
-    reciprocal,
-    refuse_complex,
-    trunc,
-    zeros_of,
-)
+from ..core import elementwise, is_number, result_type, same_dtype, to_float
+from .elementwise import (MAXIMUM, MINIMUM, add, cast, check_tensor, div, eq, exp, ge, gt, le, log,
+                          lt, mul, neg, pow, sub, where)
+from .pointwise import floor, not_implemented, trunc, zeros_of
 
 E = OpClass.ELEMENTWISE
 
@@ -57,15 +24,21 @@ def _two(t):
 
 def pair(name, lower, vjp, *, saves=(), nondiff=None, doc="", cases=_two, aliases=(), method=True,
          inplace=True, out=1, torch=True, namespaces=(), dtypes="number", grad_name=None,
-         scalar_grad_name=None):
-    """Declare a function of two operands; with ``scalar_grad_name``, PyTorch names the step
-    differently when ``other`` is a number."""
+         scalar_grad_name=None, numbers=False):
+    """Declare a function of two operands.
+
+    ``numbers``: ``other`` may be a number; with ``scalar_grad_name``, PyTorch names that step
+    differently.
+    """
     op = Op(name, lower, vjp, saves=saves, nondiff=nondiff, doc=doc, grad_name=grad_name)
     scalar = op
     if scalar_grad_name:
         scalar = Op(name + "_scalar", lower, vjp, saves=saves, grad_name=scalar_grad_name)
 
-    def function(input, other):  # noqa: A002
+    def function(input, other):
+        check_tensor(name, "input", 1, input)
+        if not numbers:
+            check_tensor(name, "other", 2, other)
         return apply(scalar if is_number(other) else op, input, other)
 
     function.__name__ = function.__qualname__ = name
@@ -85,11 +58,6 @@ def _promoting(prim, floats=False, refuse=()):
         return elementwise(prim, to_float(d) if floats else d, x, y)
 
     return lower
-
-
-def tensor_dtype(x):
-    """The dtype of a tensor operand, None for a number."""
-    return None if is_number(x) else x.dtype
 
 
 # --- remainders ---------------------------------------------------------------------------------
@@ -129,7 +97,8 @@ def _saves_if_second(needs, params):
 
 
 fmod = pair("fmod", _promoting(FMOD, refuse=("bool", "complex")), _mod_vjp(trunc),
-            saves=_saves_if_second, grad_name="FmodBackward1", scalar_grad_name="FmodBackward0",
+            saves=_saves_if_second, grad_name="FmodBackward1", numbers=True,
+            scalar_grad_name="FmodBackward0",
             cases=lambda t: [t.call(t.f(2, 3), t.pos(3)), t.call(t.f(4), 1.5)],
             doc="Remainder of the division, with the sign of ``input`` (C's fmod).")
 _remainder = Op("remainder", _promoting(REMAINDER, refuse=("bool", "complex")), _mod_vjp(floor),
@@ -140,8 +109,10 @@ _remainder_scalar = Op("remainder_scalar", _promoting(REMAINDER, refuse=("bool",
 
 @api(method=True, inplace=True, out=1, dtypes="number",
      cases=lambda t: [t.call(t.f(2, 3), t.pos(3)), t.call(t.f(4), 1.5), t.call(2.5, t.pos(3))])
-def remainder(input, other):  # noqa: A002
+def remainder(input, other):
     """Remainder of the division, with the sign of ``other`` (Python's ``%``)."""
+    if is_number(other):
+        check_tensor("remainder", "input", 1, input)
     return apply(_remainder_scalar if is_number(other) else _remainder, input, other)
 
 
@@ -234,7 +205,7 @@ def _copysign_vjp(ctx, g):
 
 copysign = pair("copysign", _promoting(COPYSIGN, floats=True, refuse=("complex",)), _copysign_vjp,
                 saves=(0, "result"), grad_name="CopysignBackward0", dtypes="any",
-                scalar_grad_name="CopysignBackward1",
+                scalar_grad_name="CopysignBackward1", numbers=True,
                 doc="The magnitude of ``input`` with the sign of ``other``.")
 
 
@@ -323,7 +294,7 @@ def _times_log(name, shifted, grad_name, aliases, torch, namespaces, scalar_name
               grad_name=label)
            for suffix, label in zip(("", "_self", "_other"), scalar_names, strict=True)]
 
-    def function(input, other):  # noqa: A002
+    def function(input, other):
         return apply(ops[1] if is_number(input) else ops[2] if is_number(other) else ops[0],
                      input, other)
 
@@ -363,7 +334,7 @@ def _heaviside_vjp(ctx, g):
 
 @api(method=True, inplace=True, out=1, dtypes="any",
      cases=lambda t: [t.call(t.f(2, 3), t.f(3))])
-def heaviside(input, values):  # noqa: A002
+def heaviside(input, values):
     """0 where ``input`` is negative, ``values`` where it is 0, 1 where it is positive."""
     return apply(_heaviside, input, values)
 
@@ -373,7 +344,7 @@ _heaviside = Op("heaviside", _heaviside_lower, nondiff="PyTorch declares none")
 
 @api(method=True, inplace=True, out=1, dtypes="number",
      cases=lambda t: [t.call(t.f(2, 3), t.ints(3, low=-3, high=4))])
-def ldexp(input, other):  # noqa: A002
+def ldexp(input, other):
     """``input * 2 ** other``."""
     return mul(input, pow(2.0, other))
 
@@ -431,7 +402,7 @@ lcm = _whole("lcm", np.lcm, "Least common multiple, never negative.")
 
 @api(method=True, inplace=True, out=1, dtypes="any",
      cases=lambda t: [t.call(t.pos(2, 3), 2), t.call(t.pos(2, 3), t.f(3))])
-def float_power(input, exponent):  # noqa: A002
+def float_power(input, exponent):
     """``input ** exponent`` in float64 (complex128 for complex operands)."""
     known = [x for x in (input, exponent) if not is_number(x) or isinstance(x, complex)]
     to = dt.complex128 if any(isinstance(x, complex) or x.dtype.is_complex for x in known) \

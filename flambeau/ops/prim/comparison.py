@@ -11,7 +11,7 @@ from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
 from ..core import elementwise, is_number, operand, result_type, same_dtype, spread
-from .elementwise import add, eq, le, lt, mul, ne, sub, where
+from .elementwise import add, check_tensor, eq, le, lt, mul, ne, sub, where
 from .index import host
 from .pointwise import ABS, ISNAN, abs, not_implemented
 
@@ -107,15 +107,18 @@ def _truth(x) -> Node:
 
 
 def _logical(name, prim):
-    op = Op("logical_" + name, lambda x, y: make(prim, tuple(spread(_truth(x), _truth(y)))),
+    name = "logical_" + name
+    op = Op(name, lambda x, y: make(prim, tuple(spread(_truth(x), _truth(y)))),
             nondiff=_NO_GRADIENT)
 
     def function(input, other):
+        check_tensor(name, "input", 1, input)
+        check_tensor(name, "other", 2, other)
         return apply(op, input, other)
 
-    function.__name__ = function.__qualname__ = "logical_" + name
-    function.__doc__ = f"Logical {name} of two tensors, where 0 is False; a bool tensor."
-    return api("logical_" + name, method=True, inplace=True, out=1, dtypes="any",
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"``{name}`` of two tensors, where 0 is False; a bool tensor."
+    return api(name, method=True, inplace=True, out=1, dtypes="any",
                cases=_pairs_of("bools"))(function)
 
 
@@ -143,6 +146,8 @@ def _bitwise(name, prim, sign):
             nondiff="whole numbers")
 
     def function(input, other):
+        if is_number(other):
+            check_tensor(prim.name, "input", 1, input)
         return apply(op, input, other)
 
     function.__name__ = function.__qualname__ = prim.name
@@ -239,6 +244,8 @@ def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
     Raises:
         RuntimeError: different dtypes, or a negative tolerance.
     """
+    check_tensor("isclose", "input", 1, input)
+    check_tensor("isclose", "other", 2, other)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}: isclose compares tensors "
                            "of one dtype")

@@ -44,6 +44,13 @@ def unary(name, numpy, llvm, vjp=None, *, saves=(), floats=True, nondiff=None, c
     return function
 
 
+def check_tensor(name: str, label: str, position: int, x) -> None:
+    """Raise where PyTorch takes tensors only."""
+    if is_number(x):
+        raise TypeError(f"{name}(): argument '{label}' (position {position}) must be Tensor, not "
+                        f"{type(x).__name__}")
+
+
 # --- sums and differences -----------------------------------------------------------------------
 
 ADD = Prim("add", E, same_dtype, np.add, lambda b, x, y: b.add(x, y), commutative=True, doc="x + y")
@@ -312,6 +319,9 @@ _pow = Op("pow", _pow_lower, _pow_vjp,
                       t.call(2.0, t.f(3))])
 def pow(input, exponent):  # noqa: A001, A002
     """``input ** exponent`` with broadcasting; either may be a number."""
+    if is_number(input) and is_number(exponent):
+        raise TypeError("pow() received an invalid combination of arguments: one of the operands "
+                        "must be a Tensor")
     return apply(_pow, input, exponent)
 
 
@@ -394,6 +404,9 @@ def _compare(name, numpy, aliases):
     op = Op(name, lower, nondiff="a truth value has no gradient")
 
     def function(input, other):  # noqa: A002
+        if is_number(input):
+            raise TypeError(f"{name}() received an invalid combination of arguments: 'input' must "
+                            f"be Tensor, not {type(input).__name__}")
         return apply(op, input, other)
 
     function.__name__ = function.__qualname__ = name

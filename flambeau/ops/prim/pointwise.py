@@ -13,23 +13,8 @@ from ...ir.node import OpClass, Prim, const, make
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
 from ..core import cast_node, elementwise, same_dtype, to_float
-from .elementwise import (
-    COPY,
-    DIV,
-    MUL,
-    SUB,
-    add,
-    conj,
-    div,
-    eq,
-    exp,
-    mul,
-    neg,
-    pow,
-    sub,
-    unary,
-    where,
-)
+from .elementwise import (COPY, DIV, MUL, SUB, add, conj, div, eq, exp, mul, neg, pow, sub, unary,
+                          where)
 from .special_erf import erf_numpy, erfc_numpy
 
 E = OpClass.ELEMENTWISE

@@ -10,25 +10,8 @@ from ...ir.api import api
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
 from ..core import cast_node, elementwise
-from .elementwise import (
-    ADD,
-    DIV,
-    SQUARE,
-    SUB,
-    add,
-    cast,
-    conj,
-    div,
-    eq,
-    exp,
-    log,
-    mul,
-    ne,
-    pow,
-    sqrt,
-    sub,
-    where,
-)
+from .elementwise import (ADD, DIV, SQUARE, SUB, add, cast, conj, div, eq, exp, log, mul, ne, pow,
+                          sqrt, sub, where)
 from .pointwise import ABS, abs, not_implemented, sgn, widened
 from .reduce import AMAX, AMIN, PROD, SUM, mean, reduce, reduce_axes, restore, sum, sum_dtype
 from .shape import reshape

@@ -8,26 +8,8 @@ from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.op import Op, apply
 from ..core import elementwise, is_number, result_type
-from .elementwise import (
-    ADD,
-    DIV,
-    MAXIMUM,
-    MINIMUM,
-    MUL,
-    SUB,
-    cast_node,
-    conj,
-    conj_or_number,
-    div,
-    ge,
-    gt,
-    le,
-    lt,
-    mul,
-    neg,
-    sub,
-    where,
-)
+from .elementwise import (ADD, DIV, MAXIMUM, MINIMUM, MUL, SUB, cast_node, check_tensor, conj,
+                          conj_or_number, div, ge, gt, le, lt, mul, neg, sub, where)
 from .pointwise import not_implemented
 
 # --- clamp --------------------------------------------------------------------------------------
@@ -37,8 +19,6 @@ def _clamp_dtype(x, low, high):
     d = result_type(*(v for v in (x, low, high) if v is not None))
     if d.is_complex:
         raise RuntimeError("clamp is not supported for complex types")
-    if d is dt.bool_:
-        raise not_implemented("clamp_scalar", d)
     return d
 
 
@@ -97,6 +77,8 @@ def clamp(input, min=None, max=None):  # noqa: A002
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     bounds = [b for b in (min, max) if b is not None]
+    if input.dtype is dt.bool_:
+        raise not_implemented("clamp_scalar", input.dtype)
     tensors = [b for b in bounds if not is_number(b)]
     if tensors and len(tensors) != len(bounds):
         raise TypeError("clamp(): 'min' and 'max' must both be numbers or both be tensors")
@@ -106,12 +88,14 @@ def clamp(input, min=None, max=None):  # noqa: A002
 @api(method=True, inplace=True, out=1, dtypes="number", cases=lambda t: [t.call(t.f(2, 3), 0.1)])
 def clamp_min(input, min):  # noqa: A002
     """``input``, at least ``min``."""
+    check_tensor("clamp_min", "input", 1, input)
     return apply(_clamp_min, input, min, None)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number", cases=lambda t: [t.call(t.f(2, 3), 0.1)])
 def clamp_max(input, max):  # noqa: A002
     """``input``, at most ``max``."""
+    check_tensor("clamp_max", "input", 1, input)
     return apply(_clamp_max, input, None, max)
 
 
