@@ -459,6 +459,7 @@ class _Lowering:
         try:
             return PRIMS[name].llvm(b, *operands, *params).v
         except NotImplementedError as error:
+            kinds = [o.dtype.name for o in operands]
             raise NoVectorForm(name, tuple(kinds), str(error)) from error
 
     def convert(self, x: Value, kind: str, fold: tuple) -> Value:

@@ -5,13 +5,18 @@ Equal kernels are one function in this process; another process finds the object
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Callable
 
+from ..base.flags import values as flags
 from ..codegen.emit import Module
 from ..codegen.host import host
 from ..codegen.gemm import GemmKernel, gemm
 from ..codegen.loops import emit_epilogue, emit_kernel
 from ..kernel.ir import Kernel
+from ..kernel.text import to_text
+from ..kernel.verify import verify
 from . import jit
 
 _lock = threading.Lock()
@@ -24,9 +29,19 @@ def loop(kernel: Kernel) -> int:
     found = _found.get(key)
     if found is None:
         with _lock:
-            text = str(emit_kernel(kernel))
-            found = _found[key] = jit.load(text, ["kernel"])["kernel"]
+            found = _found[key] = _make(kernel, emit_kernel, "kernel")
     return found
+
+
+def _make(kernel: Kernel, emit: Callable[[Kernel], Module], name: str) -> int:
+    if flags.verify:
+        verify(kernel)
+    if flags.debug >= 4:
+        print(to_text(kernel), file=sys.stderr)
+    text = str(emit(kernel))
+    if flags.debug >= 5:
+        print(text, file=sys.stderr)
+    return jit.load(text, [name])[name]
 
 
 def epilogue(kernel: Kernel) -> int:
@@ -35,8 +50,7 @@ def epilogue(kernel: Kernel) -> int:
     found = _found.get(key)
     if found is None:
         with _lock:
-            text = str(emit_epilogue(kernel))
-            found = _found[key] = jit.load(text, ["epilogue"])["epilogue"]
+            found = _found[key] = _make(kernel, emit_epilogue, "epilogue")
     return found
 
 

@@ -19,11 +19,15 @@ import numpy as np
 from ..base import dtype as dt
 from ..base.flags import values as flags
 from ..codegen.gemm_drive import SLOT
+from ..codegen.loops import NoVectorForm
 from ..graph.graph import Graph
+from ..graph.text import to_text as graph_text
+from ..graph.verify import verify
 from ..ir.node import CONST
 from ..schedule.compile import Entry, Schedule, schedule_graph
 from ..schedule.dot import Dot
-from ..schedule.group import operands
+from ..schedule.group import operands, without_kernel
+from ..schedule.why import groups_text
 from . import interpret, kernels, team
 
 #: element operations below which a plan runs on the calling thread alone
@@ -36,8 +40,26 @@ POOL = 3
 
 def compile_graph(graph: Graph) -> Plan:
     """The plan of a graph: group, generate or find kernels, lay out memory."""
+    if flags.verify:
+        verify(graph)
     threads = team.threads()
-    return Plan(schedule_graph(graph, threads, explain=flags.debug >= 2), threads)
+    while True:
+        schedule = schedule_graph(graph, threads, explain=flags.debug >= 2)
+        try:
+            plan = Plan(schedule, threads)
+        except NoVectorForm as error:  # this primitive runs by NumPy from now on
+            without_kernel.add((error.prim, error.dtypes))
+            continue
+        _explain(plan)
+        return plan
+
+
+def _explain(plan: Plan) -> None:
+    """Print what ``FLAMBEAU_DEBUG`` asks for."""
+    if flags.debug >= 3:
+        print(graph_text(plan.graph), file=sys.stderr)
+    if flags.debug >= 2:
+        print(groups_text(plan.schedule), file=sys.stderr)
 
 
 class Plan:

@@ -216,6 +216,9 @@ def _operands(g: Grouping, i: int) -> list[Access]:
     return [g.access[s] for s in node.srcs]
 
 
+#: (primitive, operands' dtype names) that turned out to have no vector form
+without_kernel: set[tuple[str, tuple[str, ...]]] = set()
+
 _KINDS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
           "float16", "bfloat16", "float32", "float64")
 
@@ -227,6 +230,10 @@ def _compiled(graph: Graph, i: int) -> bool:
         return False
     for s in node.srcs:
         if graph.nodes[s].dtype.name not in _KINDS or 0 in graph.nodes[s].shape:
+            return False
+    if without_kernel:
+        kinds = tuple(graph.nodes[s].dtype.name for s in node.srcs)
+        if (node.prim.name, kinds) in without_kernel:
             return False
     if node.prim.cls is OpClass.REDUCE:
         return node.prim.fold is not None

@@ -21,7 +21,7 @@ def groups_text(schedule: Schedule) -> str:
             place = schedule.place.get(i)
             mine = g.group_of[i] is e.group
             where = f"  -> {place[0]} {place[1]}" if place is not None and mine else ""
-            if not mine:
+            if g.partial.get(i) is e.group and not mine:
                 where = "  -> parts"
             lines.append(f"    {row}{record_text(i, graph.nodes[i])}{where}")
         for why in reasons.get(e.group.members[0], ()):
