@@ -24,6 +24,9 @@ _KINDS = {bool: 0, int: 1, float: 2, complex: 3}
 _READ_AS = (np.bool_, np.int64, np.float64, np.complex128)
 _SUPPORTED = ("float64, float32, float16, complex64, complex128, int64, int32, int16, int8, "
               "uint64, uint32, uint16, uint8, and bool")
+_SLOW = ("Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider "
+         "converting the list to a single numpy.ndarray with numpy.array() before converting to a "
+         "tensor.")
 _warned: set[str] = set()
 
 
@@ -121,7 +124,9 @@ def _is_sequence(x) -> bool:
         return True
     if isinstance(x, (str, bytes, dict, np.generic)):
         return False
-    if isinstance(x, (np.ndarray, Tensor)):
+    if isinstance(x, Tensor):
+        return False  # in a list a tensor stands for its one element
+    if isinstance(x, np.ndarray):
         return len(x.shape) > 0
     return isinstance(x, Sequence) or (hasattr(x, "__len__") and hasattr(x, "__getitem__"))
 
@@ -141,13 +146,8 @@ def _level_below(level: list, dim: int) -> tuple[int, list]:
     for kind in set(map(type, level)):
         if issubclass(kind, (str, bytes, dict)):
             raise TypeError(f"new(): invalid data type '{kind.__name__}'")
-        if issubclass(kind, Tensor):
-            if any(isinstance(x, Tensor) and x.numel() != 1 for x in level):
-                raise ValueError("only one element tensors can be converted to Python scalars")
-        elif issubclass(kind, np.ndarray):
-            _warn_once("Creating a tensor from a list of numpy.ndarrays is extremely slow. Please "
-                       "consider converting the list to a single numpy.ndarray with numpy.array() "
-                       "before converting to a tensor.")
+        if issubclass(kind, np.ndarray):
+            _warn_once(_SLOW)
     return n, list(itertools.chain.from_iterable(level))
 
 
@@ -169,6 +169,7 @@ def from_sequence(data, dtype: dt.dtype | None) -> tuple[np.ndarray, dt.dtype]:
         if type(level[0]) is np.ndarray:
             block = _stacked(level)
             if block is not None:
+                _warn_once(_SLOW)
                 own = numpy_dtype(block)
                 block = block.reshape(*shape, *block.shape[1:])
                 return cast_array(block, dtype or own, checked=False), dtype or own
@@ -194,6 +195,10 @@ def _mixed(flat: list, dtype: dt.dtype | None) -> tuple[np.ndarray, dt.dtype]:
         if own is not None:
             d = _kind_dtype(own)
         elif isinstance(x, Tensor):
+            if x.numel() != 1:
+                raise ValueError("only one element tensors can be converted to Python scalars: "
+                                 f"the list holds one of shape {tuple(x.shape)}; torch.stack joins "
+                                 "tensors")
             d, flat[i] = x.dtype, x.item()
         elif isinstance(x, (np.generic, np.ndarray)):
             d, flat[i] = numpy_dtype(x), x.item()
