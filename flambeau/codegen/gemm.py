@@ -79,7 +79,7 @@ class GemmKernel:
     Args:
         dtype: of C and of the arithmetic: ``float32`` or ``float64``.
         source: element type of A and B; default ``dtype``. ``float16`` and ``bfloat16`` are
-            converted while they are packed.
+            converted as they are read.
         target: default the current host.
 
     Attributes:
@@ -128,8 +128,8 @@ class GemmKernel:
         """
         size, same = itemsize(self.elem), self.source == self.dtype
         count, c_row, c_col = batch[0] * batch[1], c, 1
-        swapped = (mode is None and same and n == 1 < m and k > 0
-                   and (a[1] == b[0] == 1 or a[0] == c == 1))
+        swapped = (mode is None and n == 1 < m and k > 0
+                   and (a[1] == b[0] == 1 or (same and a[0] == c == 1)))
         if swapped:  # matrix times vector: computed as vector times matrix
             m, n, a, b = n, m, (b[1], b[0]), (a[1], a[0])
             a_batch, b_batch, c_row, c_col = b_batch, a_batch, c_col, c_row
@@ -190,5 +190,5 @@ def gemm(dtype: dt.dtype | str, source: dt.dtype | str | None = None) -> GemmKer
 
 def modes(kernel: GemmKernel) -> Sequence[str]:
     """All modes :meth:`GemmKernel.plan` knows (some sizes and strides exclude some)."""
-    direct = ("direct", "dot") if kernel.source == kernel.dtype else ()
-    return (*direct, "private", "shared_b", "shared")
+    direct = ("direct",) if kernel.source == kernel.dtype else ()
+    return (*direct, "dot", "private", "shared_b", "shared")

@@ -198,7 +198,7 @@ def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b:
     Args:
         a, b: (row, column) strides of the operands in elements.
         size: bytes of an element of C.
-        direct: the element type allows the direct and dot kernels.
+        direct: the element types allow the direct kernels.
         unit: the columns of C are contiguous; otherwise only ``dot`` will do.
         mode: force a mode.
 
@@ -207,7 +207,7 @@ def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b:
     """
     case = _Case(t, m, n, k, batch, a, b, size, threads)
     modes = []
-    if direct and a[1] == 1 and b[0] == 1 and k:
+    if a[1] == 1 and b[0] == 1 and k:
         modes.append("dot")
     if direct and unit and direct_allowed(t, m, n, k, b, size):
         modes.append("direct")

@@ -8,7 +8,7 @@ packing W would cost more than the product.
 from __future__ import annotations
 
 from flambeau.codegen.emit import Function, Module, Value
-from flambeau.codegen.emit_types import lanes, vector
+from flambeau.codegen.emit_types import itemsize, lanes, vector
 from flambeau.codegen.gemm_micro import Tiling
 from flambeau.codegen.host import HostTarget
 
@@ -50,8 +50,8 @@ def dot_tiles(host: HostTarget) -> tuple[tuple[int, int], ...]:
 class DotKernels:
     """Writes the dot product kernels into a module and emits their calls."""
 
-    def __init__(self, module: Module, t: Tiling):
-        self.m, self.t = module, t
+    def __init__(self, module: Module, t: Tiling, source: str):
+        self.m, self.t, self.source = module, t, source
         self.tiles = dot_tiles(module.host)
         for rows, columns in self.tiles:
             self._write(rows, columns)
@@ -59,29 +59,29 @@ class DotKernels:
 
     def _write(self, rows: int, columns: int) -> None:
         """dot_RxC(k, a, a_row, b, b_col, c, c_row, c_col, add)."""
-        t = self.t
+        t, source = self.t, self.source
         f = self.m.function(f"dot_{rows}x{columns}", (
             ("i64", "k"), ("ptr", "a", "noalias readonly"), ("i64", "a_row"),
             ("ptr", "b", "noalias readonly"), ("i64", "b_col"), ("ptr", "c", "noalias"),
             ("i64", "c_row"), ("i64", "c_col"), ("i64", "add")), internal=True,
             attributes="noinline")
         k, a, a_row, b, b_col, c, c_row, c_col, add = f.args
-        vec = vector(t.elem, t.lanes)
-        pa = [f.gep(a, a_row * i, t.elem) for i in range(rows)]
-        pb = [f.gep(b, b_col * j, t.elem) for j in range(columns)]
+        vec = vector(source, t.lanes)
+        pa = [f.gep(a, a_row * i, source) for i in range(rows)]
+        pb = [f.gep(b, b_col * j, source) for j in range(columns)]
 
         def step(at: Value, sums: list[Value], load) -> list[Value]:
-            x = [load(f.gep(p, at, t.elem)) for p in pa]
-            y = [load(f.gep(p, at, t.elem)) for p in pb]
+            x = [f.convert(load(f.gep(p, at, source)), t.elem) for p in pa]
+            y = [f.convert(load(f.gep(p, at, source)), t.elem) for p in pb]
             return [f.fma(x[i], y[j], sums[i * columns + j])
                     for i in range(rows) for j in range(columns)]
 
         whole = k & -t.lanes
-        zeros = [f.zero(vec)] * (rows * columns)
+        zeros = [f.zero(vector(t.elem, t.lanes))] * (rows * columns)
         with f.loop(0, whole, t.lanes, carry=zeros) as loop:
             loop.next(*step(loop.i, loop.carried, lambda p: f.load(p, vec)))
         sums = loop.results
-        if t.masked:
+        if self.m.host.can_mask(itemsize(source)):
             with f.if_(whole < k) as branch:
                 mask = f.lane_mask(k - whole, t.lanes)
                 branch.give(*step(whole, sums, lambda p: f.load_masked(p, mask, vec)))
@@ -91,7 +91,7 @@ class DotKernels:
         else:
             totals = sum_lanes(f, sums)
             with f.loop(whole, k, carry=totals) as loop:
-                loop.next(*step(loop.i, loop.carried, lambda p: f.load(p, t.elem)))
+                loop.next(*step(loop.i, loop.carried, lambda p: f.load(p, source)))
             totals = loop.results
         for i in range(rows):
             for j in range(columns):
@@ -113,8 +113,8 @@ class DotKernels:
                 for step, lo, hi in ((columns, n0, split), (1, split, n1)):
                     with f.loop(lo, hi, step) as j:
                         f.call(f"dot_{rows}x{step}", p["k"],
-                               f.gep(a, i.i * p["a_row"], elem), p["a_row"],
-                               f.gep(b, j.i * p["b_col"], elem), p["b_col"],
+                               f.gep(a, i.i * p["a_row"], self.source), p["a_row"],
+                               f.gep(b, j.i * p["b_col"], self.source), p["b_col"],
                                f.gep(c, i.i * p["c_row"] + j.i * p["c_col"], elem), p["c_row"],
                                p["c_col"], p["accumulate"])
             row = end

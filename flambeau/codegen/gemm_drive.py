@@ -53,15 +53,15 @@ class Drivers:
         self.packer = Packer(module, t, source)
         self._pack()
         self._packed()
+        self.dots = DotKernels(module, t, source)
+        self._dot()
         if source == t.elem:
-            self.dots = DotKernels(module, t)
             self._direct()
-            self._dot()
 
     @property
     def names(self) -> tuple[str, ...]:
-        direct = ("gemm_direct", "gemm_dot") if self.source == self.t.elem else ()
-        return ("gemm_pack", "gemm_packed", *direct)
+        direct = ("gemm_direct",) if self.source == self.t.elem else ()
+        return ("gemm_pack", "gemm_packed", "gemm_dot", *direct)
 
     # -- pieces ---------------------------------------------------------------------------------
 

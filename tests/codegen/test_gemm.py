@@ -204,10 +204,10 @@ def test_sixteen_bit_operands(kind, source):
     from flambeau.base import dtype as dt
     kernel = loaded("float32", source)
     kind_np = dt.BY_NAME[source].np
-    for m, n, k in ((13, 33, 17), (64, 40, 600), (3, 5, 2)):
-        for how_a, how_b in (("", ""), ("t", "t"), ("gaps", "gaps")):
+    for m, n, k in ((13, 33, 17), (64, 40, 600), (3, 5, 2), (40, 1, 77), (1, 40, 77)):
+        for how_a, how_b in (("", ""), ("t", "t"), ("gaps", "gaps"), ("", "t")):
             a, b = matrix(m, k, how_a, kind_np), matrix(k, n, how_b, kind_np)
-            for mode in (None, *modes(kernel)):
+            for mode in possible(kernel, a, b):
                 c = np.zeros((m, n), "f")
                 multiply(kernel, a, b, c, mode=mode)
                 close(c, a.astype("d") @ b.astype("d"), k)
