@@ -62,7 +62,7 @@ class _HostMethods:
         Raises:
             RuntimeError: the tensor requires a gradient: use ``x.detach().numpy()``.
         """
-        if self.requires_grad and not force:
+        if self.requires_grad and not force and modes.state.grad:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
                 "instead.")
