@@ -266,13 +266,15 @@ def _resolve(g: Grouping) -> set[int]:
         if node.prim.cls is OpClass.VIEW:
             src = node.srcs[0]
             found = through(g.access[src], *node.params)
-            if found is None:  # the inner view is stored, this one reads it
+            if found is None and graph.nodes[src].is_leaf:
+                g.reads[i] = [g.access[src]]  # a strided array in another order: a host step
+            elif found is None:  # the inner view is stored, this one reads it
                 stored.add(src)
                 g.access[src] = whole(src, graph.nodes[src].shape)
                 found = through(g.access[src], *node.params)
         elif name == "copy" and g.access[node.srcs[0]].shape == node.shape:
             found = g.access[node.srcs[0]]
-        if i in outputs and found is not None:
+        if found is not None and i in outputs:
             stored.add(i)
             found = None
         g.access.append(whole(i, node.shape) if found is None else found)
