@@ -34,3 +34,5 @@ pi, e, inf, nan = _math.pi, _math.e, _math.inf, _math.nan
 __version__ = "0.1.0"
 
 _install.install_all(globals())
+
+from . import nn as nn  # noqa: E402  (needs the installed functions)

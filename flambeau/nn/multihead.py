@@ -1,0 +1,228 @@
+"""multi_head_attention_forward: the function behind MultiheadAttention."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+from . import functional as F
+from .core import Tensor, baddbmm, bmm, cat, zeros
+
+
+def canonical_mask(mask: Tensor | None, name: str, other_type, other_name: str, dtype,
+                   check_other: bool = True) -> Tensor | None:
+    """A mask as numbers to be added to the scores: True becomes minus infinity.
+
+    Raises:
+        AssertionError: the mask is neither bool nor floating.
+    """
+    if mask is None:
+        return None
+    floating = mask.is_floating_point()
+    if str(mask.dtype) != "torch.bool" and not floating:
+        raise AssertionError(f"only bool and floating types of {name} are supported")
+    if check_other and other_type is not None and mask.dtype != other_type:
+        warnings.warn(f"Support for mismatched {name} and {other_name} is deprecated. Use same "
+                      "type for both instead.", stacklevel=3)
+    if floating:
+        return mask
+    return mask.new_zeros(mask.shape, dtype=dtype).masked_fill_(mask, float("-inf"))
+
+
+def _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads: int) -> bool:
+    """Whether the inputs are batched.
+
+    Raises:
+        AssertionError: their dimensions do not fit each other.
+    """
+    dims = query.dim()
+    if dims not in (2, 3):
+        raise AssertionError("query should be unbatched 2D or batched 3D tensor but received "
+                             f"{dims}-D query tensor")
+    kind = "batched" if dims == 3 else "unbatched"
+    if key.dim() != dims or value.dim() != dims:
+        raise AssertionError(f"For {kind} ({dims}-D) `query`, expected `key` and `value` to be "
+                             f"{dims}-D but found {key.dim()}-D and {value.dim()}-D tensors "
+                             "respectively")
+    if key_padding_mask is not None and key_padding_mask.dim() != dims - 1:
+        raise AssertionError(f"For {kind} ({dims}-D) `query`, expected `key_padding_mask` to be "
+                             f"`None` or {dims - 1}-D but found {key_padding_mask.dim()}-D tensor "
+                             "instead")
+    if attn_mask is not None:
+        if attn_mask.dim() not in (2, 3):
+            raise AssertionError(f"For {kind} ({dims}-D) `query`, expected `attn_mask` to be `None`"
+                                 f", 2-D or 3-D but found {attn_mask.dim()}-D tensor instead")
+        if dims == 2 and attn_mask.dim() == 3:
+            expected = (num_heads, query.shape[0], key.shape[0])
+            if tuple(attn_mask.shape) != expected:
+                raise AssertionError(f"Expected `attn_mask` shape to be {expected} but got "
+                                     f"{attn_mask.shape}")
+    return dims == 3
+
+
+def _check_sizes(query, key, value, embed_dim: int, num_heads: int, separate: bool) -> None:
+    if query.shape[2] != embed_dim:
+        raise AssertionError(f"was expecting embedding dimension of {embed_dim}, but got "
+                             f"{query.shape[2]}")
+    if embed_dim // num_heads * num_heads != embed_dim:
+        raise AssertionError(f"embed_dim {embed_dim} not divisible by num_heads {num_heads}")
+    if separate:
+        if key.shape[:2] != value.shape[:2]:
+            raise AssertionError(f"key's sequence and batch dims {key.shape[:2]} do not match "
+                                 f"value's {value.shape[:2]}")
+    elif key.shape != value.shape:
+        raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
+
+
+def _project(query, key, value, weight, bias):
+    """The three projections from one packed weight (3 E, E)."""
+    width = query.size(-1)
+    if key is value:
+        if query is key:
+            return F.linear(query, weight, bias).chunk(3, dim=-1)
+        w_q, w_kv = weight.split([width, 2 * width])
+        b_q, b_kv = (None, None) if bias is None else bias.split([width, 2 * width])
+        k, v = F.linear(key, w_kv, b_kv).chunk(2, dim=-1)
+        return F.linear(query, w_q, b_q), k, v
+    weights = weight.chunk(3)
+    biases = (None, None, None) if bias is None else bias.chunk(3)
+    return tuple(F.linear(x, w, b)
+                 for x, w, b in zip((query, key, value), weights, biases, strict=True))
+
+
+def _project_separately(query, key, value, weights, bias):
+    for name, weight in zip("qkv", weights, strict=True):
+        if weight is None:
+            raise AssertionError(f"use_separate_proj_weight is True but {name}_proj_weight is None")
+    biases = (None, None, None) if bias is None else bias.chunk(3)
+    return tuple(F.linear(x, w, b)
+                 for x, w, b in zip((query, key, value), weights, biases, strict=True))
+
+
+def _attention_mask(mask: Tensor | None, rows: int, columns: int, groups: int) -> Tensor | None:
+    """``attn_mask`` as (1 or groups, rows, columns)."""
+    if mask is None:
+        return None
+    expected = (rows, columns) if mask.dim() == 2 else (groups, rows, columns)
+    if mask.dim() not in (2, 3):
+        raise RuntimeError(f"attn_mask's dimension {mask.dim()} is not supported")
+    if tuple(mask.shape) != expected:
+        raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should "
+                           f"be {expected}.")
+    return mask.unsqueeze(0) if mask.dim() == 2 else mask
+
+
+def _one_more(mask: Tensor | None) -> Tensor | None:
+    """A mask with a column that is never masked."""
+    return None if mask is None else F.pad(mask, (0, 1))
+
+
+def _merge_padding(attn_mask, padding, batch: int, heads: int, columns: int):
+    if padding is None:
+        return attn_mask
+    if tuple(padding.shape) != (batch, columns):
+        raise AssertionError(f"expecting key_padding_mask shape of {(batch, columns)}, but got "
+                             f"{padding.shape}")
+    padding = padding.view(batch, 1, 1, columns).expand(-1, heads, -1, -1) \
+        .reshape(batch * heads, 1, columns)
+    return padding if attn_mask is None else attn_mask + padding
+
+
+def multi_head_attention_forward(
+        query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int,
+        in_proj_weight: Tensor | None, in_proj_bias: Tensor | None, bias_k: Tensor | None,
+        bias_v: Tensor | None, add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor,
+        out_proj_bias: Tensor | None, training: bool = True,
+        key_padding_mask: Tensor | None = None, need_weights: bool = True,
+        attn_mask: Tensor | None = None, use_separate_proj_weight: bool = False,
+        q_proj_weight: Tensor | None = None, k_proj_weight: Tensor | None = None,
+        v_proj_weight: Tensor | None = None, static_k: Tensor | None = None,
+        static_v: Tensor | None = None, average_attn_weights: bool = True,
+        is_causal: bool = False) -> tuple[Tensor, Tensor | None]:
+    """Attention of several heads: softmax(q k^T / sqrt(d) + mask) v for each, joined, projected.
+
+    Shapes: query (L, N, E) or (L, E), key and value (S, N, E) or (S, E), key_padding_mask (N, S)
+    or (S), attn_mask (L, S) or (N num_heads, L, S); results (L, N, E) and the weights (N, L, S),
+    or (N, num_heads, L, S) with ``average_attn_weights=False``, or None without ``need_weights``.
+    """
+    batched = _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads)
+    if not batched:
+        query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+        if key_padding_mask is not None:
+            key_padding_mask = key_padding_mask.unsqueeze(0)
+    length, batch, embed_dim = query.shape
+    heads = num_heads
+    key_padding_mask = canonical_mask(key_padding_mask, "key_padding_mask",
+                                      None if attn_mask is None else attn_mask.dtype, "attn_mask",
+                                      query.dtype)
+    if is_causal and attn_mask is None:
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint. You may use the "
+                           "Transformer module method `generate_square_subsequent_mask` to create "
+                           "this mask.")
+    if is_causal and key_padding_mask is None and not need_weights:
+        attn_mask = None  # the attention function makes the mask itself
+    else:
+        attn_mask = canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, False)
+        is_causal = is_causal and key_padding_mask is None
+    _check_sizes(query, key, value, embed_dim_to_check, heads, use_separate_proj_weight)
+    if use_separate_proj_weight:
+        weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+        q, k, v = _project_separately(query, key, value, weights, in_proj_bias)
+    else:
+        q, k, v = _project(query, key, value, in_proj_weight, in_proj_bias)
+    attn_mask = _attention_mask(attn_mask, length, key.shape[0], batch * heads)
+    if bias_k is not None and bias_v is not None:
+        if static_k is not None or static_v is not None:
+            raise AssertionError("bias cannot be added to static key or value.")
+        k, v = cat([k, bias_k.repeat(1, batch, 1)]), cat([v, bias_v.repeat(1, batch, 1)])
+        attn_mask, key_padding_mask = _one_more(attn_mask), _one_more(key_padding_mask)
+    width = embed_dim // heads
+    q = _by_head(q, batch * heads, width)
+    k = _by_head(k, batch * heads, width) if static_k is None else _static(static_k, q, "k")
+    v = _by_head(v, batch * heads, width) if static_v is None else _static(static_v, q, "v")
+    if add_zero_attn:
+        nothing = zeros((batch * heads, 1, width), dtype=k.dtype, device=k.device)
+        k, v = cat([k, nothing], dim=1), cat([v, nothing], dim=1)
+        attn_mask, key_padding_mask = _one_more(attn_mask), _one_more(key_padding_mask)
+    attn_mask = _merge_padding(attn_mask, key_padding_mask, batch, heads, k.size(1))
+    dropout_p = dropout_p if training else 0.0
+    if need_weights:
+        mixed, weights = _attend(q, k, v, attn_mask, dropout_p)
+        mixed = mixed.transpose(0, 1).reshape(length * batch, embed_dim)
+        weights = weights.view(batch, heads, length, k.size(1))
+        weights = weights.mean(dim=1) if average_attn_weights else weights
+        weights = weights if batched else weights.squeeze(0)
+    else:
+        weights = None
+        if attn_mask is not None:
+            attn_mask = (attn_mask.unsqueeze(0) if attn_mask.size(0) == 1
+                         else attn_mask.view(batch, heads, -1, k.size(1)))
+        q, k, v = (x.view(batch, heads, x.size(1), width) for x in (q, k, v))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
+        mixed = mixed.permute(2, 0, 1, 3).reshape(batch * length, embed_dim)
+    out = F.linear(mixed, out_proj_weight, out_proj_bias)
+    out = out.view(length, batch, out.size(1))
+    return (out if batched else out.squeeze(1)), weights
+
+
+def _by_head(x: Tensor, groups: int, width: int) -> Tensor:
+    """(length, N, E) as (N heads, length, width)."""
+    return x.view(x.shape[0], groups, width).transpose(0, 1)
+
+
+def _static(given: Tensor, q: Tensor, name: str) -> Tensor:
+    if given.size(0) != q.size(0) or given.size(2) != q.size(2):
+        raise AssertionError(f"expecting static_{name} of sizes ({q.size(0)}, *, {q.size(2)}), but "
+                             f"got {tuple(given.shape)}")
+    return given
+
+
+def _attend(q, k, v, mask, dropout_p: float):
+    """Attention that also gives its weights."""
+    scaled = q * math.sqrt(1.0 / float(q.size(-1)))
+    keys = k.transpose(-2, -1)
+    scores = bmm(scaled, keys) if mask is None else baddbmm(mask, scaled, keys)
+    weights = F.softmax(scores, dim=-1)
+    if dropout_p > 0.0:
+        weights = F.dropout(weights, p=dropout_p)
+    return bmm(weights, v), weights

@@ -1,0 +1,137 @@
+"""The recurrences behind RNN, LSTM and GRU: cells, and layers of them over time.
+
+A cell takes the input's part of the gates, which is one matrix product for all time steps, and the
+states; a layer runs it over time, forward or backward, for sequences of one length or packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import functional as F
+from .core import Tensor, cat, stack
+
+
+def rnn_tanh_cell(gates: Tensor, state: tuple, weights) -> tuple:
+    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    return ((gates + F.linear(state[0], weights.w_hh, weights.b_hh)).tanh(),)
+
+
+def rnn_relu_cell(gates: Tensor, state: tuple, weights) -> tuple:
+    """h' = relu(W_ih x + b_ih + W_hh h + b_hh)."""
+    return ((gates + F.linear(state[0], weights.w_hh, weights.b_hh)).relu(),)
+
+
+def lstm_cell(gates: Tensor, state: tuple, weights) -> tuple:
+    """c' = sigmoid(f) c + sigmoid(i) tanh(g); h' = sigmoid(o) tanh(c'), perhaps projected."""
+    h, c = state
+    i, f, g, o = (gates + F.linear(h, weights.w_hh, weights.b_hh)).chunk(4, 1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    h = o.sigmoid() * c.tanh()
+    if weights.w_hr is not None:
+        h = F.linear(h, weights.w_hr)
+    return h, c
+
+
+def gru_cell(gates: Tensor, state: tuple, weights) -> tuple:
+    """h' = n + z (h - n) with n = tanh(gates_n + r (W_hn h + b_hn)) and gates r, z."""
+    (h,) = state
+    r_x, z_x, n_x = gates.chunk(3, 1)
+    r_h, z_h, n_h = F.linear(h, weights.w_hh, weights.b_hh).chunk(3, 1)
+    r = (r_x + r_h).sigmoid()
+    z = (z_x + z_h).sigmoid()
+    n = (n_x + r * n_h).tanh()
+    return ((h - n) * z + n,)
+
+
+CELLS: dict[str, Callable] = {"RNN_TANH": rnn_tanh_cell, "RNN_RELU": rnn_relu_cell,
+                              "LSTM": lstm_cell, "GRU": gru_cell}
+
+
+class Weights:
+    """The parameters of one direction of one layer."""
+
+    __slots__ = ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr")
+
+    def __init__(self, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None):
+        self.w_ih, self.w_hh, self.b_ih, self.b_hh, self.w_hr = w_ih, w_hh, b_ih, b_hh, w_hr
+
+
+def _over_time(cell: Callable, x: Tensor, state: tuple, weights: Weights, backward: bool):
+    """One direction over (T, N, E): outputs (T, N, H) and the last states."""
+    gates = F.linear(x, weights.w_ih, weights.b_ih).unbind(0)
+    outputs = []
+    for step in reversed(gates) if backward else gates:
+        state = cell(step, state, weights)
+        outputs.append(state[0])
+    if backward:
+        outputs.reverse()
+    return stack(outputs, 0), state
+
+
+def _over_packed(cell: Callable, x: Tensor, sizes: list, state: tuple, weights: Weights,
+                 backward: bool):
+    """One direction over packed data (sum of sizes, E); longer sequences come first."""
+    steps = F.linear(x, weights.w_ih, weights.b_ih).split(sizes, 0)
+    if backward:
+        return _packed_backward(cell, steps, sizes, state, weights)
+    outputs, finished = [], []
+    have = sizes[0]
+    for step, size in zip(steps, sizes, strict=True):
+        if size < have:  # some sequences ended one step ago
+            finished.append(tuple(s[size:have] for s in state))
+            state = tuple(s[:size] for s in state)
+            have = size
+        state = cell(step, state, weights)
+        outputs.append(state[0])
+    finished.append(state)
+    finished.reverse()
+    last = tuple(cat(parts, 0) for parts in zip(*finished, strict=True))
+    return cat(outputs, 0), last
+
+
+def _packed_backward(cell, steps, sizes: list, first: tuple, weights: Weights):
+    outputs = []
+    have = sizes[-1]
+    state = tuple(s[:have] for s in first)
+    for step, size in zip(reversed(steps), reversed(sizes), strict=True):
+        if size > have:  # these sequences start (from their end) here
+            state = tuple(cat([s, f[have:size]], 0) for s, f in zip(state, first, strict=True))
+            have = size
+        state = cell(step, state, weights)
+        outputs.append(state[0])
+    outputs.reverse()
+    return cat(outputs, 0), state
+
+
+def run_layers(mode: str, x: Tensor, states: tuple, weights: list[list[Weights]], *,
+               dropout: float, training: bool, sizes: list | None = None):
+    """All layers and directions.
+
+    Args:
+        x: (T, N, E), or packed (sum of sizes, E).
+        states: one or two tensors (layers * directions, N, *).
+        weights: per layer, one or two directions.
+        sizes: how many sequences there are at each step, for packed data.
+
+    Returns:
+        The last layer's outputs, and the states at the end, stacked like ``states``.
+    """
+    cell = CELLS[mode]
+    firsts = [s.unbind(0) for s in states]
+    lasts = []
+    for number, layer in enumerate(weights):
+        outputs = []
+        for direction, one in enumerate(layer):
+            at = number * len(layer) + direction
+            state = tuple(f[at] for f in firsts)
+            if sizes is None:
+                out, state = _over_time(cell, x, state, one, direction == 1)
+            else:
+                out, state = _over_packed(cell, x, sizes, state, one, direction == 1)
+            outputs.append(out)
+            lasts.append(state)
+        x = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
+        if dropout and training and number < len(weights) - 1:
+            x = F.dropout(x, dropout, True)
+    return x, tuple(stack(parts, 0) for parts in zip(*lasts, strict=True))
