@@ -166,12 +166,14 @@ def like(input, value, name: str, dtype=None, layout=None, device=None,  # noqa:
         opt.check_extras(layout, pin_memory)
     shape = tuple(input.shape)
     if memory_format is None or memory_format is opt.preserve_format:
-        strides = (None if sh.is_contiguous(shape, input.strides)
-                   else opt.strides_like(shape, input.strides))
+        strides = input.strides
+        if not sh.is_contiguous(shape, strides):
+            strides = opt.strides_like(shape, strides)
     else:
         strides = opt.strides_for(shape, memory_format)
-    if strides is None or sh.is_contiguous(shape, strides):
+    if sh.is_contiguous(shape, strides):
         t = Tensor._wrap(broadcast(const(value, dtype), shape), device)
+        t.strides = strides  # those of dimensions of size 1 may be any
     else:
         t = opt.with_strides(broadcast(const(value, dtype), (sh.numel(shape),)), strides, device,
                              shape)

@@ -124,8 +124,20 @@ def stride_order(shape, strides) -> list[int]:
     return order
 
 
+def is_dense(shape, strides) -> bool:
+    """Whether every place of the memory belongs to just one element (in whatever order)."""
+    step = 1
+    for s, n in sorted((s, n) for n, s in zip(shape, strides, strict=True) if n >= 2):
+        if s != step:
+            return False
+        step *= n
+    return True
+
+
 def strides_like(shape, strides) -> tuple[int, ...]:
     """Strides without gaps that keep the order in memory of a given tensor's."""
+    if is_dense(shape, strides):
+        return tuple(strides)
     out, step = [0] * len(shape), 1
     for d in stride_order(shape, strides):
         out[d] = step

@@ -168,8 +168,9 @@ def _pairs(generator: Generator, n: int, exact: bool) -> np.ndarray:
     second = radius * (_exact(math.sin, angle) if exact else np.sin(angle))
     odd = (n - start) % 2
     out[start + 1::2] = second[:count - odd]
-    if odd:
-        generator.cached_normal = float(second[-1])
+    if odd:  # kept in full precision, whatever this call needs
+        last = math.sqrt(-2.0 * math.log1p(float(x[-1])))
+        generator.cached_normal = last * math.sin(float(angle[-1]))
     return out
 
 

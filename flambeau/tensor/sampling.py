@@ -410,8 +410,10 @@ def bernoulli_(self, p=0.5, *, generator=None):
         check_writable(self)
         shape = tuple(self.shape)
         chances = np.broadcast_to(_probabilities(p), shape)
-        values = R.bernoulli_each(generator_of(generator, "bernoulli_"), chances)
-        return _store(self, "bernoulli", values.astype(self.dtype.np))
+        order = stride_order(shape, self.strides)[::-1]  # the order of the memory
+        values = R.bernoulli_each(generator_of(generator, "bernoulli_"), chances.transpose(order))
+        values = values.transpose(np.argsort(order)).astype(self.dtype.np, order="C")
+        return _store(self, "bernoulli", values)
     return _fill(self, "bernoulli", lambda g, n, d, contiguous: R.bernoulli(
         g, n, float(p)).astype(d.np), generator)
 
