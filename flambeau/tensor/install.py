@@ -6,9 +6,16 @@ import importlib
 import sys
 import types
 
+from ..ir.node import realizer
+from ..ops.lib.dropout import seed_source
+from ..runtime import execute
 from . import factories, methods
 from .function import Function, once_differentiable
+from .generator import default_generator
 from .tensor import Tensor
+
+realizer.append(execute.realize)
+seed_source.append(lambda: default_generator.word64() >> 1)
 
 _SPACES = ("linalg", "fft", "special")
 

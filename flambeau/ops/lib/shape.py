@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...base import dtype as dt
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
@@ -182,10 +183,10 @@ def repeat(input, *repeats):  # noqa: A002
 
 
 @api(cases=lambda t: [t.call(t.f(2, 3), (2, 2)), t.call(t.f(2, 3), (2,))], **ANY)
-def tile(input, *dims):  # noqa: A002
+def tile(input, *counts, dims=None):  # noqa: A002
     """``repeat`` with missing leading counts taken as 1."""
-    dims = sizes_of(dims)
-    return repeat(input, (1,) * (len(input.shape) - len(dims)) + dims)
+    counts = sizes_of(counts) if dims is None else sizes_of((dims,))
+    return repeat(input, (1,) * (len(input.shape) - len(counts)) + counts)
 
 
 @api(cases=lambda t: [t.call(t.f(2, 3), 2), t.call(t.f(2, 3), 2, 1)], **ANY)
@@ -247,9 +248,10 @@ _flip = Op("flip", _flip_lower, lambda ctx, g: (apply(_flip, g, dims=ctx.dims),)
 
 
 @api(cases=lambda t: [t.call(t.f(2, 3), (0, 1))], **ANY)
-def flip(input, *dims):  # noqa: A002
+def flip(input, *axes, dims=None):  # noqa: A002
     """Axes ``dims`` in reverse order; a copy."""
-    return apply(_flip, input, dims=sh.wrap_dims(sizes_of(dims), len(input.shape)))
+    axes = sizes_of(axes) if dims is None else sizes_of((dims,))
+    return apply(_flip, input, dims=sh.wrap_dims(axes, len(input.shape)))
 
 
 @api(cases=lambda t: [t.call(t.f(2, 3))], **ANY)
@@ -296,7 +298,7 @@ def roll(input, shifts, dims=None):  # noqa: A002
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:"
                            f"{len(dims)}")
     if not input.shape:
-        return clone(input)
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dims = tuple(sh.wrap_dim(d, len(input.shape)) for d in dims)
     return apply(_roll, input, shifts=shifts, dims=dims)
 
@@ -335,7 +337,7 @@ def narrow(input, dim, start, length):  # noqa: A002
     dim = sh.wrap_dim(dim, rank)
     n = input.shape[dim]
     if not isinstance(start, int):
-        if len(start.shape):
+        if len(start.shape) or start.dtype.category >= dt.dtype.FLOAT or start.dtype is dt.bool_:
             raise RuntimeError("start must be an 0-dim integral Tensor.")
         start = int(host(start))
     if length < 0:

@@ -163,7 +163,7 @@ _unbind = Op("unbind", geometries=_unbind_geometries,
 def unbind(input, dim=0):  # noqa: A002
     """The slices along ``dim``, without that axis: a tuple of views."""
     if not input.shape:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     return apply(_unbind, input, dim=sh.wrap_dim(dim, len(input.shape)))
 
 

@@ -40,9 +40,10 @@ def _view_geometry(shape, strides, offset, size):
 VIEW_OP = Op("view", geometry=_view_geometry, vjp=lambda ctx, g: (reshape(g, ctx.shape(0)),))
 
 
-def reshape(input, *shape):  # noqa: A002
+def reshape(input, *sizes, shape=None):  # noqa: A002
     """The same elements in another shape; a view where strides allow it, else a copy."""
-    size = sh.infer_size(sizes_of(shape), sh.numel(input.shape))
+    sizes = sizes if shape is None else (shape,)
+    size = sh.infer_size(sizes_of(sizes), sh.numel(input.shape))
     if sh.view_strides(input.shape, input.strides, size) is not None:
         return apply(VIEW_OP, input, size=size)
     return apply(UNSAFE_VIEW, clone(input), size=size)
@@ -70,13 +71,13 @@ _permute = Op("permute", geometry=_permute_geometry,
               vjp=lambda ctx, g: (apply(_permute, g, dims=_inverse(ctx.dims)),))
 
 
-def permute(input, *dims):  # noqa: A002
+def permute(input, *order, dims=None):  # noqa: A002
     """Axes in the order ``dims``; a view.
 
     Raises:
         RuntimeError: ``dims`` does not name every axis once.
     """
-    dims = sizes_of(dims)
+    dims = sizes_of(order if dims is None else (dims,))
     rank = len(input.shape)
     if len(dims) != rank:
         raise RuntimeError(
