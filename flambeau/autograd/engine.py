@@ -145,7 +145,9 @@ def _visit(fn, arrived, context, wanted, captured, useful, accumulate, capture):
     if isinstance(fn, AccumulateGrad):
         if capture is None or (accumulate and wanted and (fn, 0) in wanted):
             context.accumulate(fn.variable, arrived[0])
-            _leaf_hooks(fn)
+            if fn.post_hooks:
+                context.callback()
+                _leaf_hooks(fn)
         return None
     if useful is not None and not any(e is not None and e[0] in useful for e in fn.edges):
         return None
@@ -153,9 +155,8 @@ def _visit(fn, arrived, context, wanted, captured, useful, accumulate, capture):
 
 
 def _leaf_hooks(fn: AccumulateGrad) -> None:
-    if fn.post_hooks:
-        for hook in list(fn.post_hooks.values()):
-            hook(fn.variable)
+    for hook in list(fn.post_hooks.values()):
+        hook(fn.variable)
 
 
 def _call_hooks(hooks: dict, g, context):

@@ -58,7 +58,7 @@ class GradFn:
 
     __slots__ = ("op", "params", "layout", "edges", "metas", "out_metas", "saved", "results",
                  "numbers", "seq", "loc", "pre_hooks", "post_hooks", "out_hooks", "retained",
-                 "freed_at", "metadata", "__weakref__", "__dict__")
+                 "freed_at", "released", "metadata", "__weakref__", "__dict__")
 
     op: Op
 
@@ -66,6 +66,7 @@ class GradFn:
         self.seq = next(_sequence)
         self.pre_hooks = self.post_hooks = self.out_hooks = self.retained = None
         self.freed_at = None
+        self.released = False
         self.loc = None
         self.saved = {}
         self.results = {}
@@ -99,6 +100,7 @@ class GradFn:
 
     def release(self, where) -> None:
         """Forget what was kept for backward."""
+        self.released = True
         if self.saved or self.results or self.numbers:
             self.freed_at = where or "backward()"
         self.saved, self.results = {}, {}

@@ -148,10 +148,20 @@ def leaf(array: np.ndarray, dtype: dt.dtype | None = None) -> Node:
     return node
 
 
+class Tagged(float):
+    """A number of the program whose place among a call's arguments is known.
+
+    It stays known only while it is passed on unchanged: arithmetic gives plain floats.
+    """
+
+    __slots__ = ("tag",)
+
+
 def const(value, dtype: dt.dtype) -> Node:
-    """A 0-d number as a node."""
+    """A 0-d number as a node; the ``params`` of a constant hold its tag, if it has one."""
     node = Node()
-    node.prim, node.srcs, node.params = CONST, (), ()
+    node.prim, node.srcs = CONST, ()
+    node.params = (value.tag,) if type(value) is Tagged else ()
     node.shape, node.dtype = (), dtype
     node.value = np.array(value, dtype.np)
     node.loc = None

@@ -21,11 +21,11 @@ def strided(array: np.ndarray, shape, strides, offset: int) -> np.ndarray:
         return np.empty(shape, array.dtype)
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
-    flat = array.reshape(-1)
     if min(strides, default=0) < 0:
         return np.lib.stride_tricks.as_strided(
-            flat[offset:], shape, tuple(s * size for s in strides))
-    return np.ndarray(shape, array.dtype, flat, offset * size, tuple(s * size for s in strides))
+            array.reshape(-1)[offset:], shape, tuple(s * size for s in strides))
+    # the view's base is the array itself: who counts references relies on it
+    return np.ndarray(shape, array.dtype, array, offset * size, tuple(s * size for s in strides))
 
 
 def _view_infer(src: Node, shape, strides, offset):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
+from collections import Counter
 
 import numpy as np
 
@@ -42,40 +43,50 @@ def wanted(nodes: list[Node]) -> tuple[list[Node], list[bool]]:
     References to a node: its place in ``nodes``, one per use as a source, the loop's own name and
     getrefcount's argument; anything beyond is held from outside.
     """
-    uses: dict[int, int] = {}
-    for node in nodes:
-        for s in node.srcs:
-            key = id(s)
-            uses[key] = uses.get(key, 0) + 1
+    uses = Counter(id(s) for node in nodes for s in node.srcs)  # leaves no name behind
     needed: set[int] = set()
     out: list[Node] = []
     outer: list[bool] = []
     count = sys.getrefcount
     for i in range(len(nodes) - 1, -1, -1):
         node = nodes[i]
-        held = count(node) - 3 - uses.get(id(node), 0) > 0
+        held = count(node) - 3 - uses[id(node)] > 0
         if held or id(node) in needed:
             out.append(node)
             outer.append(held)
-            for s in node.srcs:
-                needed.add(id(s))
+            needed.update(map(id, node.srcs))
     out.reverse()
     outer.reverse()
     return out, outer
 
 
+#: whether a followed trace has calls whose values are not there yet (see tensor/follow.py)
+outstanding = False
+#: the trace follower; installed by the tensor layer
+follower = None
+
+
 def flush() -> None:
     """Compute every pending node that is still wanted."""
-    if not ir.pending:
+    if follower is not None and follower.before_flush():
         return
+    compiled = flush_pending()
+    if follower is not None:
+        follower.after_flush(compiled)
+
+
+def flush_pending() -> bool:
+    """Compute what is pending, without regard to a followed trace; whether a plan did it."""
+    if not ir.pending:
+        return False
     with lock:
         nodes = ir.pending[:]
         del ir.pending[:len(nodes)]
+        todo = nodes
         try:
             todo, outer = wanted(nodes)
             del nodes
-            if todo:
-                _run(todo, outer)
+            return bool(todo) and _run(todo, outer)
         except BaseException:
             # an interrupt or an error loses nothing: what has no value yet stays pending
             ir.pending[:0] = [n for n in todo if n.value is None]
@@ -91,30 +102,25 @@ class Flushed:
         self.plan, self.leaves, self.outputs, self.donated = plan, leaves, outputs, donated
 
 
-#: called with a Flushed after every flush that ran compiled; installed by the tensor layer
-observer = None
-
-
-def _run(todo: list[Node], outer: list[bool]) -> None:
+def _run(todo: list[Node], outer: list[bool]) -> bool:
     tier = flags.tier
     if tier == "0":
         interpret.run(todo)
-        return
+        return False
     outputs = [n for n, out in zip(todo, outer, strict=True) if out]
     given = _donations(todo, outputs)
     graph, leaves = Graph.capture(outputs, todo, given)
     plan = _plan_for(graph, tier)
     if plan is None:
         interpret.run(todo)
-        return
+        return False
+    plan.user = None
     arrays = plan.run([n.value for n in leaves])
-    seen = observer
-    if seen is not None:
-        seen(Flushed(plan, leaves, outputs, given))
+    if follower is not None:
+        follower.observe(Flushed(plan, leaves, outputs, given))
     for node, array in zip(outputs, arrays, strict=True):
         settle(node, array)
-    for node in todo:  # what only kernels have seen is gone: nobody can ask for it
-        node.srcs = ()
+    return True
 
 
 def _plan_for(graph: Graph, tier: str) -> Plan | None:
@@ -134,17 +140,17 @@ def _donations(todo: list[Node], outputs: list[Node]) -> dict[Node, Node]:
     """Leaves whose array the new value of the same storage may take over.
 
     A leaf qualifies when only its storage's ``prior``, this function and pending nodes refer to it,
-    and only it to its array.
+    and to its array only it and views that these nodes read (the planner orders those reads).
     """
     given: dict[Node, Node] = {}
     written, dirty[:] = dirty[:], []
     if not written:
         return given
     wanted_ids = {id(n) for n in outputs}
-    uses: dict[int, int] = {}
-    for node in todo:
-        for s in node.srcs:
-            uses[id(s)] = uses.get(id(s), 0) + 1
+    uses = Counter(id(s) for node in todo for s in node.srcs)
+    views = {id(s): id(s.value.base) for node in todo for s in node.srcs
+             if s.value is not None and s.value.base is not None}
+    read = Counter(views.values())
     for ref in written:
         storage = ref()
         if storage is None:
@@ -155,8 +161,8 @@ def _donations(todo: list[Node], outputs: list[Node]) -> dict[Node, Node]:
                 or old.dtype is not new.dtype:
             continue
         array = old.value
-        if sys.getrefcount(old) - 2 - uses.get(id(old), 0) <= 0 and sys.getrefcount(array) <= 3 \
-                and array.base is None and array.flags.writeable and array.flags.c_contiguous:
+        if sys.getrefcount(old) - 2 - uses[id(old)] <= 0 \
+                and sys.getrefcount(array) - 3 - read[id(array)] <= 0 and array.base is None and array.flags.writeable and array.flags.c_contiguous:
             given[old] = new
     return given
 

@@ -13,6 +13,7 @@ from ..ir.view import broadcast
 from ..ops.prim.elementwise import add
 from ..runtime import execute
 from .dispatch import assign, snapshot
+from .follow import entry_point, recorder
 from .storage import zeros_node
 from .tensor import Tensor
 
@@ -59,6 +60,7 @@ class NodeContext(engine.Context):
 
     def to_tensor(self, value: Node) -> Tensor:
         """For hooks and custom functions."""
+        recorder.callback()
         return _wrap(value)
 
     def from_tensor(self, tensor: Tensor) -> Node:
@@ -72,6 +74,7 @@ class NodeContext(engine.Context):
     def accumulate(self, variable: Tensor, value: Node) -> None:
         """Add to ``.grad`` of a leaf, in place where it exists."""
         hold = variable._grad
+        recorder.accumulated(variable, hold)
         if hold is None:
             variable._grad = _wrap(value, variable.device)
         elif hold.requires_grad:
@@ -84,6 +87,10 @@ class NodeContext(engine.Context):
         """``.grad`` of a non-leaf that asked for it."""
         held = tensor._grad
         tensor._grad = _wrap(value if held is None else add(held.node(), value))
+
+    def callback(self) -> None:
+        """Code of the program is about to run."""
+        recorder.callback()
 
     def has_nan(self, value: Node) -> bool:
         """For anomaly mode."""
@@ -111,6 +118,7 @@ class TensorContext(NodeContext):
         return out
 
     def to_tensor(self, value: Tensor) -> Tensor:
+        recorder.callback()
         return value
 
     def from_tensor(self, tensor: Tensor) -> Tensor:
@@ -121,6 +129,7 @@ class TensorContext(NodeContext):
 
     def accumulate(self, variable: Tensor, value: Tensor) -> None:
         hold = variable._grad
+        recorder.accumulated(variable, hold)
         variable._grad = value if hold is None else add(hold, value)
 
     def retain(self, tensor: Tensor, value: Tensor) -> None:

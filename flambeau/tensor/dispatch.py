@@ -21,6 +21,7 @@ from ..ir.view import VIEW_SET
 from ..ops.core import cast_node
 from ..ops.prim.shape import as_strided_geometry, embed
 from ..runtime import execute
+from .follow import recorder
 from .storage import zeros_node
 from .tensor import Tensor
 
@@ -308,6 +309,7 @@ def write(t: Tensor, node: Node) -> None:
     t._node = None  # what was read before must not keep the old content alive
     t.storage.write(node, tuple(t.shape), t.strides, t.offset)
     t._counter.version += 1
+    recorder.wrote(t)
     if flags.eager:
         execute.realize(t.node())
     elif len(ir.pending) > execute.CAP:

@@ -71,6 +71,7 @@ class CustomFn(GradFn):
     __slots__ = ("ctx", "cls", "kept", "count", "tensor_at", "expect")
 
     def release(self, where) -> None:
+        self.released = True
         if self.kept:
             self.freed_at = where or "backward()"
         self.kept = ()

@@ -16,6 +16,7 @@ from ..base import dtype as dt
 from ..ir.api import API, ApiFunction
 from ..ops.core import is_number
 from .dispatch import assign, check_writable, snapshot, write
+from .follow import entry_point
 from .tensor import Tensor
 
 #: names that NumPy's users write and PyTorch accepts
@@ -80,7 +81,7 @@ def guarded(function):
 
 def with_out(function, entry: ApiFunction):
     """The ``torch.name`` form: guarded, with ``out=`` where the function has it."""
-    plain = guarded(function)
+    plain = guarded(entry_point(function))
     if not entry.out:
         return plain
 
@@ -156,16 +157,15 @@ def in_place(function, name: str):
     method.__name__ = name + "_"
     method.__qualname__ = f"Tensor.{name}_"
     method.__doc__ = f"In-place form of :func:`{name}`."
-    return guarded(method)
+    return guarded(entry_point(method))
 
 
 def as_method(function):
     """The function as a method: its own object, so that it costs nothing, unless NumPy's keyword
     names have to be understood."""
     names = inspect.signature(function).parameters
-    if "dim" in names or "keepdim" in names:
-        return guarded(function)
-    return function
+    function = entry_point(function)
+    return guarded(function) if "dim" in names or "keepdim" in names else function
 
 
 _VARIADIC_OK = (int, tuple, list)

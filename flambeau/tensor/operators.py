@@ -16,6 +16,7 @@ from ..ops.prim.elementwise import cast, clone
 from ..ops.prim.shape import VIEW_OP, permute, sizes_of, transpose
 from .backward import backward
 from .dispatch import assign, check_writable, snapshot
+from .follow import entry_point
 from .host import from_array
 from .storage import zeros_node
 from .tensor import Tensor
@@ -24,6 +25,8 @@ _OPERAND = (Tensor, numbers.Number, np.generic)
 
 
 def _binary(function):
+    function = entry_point(function)
+
     def forward(self, other):
         if not isinstance(other, _OPERAND):
             other = _from_numpy(other)
@@ -40,6 +43,8 @@ def _from_numpy(x):
 
 
 def _reflected(function):
+    function = entry_point(function)
+
     def backward_form(self, other):
         if not isinstance(other, _OPERAND):
             other = _from_numpy(other)
@@ -51,11 +56,13 @@ def _reflected(function):
 
 
 def _inplace(function):
-    def update(self, other):
-        if not isinstance(other, _OPERAND):
-            return NotImplemented
+    @entry_point
+    def apply_to(self, other):
         check_writable(self)
         return assign(self, function(snapshot(self), other))
+
+    def update(self, other):
+        return apply_to(self, other) if isinstance(other, _OPERAND) else NotImplemented
 
     return update
 
@@ -100,7 +107,7 @@ def _pos(self):
     return self
 
 
-Tensor.__neg__ = lambda self: ew.neg(self)
+Tensor.__neg__ = entry_point(ew.neg)
 Tensor.__pos__ = _pos
 Tensor.__abs__ = lambda self: self.abs()
 Tensor.__invert__ = lambda self: self.bitwise_not()
@@ -137,8 +144,8 @@ def _value_like(value, like: Tensor) -> Tensor:
     raise TypeError(f"can't assign a {type(value).__name__} to a {like.dtype} tensor")
 
 
-Tensor.__getitem__ = getitem
-Tensor.__setitem__ = _setitem
+Tensor.__getitem__ = entry_point(getitem)
+Tensor.__setitem__ = entry_point(_setitem)
 
 
 # --- conversions ------------------------------------------------------------------------------------
@@ -211,7 +218,7 @@ for _name, _dtype in {
         "float": dt.float32, "double": dt.float64, "half": dt.float16, "bfloat16": dt.bfloat16,
         "long": dt.int64, "int": dt.int32, "short": dt.int16, "char": dt.int8, "byte": dt.uint8,
         "bool": dt.bool_, "cfloat": dt.complex64, "cdouble": dt.complex128}.items():
-    setattr(Tensor, _name, _to_dtype(_name, _dtype))
+    setattr(Tensor, _name, entry_point(_to_dtype(_name, _dtype)))
 
 
 def cpu(self, memory_format=None):
@@ -282,8 +289,10 @@ def elementwise_view(x, size):
 
 
 
-Tensor.to, Tensor.cpu, Tensor.cuda, Tensor.type, Tensor.type_as = to, cpu, cuda, type_, type_as
-Tensor.backward, Tensor.view = _backward, view
+Tensor.to, Tensor.cpu, Tensor.type_as = entry_point(to), entry_point(cpu), entry_point(type_as)
+Tensor.cuda, Tensor.type = cuda, type_
+Tensor.backward, Tensor.view = entry_point(_backward), entry_point(view)
+Tensor.detach = entry_point(Tensor.detach)
 Tensor.T = property(lambda self: permute(self, tuple(reversed(range(len(self.shape))))),
                     doc="All dimensions in reverse order.")
 Tensor.mT = property(lambda self: transpose(self, -2, -1), doc="The last two dimensions exchanged.")

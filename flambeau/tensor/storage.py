@@ -94,6 +94,8 @@ class Storage:
 
     def array(self) -> np.ndarray:
         """The content as a flat array; runs what is pending. Not to be written."""
+        if execute.outstanding:
+            execute.flush()
         value = execute.realize(self.node)
         if not value.flags.c_contiguous:
             value = self.node.value = np.ascontiguousarray(value)
@@ -101,6 +103,8 @@ class Storage:
 
     def export(self, shape, strides, offset: int) -> np.ndarray:
         """A NumPy array that shares the memory both ways, for as long as it or a view lives."""
+        if execute.outstanding:
+            execute.flush()
         if not self.shared:
             # other tensors may hold the same value: what NumPy can change must be ours alone
             self.memory = self.array().copy()
@@ -118,6 +122,8 @@ class Storage:
 
     def write(self, node: Node, shape, strides, offset: int) -> None:
         """Replace the region (shape, strides, offset) by ``node`` of that shape and our dtype."""
+        if execute.outstanding:
+            execute.follower.settle()
         whole = offset == 0 and sh.numel(shape) == self.numel and sh.is_contiguous(shape, strides)
         if self.shared:
             value = execute.realize(node)

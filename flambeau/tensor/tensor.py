@@ -17,7 +17,7 @@ from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
 from ..ir.node import Node
-from ..runtime.execute import realize
+from ..runtime import execute
 from .size import Size
 from .storage import Storage, VersionCounter
 
@@ -43,6 +43,7 @@ class Tensor:
     _accumulator = None
     _retains = False
     _inference = False
+    _run = False  # a bare tensor of a followed trace, see follow.py
     names = (None,)
     layout = "torch.strided"
 
@@ -87,6 +88,8 @@ class Tensor:
 
     def node(self) -> Node:
         """The current value as a graph node."""
+        if execute.outstanding:
+            execute.follower.settle(self)
         storage = self.storage
         if self._stamp != storage.stamp or self._node is None:
             self._node = storage.read(tuple(self.shape), self.strides, self.offset)
@@ -141,6 +144,8 @@ class Tensor:
     @property
     def grad_fn(self) -> GradFn | None:
         """The operation that made this tensor, None for leaves."""
+        if self._run:
+            execute.follower.settle(self)
         if self._base is not None and self._view_version != self._counter.version:
             self._regenerate()
         return self._fn
@@ -270,9 +275,11 @@ class Tensor:
 
     def _array(self) -> np.ndarray:
         """The values as an array that must not be written or kept."""
+        if self._run:
+            execute.flush()
         if self.device.type == "meta":
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
-        return realize(self.node())
+        return execute.realize(self.node())
 
     def item(self):
         """The only element as a Python number.
@@ -280,10 +287,15 @@ class Tensor:
         Raises:
             RuntimeError: the tensor does not have exactly one element.
         """
-        if self.storage.numel != 1 and sh.numel(self.shape) != 1:
+        if sh.numel(self.shape) != 1:
             raise RuntimeError(f"a Tensor with {sh.numel(self.shape)} elements cannot be converted "
                                f"to Scalar: its shape is {tuple(self.shape)}; reduce it first, "
                                "for example with .mean(), or use .tolist()")
+        if self._run:
+            execute.flush()
+            found = execute.follower.result_of(self)
+            if found is not None:
+                return found.item()
         if self.device.type == "meta":
             raise RuntimeError("Tensor.item() cannot be called on meta tensors")
         return self._array().item()

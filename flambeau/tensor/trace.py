@@ -1,0 +1,239 @@
+"""What a recorded trace is made of: entries, leaves, and how its plan is bound to new inputs.
+
+See :mod:`flambeau.tensor.follow` for when traces are recorded and followed.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+
+import numpy as np
+
+from ..autograd.tape import GradFn
+from ..ir.node import CONST
+from ..ir.node import leaf as leaf_node
+from .storage import Storage
+from .tensor import Tensor
+
+
+class Poison(Exception):
+    """Raised while recording by what cannot be followed; that recording is dropped."""
+
+
+class Leaf:
+    """A tensor from before the trace: where it comes from and what must hold of it."""
+
+    __slots__ = ("ref", "stamp", "cls", "shape", "strides", "offset", "dtype", "requires", "written",
+                 "number", "address", "size")
+
+    def __init__(self, t: Tensor, number: int):
+        self.number = number
+        self.ref = weakref.ref(t)
+        self.cls = type(t)
+        self.shape, self.strides, self.offset, self.dtype = t.shape, t.strides, t.offset, t.dtype
+        self.requires = t._requires
+        self.stamp = t.storage.stamp
+        self.written = False
+        self.address = self.size = 0
+
+    def locate(self, storage: Storage) -> None:
+        """Note where the storage's memory is (before the flush that may replace it)."""
+        node = storage.prior if storage.prior is not None else storage.node
+        array = node.value
+        if array is None or not array.flags.c_contiguous:
+            raise Poison
+        self.address = array.__array_interface__["data"][0]
+        self.size = max(array.nbytes, 1)
+
+    def accepts(self, t: Tensor, written: set[int]) -> bool:
+        """Whether another tensor can stand in: same geometry, not written by this trace."""
+        d = t.__dict__
+        storage = d.get("storage")
+        return (storage is not None and not self.written and t._fn is None
+                and t.shape == self.shape and t.strides == self.strides
+                and t.offset == self.offset and t.dtype is self.dtype
+                and t._requires == self.requires and type(t) is self.cls
+                and t._hooks is None and not t._inference and id(storage) not in written
+                and storage.device.type == "cpu" and not storage.shared)
+
+    def signature(self) -> tuple:
+        """What two recordings must have in common."""
+        return (self.cls, tuple(self.shape), self.strides, self.offset, self.dtype, self.requires,
+                self.written)
+
+
+class Entry:
+    """One call: the function, what its arguments must be, and what it gives.
+
+    Argument specs: ("slot", i) a tensor of the trace; ("leaf", k); ("value", v);
+    ("number", j) a Python float that may differ each time; ("list", type, specs).
+    Result specs: ("slot", i), ("arg", i), ("none",), ("tuple", type, specs).
+    """
+
+    __slots__ = ("function", "args", "kwargs", "result", "templates", "writes", "backward", "draws",
+                 "grad")
+
+    def __init__(self, function, args, kwargs, grad: bool):
+        self.grad = grad
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.result: tuple = ("none",)
+        self.templates: list = []
+        self.writes: tuple = ()
+        self.backward: tuple | None = None
+        self.draws = 0
+
+    def signature(self) -> tuple:
+        """What two recordings must have in common."""
+        backward = self.backward and tuple((k, slot) for k, slot, _ in self.backward)
+        return (self.function, self.args, tuple(self.kwargs.items()), self.result, self.writes,
+                backward, self.draws, self.grad, tuple(t["shape"] for t in self.templates))
+
+
+class Trace:
+    """A recorded run from one flush to the next, with the plan that computes it."""
+
+    def __init__(self, entries: list[Entry], leaves: list[Leaf], slot_count: int,
+                 binding: Binding):
+        self.entries, self.leaves, self.slot_count = entries, leaves, slot_count
+        self.binding = binding
+        self.next: Trace | None = None
+        self.confirmed = False
+        self.replays = 0
+        self.signature = (tuple(e.signature() for e in entries),
+                          tuple(leaf.signature() for leaf in leaves))
+
+
+class _Alive:
+    """How a slot that outlives the run is made an ordinary tensor."""
+
+    __slots__ = ("slot", "output", "group", "strides", "offset", "fn", "nr", "requires", "retains")
+
+    def __init__(self, slot: int, t: Tensor, output: int, group: int):
+        self.slot, self.output, self.group = slot, output, group
+        self.strides, self.offset = t.strides, t.offset
+        self.fn: GradFn | None = t._fn
+        self.nr, self.requires = t._nr, t._requires
+
+
+class Binding:
+    """The plan of a trace: which of its inputs come from where, and who gets its outputs.
+
+    Built once, at the flush of a recording, when the nodes are still known.
+    """
+
+    def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, seeds: list,
+                 numbers: dict):
+        self.plan = flushed.plan
+        self.from_leaf: dict[int, list] = {}  # leaf number: [(position, byte offset, shape, steps)]
+        self.fixed: list = []  # (position, array): constants of the program
+        self.from_seed: list = []  # (position, place in the run's draws)
+        self.from_number: list = []  # (position, number)
+        self.arrays: list = [n.value for n in flushed.leaves]
+        self._inputs(flushed, leaves, seeds, numbers)
+        self.store: list = []  # (output, leaf number): a leaf's storage takes a new array
+        self.alive: dict[int, _Alive] = {}
+        self._outputs(flushed, leaves, tensors, slots)
+        self.bound: list = [None] * len(leaves)
+
+    def _inputs(self, flushed, leaves, seeds, numbers) -> None:
+        for position, node in enumerate(flushed.leaves):
+            if node.prim is CONST:
+                tag = node.params[0] if node.params else None
+                value = node.value.item()
+                if tag is not None:
+                    self.from_number.append((position, tag))
+                elif isinstance(value, int) and value in seeds:
+                    self.from_seed.append((position, seeds.index(value)))
+                else:
+                    self.fixed.append((position, node.value))
+                continue
+            array = node.value
+            address = array.__array_interface__["data"][0]
+            for k, known in enumerate(leaves):
+                if known.address <= address < known.address + known.size:
+                    steps = array.strides
+                    self.from_leaf.setdefault(k, []).append(
+                        (position, address - known.address, array.shape, steps, array.dtype))
+                    break
+            else:
+                self.fixed.append((position, array))
+
+    def _outputs(self, flushed, leaves, tensors, slots) -> None:
+        number = {id(n): i for i, n in enumerate(flushed.outputs)}
+        taken = {id(n) for n in flushed.donated.values()}
+        written = {}
+        for k, t in enumerate(tensors):
+            if t is not None:
+                written[id(t.storage)] = k
+                at = number.get(id(t.storage.node))
+                if at is not None and id(t.storage.node) not in taken:
+                    if not leaves[k].written:
+                        raise Poison
+                    self.store.append((at, k))
+                    taken.add(id(t.storage.node))
+        groups: dict[int, int] = {}
+        for i, t in enumerate(slots):
+            if t is None:
+                continue
+            if t._fn is not None and not t._fn.released or t._hooks or t._retains:
+                raise Poison  # its history is still wanted
+            storage = t.storage
+            at = number.get(id(storage.node))
+            if at is None or id(storage) in written or storage.device.type != "cpu":
+                raise Poison
+            group = groups.setdefault(id(storage), len(groups))
+            self.alive[i] = _Alive(i, t, at, group)
+            taken.add(id(storage.node))
+        if any(id(n) not in taken for n in flushed.outputs):
+            raise Poison  # the tape still needs a value
+
+    def agrees(self, other: Binding) -> bool:
+        """Whether another recording of the same calls was bound alike."""
+        mine, theirs = dict(self.fixed), dict(other.fixed)
+        return (self.plan is other.plan and mine.keys() == theirs.keys()
+                and self.from_seed == other.from_seed and self.from_number == other.from_number
+                and self.alive.keys() == other.alive.keys() and self.store == other.store
+                and {k: [x[:3] for x in v] for k, v in self.from_leaf.items()}
+                == {k: [x[:3] for x in v] for k, v in other.from_leaf.items()}
+                and all(a is theirs[p] or np.array_equal(a, theirs[p]) for p, a in mine.items()))
+
+    def bind(self, k: int, t: Tensor) -> bool:
+        """Let the plan read another tensor (or the same one at another place) as leaf ``k``."""
+        node = t.storage.node
+        array = node.value
+        if array is None or not array.flags.c_contiguous:
+            return False
+        if self.bound[k] is array:
+            return True
+        for position, offset, shape, steps, dtype in self.from_leaf.get(k, ()):
+            if len(array.shape) == len(shape) and array.shape == shape and not offset \
+                    and array.strides == steps:
+                view = array
+            else:
+                view = np.ndarray(shape, dtype, array, offset, steps)
+            self.arrays[position] = view
+            self.plan.bind(position, view)
+        self.bound[k] = array
+        return True
+
+    def exclusive(self, t: Tensor) -> bool:
+        """Whether nobody but its storage can see the content that the plan will overwrite."""
+        node = t.storage.node
+        array = node.value
+        extra = 1 if t._node is node else 0
+        return (sys.getrefcount(node) <= 3 + extra and array is not None
+                and array.base is None)
+
+    def settle(self, alive: _Alive, t: Tensor, results: list, storages: dict) -> None:
+        """Make a bare tensor an ordinary one."""
+        storage = storages.get(alive.group)
+        if storage is None:
+            storage = storages[alive.group] = Storage(leaf_node(results[alive.output], t.dtype))
+        d = t.__dict__
+        d["storage"], d["strides"], d["offset"] = storage, alive.strides, alive.offset
+        if alive.fn is not None:
+            d["_fn"], d["_nr"] = alive.fn, alive.nr
+        if alive.requires:
+            d["_requires"] = True
+        d.pop("_run", None)
