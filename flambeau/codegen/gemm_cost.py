@@ -14,6 +14,7 @@ from flambeau.codegen.gemm_micro import Tiling
 
 STREAM = 24
 TILE_CALL = 60       # cycles around a micro-kernel
+TASK = 150           # cycles to take a chunk and find its place
 SYNC = 4000          # cycles to start a row of chunks on other threads
 PARALLEL = 24000     # less work than this stays on one thread
 THIN_ROWS, THIN_BYTES, THIN_K = 12, 8 << 20, 32  # see Drivers._direct_rows
@@ -160,7 +161,7 @@ class _Case:
             threads = self.threads if total > PARALLEL else 1
             cycles = extra + each * _ceil(tasks, threads)
             if threads > 1:  # few large tasks are slow when a thread is interrupted
-                cycles += SYNC + 0.06 * each
+                cycles += SYNC + 0.15 * max(each, PARALLEL) + TASK * tasks / threads
             if found is None or cycles < found.cycles:
                 chunks = 1 if threads == 1 else min(tasks, 16 * threads)
                 found = Division(mode, k_step, mb, nb, tasks, chunks, cycles)
