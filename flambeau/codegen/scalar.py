@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from flambeau.base import dtype as dt
 from flambeau.codegen import division, vmath, vmath_core, vmath_inverse, vmath_pow, vmath_trig
-from flambeau.codegen.emit_types import ELEMENT, element, vector
+from flambeau.codegen.emit_types import ELEMENT, element, lanes, vector
 from flambeau.codegen.random_bits import philox_bits
 
 if TYPE_CHECKING:
@@ -279,6 +279,9 @@ class ScalarBuilder:
 
     def pow(self, x, y) -> Scalar:
         """x ** y; integers: a negative exponent gives 0, but 1 or -1 for those bases."""
+        if isinstance(x, Scalar) and isinstance(y, Scalar) and x.dtype.is_floating_point \
+                and lanes(y.v.type) == 1 < lanes(x.v.type) and x.dtype is y.dtype:
+            return self._rounded(vmath_pow.pow_uniform(self.f, x.v, y.v), x.dtype)
         x, y = self._pair(x, y)
         if x.dtype is dt.bool_:
             raise NotImplementedError("pow of bool has no vector form")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from flambeau.codegen import coefficients as C
@@ -32,6 +34,38 @@ def pow_(f: Function, x: Value, y: Value) -> Value:
         wide = _pow(f, f.cast("fpext", x, "double"), f.cast("fpext", y, "double"), True)
         return f.cast("fptrunc", wide, "float")
     return _pow(f, x, y, False)
+
+
+#: exponents with a form of their own, as in PyTorch
+_SHORT: dict[float, Callable[[Function, Value], Value]] = {
+    3.0: lambda f, x: x * x * x,
+    2.0: lambda f, x: x * x,
+    0.5: lambda f, x: f.sqrt(x),
+    -0.5: lambda f, x: 1.0 / f.sqrt(x),
+    -1.0: lambda f, x: 1.0 / x,
+    -2.0: lambda f, x: 1.0 / (x * x),
+}
+
+
+def pow_uniform(f: Function, x: Value, y: Value) -> Value:
+    """x ** y of a vector and one exponent: small powers and roots are found out at run time."""
+    short = reduce(lambda a, b: a | b, (y.eq(p) for p in _SHORT))
+    with f.if_(short) as branch:
+        branch.give(_one_of(f, x, y, list(_SHORT)))
+        branch.else_()
+        branch.give(pow_(f, x, f.const(y, x.type)))
+    return branch.results[0]
+
+
+def _one_of(f: Function, x: Value, y: Value, powers: list[float]) -> Value:
+    first, *others = powers
+    if not others:
+        return _SHORT[first](f, x)
+    with f.if_(y.eq(first)) as branch:
+        branch.give(_SHORT[first](f, x))
+        branch.else_()
+        branch.give(_one_of(f, x, y, others))
+    return branch.results[0]
 
 
 def _pow(f: Function, x: Value, y: Value, single: bool) -> Value:

@@ -13,7 +13,7 @@ from flambeau.base import dtype as dt
 from flambeau.codegen import host
 from flambeau.codegen.emit import Module
 from flambeau.codegen.random_bits import philox_run
-from flambeau.codegen.scalar import ScalarBuilder
+from flambeau.codegen.scalar import ScalarBuilder, memory_type
 from flambeau.ops.prim.random_bits import philox_numpy, philox_words
 from flambeau.runtime import jit
 
@@ -273,6 +273,30 @@ def test_masked_lanes_and_one_lane_operands():
     x = values(dt.float32, 12)
     x = x[np.isfinite(x)]
     check(batch.run("mixed", x), 2 * x + np.where(x > 0, x, np.float32(2)), "mixed")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_power_with_one_exponent(kind):
+    """The short forms give what PyTorch gives for a number as exponent."""
+    for d in (dt.float32, dt.float64):
+        m = Module(host.target(kind))
+        f = m.kernel("power")
+        out, a, n, y = f.arg(0, "ptr"), f.arg(1, "ptr"), f.arg(2), f.arg(3, memory_type(d, 1))
+        lanes = m.host.lanes(d.itemsize)
+        with f.loop(0, n, lanes) as loop:
+            b = ScalarBuilder(f, lanes)
+            x = f.load(f.gep(a, loop.i, y.type), memory_type(d, lanes))
+            f.store(b.pow(b.wrap(x, d), b.wrap(y, d)).v, f.gep(out, loop.i, y.type))
+        run = jit.function(jit.load(str(m), ["power"], target=m.host)["power"])
+        x = values(d, 15, 640)
+        for exponent in (3.0, 2.0, 0.5, -0.5, -1.0, -2.0, 0.0, 1.7, float("nan")):
+            got, power = np.empty_like(x), np.zeros(2, d.np)
+            power[0] = exponent
+            bits = power.view(np.int64)[0]
+            args = np.array([got.ctypes.data, x.ctypes.data, len(x), bits], np.int64)
+            run(args.ctypes.data, 0, 1)
+            want = array(torch.pow(tensor(x), exponent))
+            np.testing.assert_allclose(got, want, rtol=4 * np.finfo(d.np).eps, atol=0)
 
 
 def test_errors_at_build_time():
