@@ -12,10 +12,11 @@ from ...base import dtype as dt
 from ...base import shape as sh
 from ...base.errors import IndexValueError
 from ...ir.api import api
-from ...ir.node import Node, OpClass, Prim, leaf, make, realize
+from ...ir.node import PRIMS, Node, OpClass, Prim, leaf, make, realize
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
-from ..core import cast_node, operand
+from ..core import cast_node, elementwise, operand
+from .elementwise import ADD, WHERE
 from .shape import reshape
 
 INDEX = OpClass.INDEX
@@ -146,8 +147,20 @@ TAKE_ALONG = Prim("take_along", INDEX, _along_infer, _along_numpy,
                   doc="x[.., index[.., i, ..], ..] along axis `axis`; index may be smaller")
 
 
+_EAGER = 1024  # positions of a short index that exists already are checked at once
+
+
+def check_early(index: Node, size: int, dim: int) -> None:
+    """Refuse a bad position at the user's line where that costs nothing to speak of."""
+    value = index.value
+    if value is not None and value.size <= _EAGER:
+        check_index(value, size, dim, error=IndexValueError)
+
+
 def along(x: Node, index: Node, dim: int) -> Node:
     """TAKE_ALONG that lets 0-d operands through."""
+    check_early(index, x.shape[dim] if x.shape else 1, dim)
+    index = cast_node(index, dt.int64)
     if x.shape and index.shape:
         return make(TAKE_ALONG, (x, index), (dim,))
     out = make(TAKE_ALONG, (reshape(x, (1,)) if not x.shape else x,
@@ -163,10 +176,9 @@ _gather = Op("gather", lambda x, index, dim: along(x, index, dim),
 def check_along(name: str, x, index, dim: int, src=None) -> int:
     """Rules of gather and scatter for ranks and sizes; the wrapped axis."""
     dim = sh.wrap_dim(dim, len(x.shape))
-    if index.dtype is not dt.int64 and not (index.dtype is dt.int32 and name == "gather"):
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index, got {index.dtype}")
     if index.numel() == 0:
         return dim
+    check_index_dtype(name, index)
     rank = max(len(x.shape), 1)
     if max(len(index.shape), 1) != rank:
         raise RuntimeError(f"Index tensor must have the same number of dimensions as "
@@ -211,7 +223,8 @@ def take_along_dim(input, indices, dim=None):  # noqa: A002
         raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got "
                            f"{indices.dtype}")
     if dim is None:
-        return gather(reshape(input, (-1,)), 0, reshape(indices, (-1,)))
+        input, dim = reshape(input, (input.numel(),)), 0  # noqa: A001
+        indices = reshape(indices, (indices.numel(),))
     if len(input.shape) != len(indices.shape):
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, "
@@ -221,7 +234,20 @@ def take_along_dim(input, indices, dim=None):  # noqa: A002
     drop = lambda s: s[:dim] + (1,) + s[dim + 1:]  # noqa: E731
     common = sh.broadcast_shapes(drop(tuple(input.shape)), drop(tuple(indices.shape)))
     fit = lambda s: common[:dim] + (s[dim],) + common[dim + 1:]  # noqa: E731
+    indices = apply(_wrap, indices, size=input.shape[dim])
     return gather(_grown(input, fit(input.shape)), dim, _grown(indices, fit(indices.shape)))
+
+
+def _wrap_lower(index, size):
+    """Negative positions count from the end."""
+    if index.value is not None and index.value.size and index.value.min() >= 0:
+        return index
+    shifted = elementwise(ADD, dt.int64, index, size)
+    low = elementwise(PRIMS["lt"], dt.int64, index, 0)
+    return make(WHERE, (low, shifted, index))
+
+
+_wrap = Op("wrap_index", _wrap_lower, nondiff="positions have no gradient")
 
 
 _grow = Op("broadcast_gather",
@@ -402,6 +428,7 @@ SCATTER = Prim("scatter", INDEX, _scatter_infer, _scatter_numpy,
 
 def scatter_node(base: Node, index: Node, src: Node, dim: int, mode: str) -> Node:
     """SCATTER that lets 0-d operands through; a number as ``src`` stays 0-d."""
+    check_early(index, base.shape[dim] if base.shape else 1, dim)
     if base.shape:
         if not index.shape:
             index = reshape(index, (1,))

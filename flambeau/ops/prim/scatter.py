@@ -11,7 +11,7 @@ from ...ir.node import Node, OpClass
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
 from ..core import elementwise, is_number, operand
-from .elementwise import DIV, FLOORDIV, MUL, cast, div, eq, mul, where
+from .elementwise import DIV, FLOORDIV, MUL, cast, div, eq, mul, sub, where
 from .index import (check_along, check_index_dtype, gather, index_select,
                     put_node, scatter_node, take)
 from .reduce import expand, sum  # noqa: A004
@@ -262,6 +262,8 @@ _index_copy = Op(
 def index_copy(input, dim, index, source):  # noqa: A002
     """``input`` with the slices ``index`` of ``dim`` replaced by those of ``source``."""
     dim = _check_slices("index_copy", input, dim, index, source)
+    if index.dtype is not dt.int64:
+        raise RuntimeError(f"index_copy_(): Expected a long tensor for index, got {index.dtype}")
     return apply(_index_copy, input, index, source, dim=dim)
 
 
@@ -273,8 +275,13 @@ def _index_fill_lower(x, index, value, dim):
 _index_fill = Op(
     "index_fill", _index_fill_lower,
     lambda ctx, g: (apply(_index_fill, g, ctx.operand(1), 0, dim=ctx.dim), None,
-                    sum(index_select(g, ctx.dim, ctx.operand(1))) if ctx.needs(2) else None),
+                    _filled_sum(ctx, g) if ctx.needs(2) else None),
     saves=(1,))
+
+
+def _filled_sum(ctx, g):
+    """Every filled place counts once, however often its slice is named."""
+    return sum(sub(g, apply(_index_fill, g, ctx.operand(1), 0, dim=ctx.dim)))
 
 
 @api(method=True, inplace=True, dtypes="any",
