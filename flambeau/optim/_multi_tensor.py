@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tensor import Tensor, maximum, view_as_real
+from ..tensor import Tensor
+from .functions import maximum, view_as_real
 
 
 def sgd_update_(params: Sequence[Tensor], grads: Sequence[Tensor],

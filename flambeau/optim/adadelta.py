@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..tensor import view_as_complex, view_as_real, zeros_like
 from .algorithm import Algorithm, check_lr, check_not_negative, scalar, step_tensor
+from .functions import view_as_complex, view_as_real, zeros_like
 
 
 class Adadelta(Algorithm):

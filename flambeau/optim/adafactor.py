@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ..tensor import Tensor, finfo, zeros_like
+import ml_dtypes
+
+from ..tensor import Tensor
 from .algorithm import Algorithm, scalar, step_tensor
+from .functions import zeros_like
 
 
 class Adafactor(Algorithm):
@@ -53,7 +56,7 @@ class Adafactor(Algorithm):
                 "col_var": param.new_zeros((*outer, 1, columns))}
 
     def update(self, group, found):
-        """``p -= max(eps2, rms(p)) min(lr, t**-0.5) u / max(1, rms(u) / d)``, ``u = g / sqrt(v)``."""
+        """``p -= max(eps2, rms(p)) min(lr, 1/sqrt(t)) u / max(1, rms(u)/d)``, ``u = g/sqrt(v)``."""
         counts = self.counted(found)
         lr, (eps1, eps2) = scalar(group["lr"]), group["eps"]
         rows = zip(found.params, found.grads, *found.lists, counts, strict=True)
@@ -61,7 +64,7 @@ class Adafactor(Algorithm):
             step.add_(1)
             if group["maximize"]:
                 grad = -grad
-            least = finfo(param.dtype).eps if eps1 is None else eps1
+            least = float(ml_dtypes.finfo(param.dtype.np).eps) if eps1 is None else eps1
             new_share = count ** group["beta2_decay"]
             size = param.norm(2).item() / (param.numel() ** 0.5)
             rate = max(eps2, size) * min(lr, 1 / (count ** 0.5))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..tensor import full_like, view_as_real
 from .algorithm import (
     Algorithm,
     check_implementation,
@@ -13,6 +12,7 @@ from .algorithm import (
     scalar,
     step_tensor,
 )
+from .functions import full_like, view_as_real
 
 
 class Adagrad(Algorithm):

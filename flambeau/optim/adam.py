@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..tensor import Tensor, zeros_like
+from ..tensor import Tensor
 from ._multi_tensor import adam_update_
 from .algorithm import (
     Algorithm,
@@ -15,6 +15,7 @@ from .algorithm import (
     scalar,
     step_tensor,
 )
+from .functions import zeros_like
 
 
 class Adam(Algorithm):

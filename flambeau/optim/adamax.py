@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..tensor import maximum, view_as_real, zeros_like
 from .algorithm import (
     Algorithm,
     check_betas,
@@ -11,6 +10,7 @@ from .algorithm import (
     scalar,
     step_tensor,
 )
+from .functions import maximum, view_as_real, zeros_like
 
 
 class Adamax(Algorithm):

@@ -20,7 +20,8 @@ from typing import ClassVar
 
 from ..autograd.modes import enable_grad, set_grad_enabled
 from ..base import dtype as dt
-from ..tensor import Tensor, tensor
+from ..tensor import Tensor
+from .functions import tensor
 from .optimizer import Optimizer
 
 

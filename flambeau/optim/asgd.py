@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..tensor import as_tensor, ones, view_as_real, zeros_like
 from .algorithm import Algorithm, check_lr, check_not_negative, scalar, step_tensor
+from .functions import as_tensor, ones, view_as_real, zeros_like
 
 
 class ASGD(Algorithm):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..autograd.modes import enable_grad, no_grad
-from ..tensor import Tensor, cat, view_as_real
+from ..tensor import Tensor
 from .algorithm import check_lr, scalar
+from .functions import cat, view_as_real
 from .line_search import Point, strong_wolfe
 from .optimizer import Optimizer
 

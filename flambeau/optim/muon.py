@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ..tensor import Tensor, addmm, zeros_like
+from ..tensor import Tensor
 from .algorithm import Algorithm, scalar
+from .functions import addmm, zeros_like
 
 
 class Muon(Algorithm):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..tensor import ones, view_as_real, zeros_like
 from .algorithm import (
     Algorithm,
     check_betas,
@@ -13,6 +12,7 @@ from .algorithm import (
     scalar,
     step_tensor,
 )
+from .functions import ones, view_as_real, zeros_like
 
 
 class NAdam(Algorithm):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..tensor import view_as_real, zeros_like
 from .algorithm import Algorithm, check_lr, check_not_negative, scalar, step_tensor
+from .functions import view_as_real, zeros_like
 
 
 class RMSprop(Algorithm):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..tensor import full_like, view_as_real, zeros_like
 from .algorithm import Algorithm, check_lr, scalar, step_tensor
+from .functions import full_like, view_as_real, zeros_like
 
 
 class Rprop(Algorithm):

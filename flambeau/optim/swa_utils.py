@@ -9,7 +9,7 @@ import math
 from ..autograd.modes import no_grad
 from ..base import dtype as dt
 from ..nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module
-from ..tensor import tensor
+from .functions import tensor
 from .lr_scheduler.base import LRScheduler, per_group
 
 
