@@ -29,6 +29,7 @@ from ..schedule.dot import Dot
 from ..schedule.group import operands, without_kernel
 from ..schedule.why import groups_text
 from . import interpret, kernels, team
+from .guards import guard_graph
 
 #: element operations below which a plan runs on the calling thread alone
 SMALL_WORK = 500_000
@@ -82,6 +83,13 @@ class Plan:
         self._layout()
         self._seen: list = [None] * len(self.graph.leaves)
         self._dirty = True
+        self._guards: dict[int, list[Plan]] = {}  # by leaf position
+        for guard in dict.fromkeys(schedule.grouping.guards):
+            graph, numbers = guard_graph(self.graph, guard)
+            plan = Plan(schedule_graph(graph, threads), threads)
+            for n, value in enumerate(numbers, 1):
+                plan.set_number(n, value)
+            self._guards.setdefault(self._position[guard.leaf], []).append(plan)
 
     # -- building --------------------------------------------------------------------------------
 
@@ -244,6 +252,8 @@ class Plan:
         self._seen[position] = weakref.ref(array)
         self.words[position] = array.__array_interface__["data"][0]
         self._dirty = True
+        for plan in self._guards.get(position, ()):
+            plan.bind(0, array)
 
     def set_number(self, position: int, value) -> None:
         """Give a CONST leaf its number."""
@@ -251,6 +261,10 @@ class Plan:
 
     def execute(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """Run with what is bound; ``arrays`` are read only by host steps and leaf outputs."""
+        for plans in self._guards.values():
+            for plan in plans:
+                if plan.execute([])[0]:
+                    return self.interpreted(arrays)
         results = []
         for o in self._outputs:
             array, changed = o.take(arrays)
@@ -266,6 +280,16 @@ class Plan:
         for k, first in self._twice:
             results[k] = results[first]
         return results
+
+    def interpreted(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs by NumPy, record by record: raises what the primitives raise."""
+        values: dict[int, np.ndarray] = dict(zip(self.graph.leaves, arrays, strict=True))
+        with np.errstate(all="ignore"):
+            for i, node in enumerate(self.graph.nodes):
+                if i not in values:
+                    srcs = [_Operand(values[s]) for s in node.srcs]
+                    values[i] = interpret.evaluate(_Task(node, srcs))
+        return [np.array(values[i], order="C") for i in self.graph.outputs]
 
     def _segment(self, n: int) -> None:
         table, rows = self._segments[n]

@@ -19,11 +19,12 @@ other, so that one nest of loops serves all.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from ..base import shape as sh
 from ..graph.access import Access, through, whole
-from ..graph.graph import Graph
-from ..ir.node import OpClass
+from ..graph.graph import GNode, Graph
+from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
 from .inline import expand, find_inline
 
@@ -141,6 +142,7 @@ class Grouping:
         partial: ``{reduce record: group of the parts}`` for divided reductions.
         reads: for each computed record how it reads its operands.
         inline: records that belong to no group, see ``inline.py``.
+        guards: checks of leaves to be made before each run.
         reducible: reductions that kernels can compute.
     """
 
@@ -153,6 +155,7 @@ class Grouping:
         self.partial: dict[int, Group] = {}
         self.reads: dict[int, list[Access]] = {}
         self.inline: set[int] = set()
+        self.guards: list[Guard] = []
         self.reducible: set[int] = set()
         self.reasons: list[tuple[int, Group, str]] | None = None
 
@@ -272,6 +275,9 @@ def _resolve(g: Grouping) -> set[int]:
                 stored.add(src)
                 g.access[src] = whole(src, graph.nodes[src].shape)
                 found = through(g.access[src], *node.params)
+        elif name == "check_range" and _guarded(g, node):
+            found = g.access[node.srcs[0]]
+            g.guards.append(Guard(found.root, 0, *node.params[:2]))
         elif name == "copy" and g.access[node.srcs[0]].shape == node.shape:
             found = g.access[node.srcs[0]]
         if found is not None and i in outputs:
@@ -279,6 +285,24 @@ def _resolve(g: Grouping) -> set[int]:
             found = None
         g.access.append(whole(i, node.shape) if found is None else found)
     return stored
+
+
+class Guard(NamedTuple):
+    """What must hold before a plan may run: a leaf's integers lie in [low, high), or are
+    ``ignore``. Where it does not hold, the graph is interpreted (and raises the right error)."""
+
+    leaf: int
+    low: int
+    high: int
+    ignore: int | None
+
+
+def _guarded(g: Grouping, node: GNode) -> bool:
+    """Whether a range check reads all of a leaf, so that it can be made before the plan runs."""
+    a = g.access[node.srcs[0]]
+    leaf = g.graph.nodes[a.root]
+    return (leaf.is_leaf and leaf.prim is not CONST and node.dtype.name in ("int64", "int32")
+            and (a.root == node.srcs[0] or a.plain) and 0 not in node.shape)
 
 
 def reduced_runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
