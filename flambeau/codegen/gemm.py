@@ -168,7 +168,7 @@ class GemmKernel:
             part = dict(values, k_begin=begin, k_end=min(k, begin + span))
             pack = self._row("gemm_pack", part, pack_chunks)
             rows += [pack, self._row("gemm_packed", part, d.chunks, pack.args)]
-        return GemmPlan(rows, total, d, False, packed_a, packed_b)
+        return GemmPlan(rows, total, d, bool(values["swapped"]), packed_a, packed_b)
 
     def _row(self, name: str, values: dict, chunks: int, args: np.ndarray | None = None) -> GemmRow:
         if args is None:

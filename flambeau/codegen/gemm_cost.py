@@ -182,7 +182,7 @@ def direct_allowed(t: Tiling, m: int, n: int, k: int, b: tuple[int, int], size: 
         return True
     if b[1] != 1 and n > 1:
         return False
-    if not t.masked and n % t.lanes:
+    if not t.masked and n % t.lanes and n < 8 * t.nr:
         return False
     if m <= t.direct[0][0]:
         return True

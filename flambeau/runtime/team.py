@@ -5,8 +5,8 @@ A plan is a contiguous int64 table of rows ``(function address, argument block a
 native call. Rows run in order; a row's chunks run in any order, on any thread, at the same time,
 and each calls ``function(args, chunk, nchunks)``. Rows of one chunk cost no synchronisation.
 
-Workers are daemon threads parked in native code; see ``team_native`` for the scheduling. They spin a
-while after a plan (a training loop's next plan comes at once), then sleep.
+Workers are daemon threads parked in native code; see ``team_native`` for the scheduling. They spin
+a while after a plan (a training loop's next plan comes at once), then sleep.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ rows ``(function, args, nchunks)``, three int64 each, run in order; the chunks o
 the same time, a row starts when all chunks of the one before are done.
 
 ``ticket`` holds the current row (upper 32 bits) and its next free chunk (lower ones): a thread
-takes a chunk by adding one. Whoever completes a row's last chunk runs following rows of one chunk itself,
-publishes the next row with many and keeps its first chunk. Threads that find no chunk left wait for
-the row to change. A late thread therefore never holds up the others, it finds the work gone.
+takes a chunk by adding one. Whoever completes a row's last chunk runs following rows of one chunk
+itself, publishes the next row with many and keeps its first chunk. Threads that find no chunk left
+wait for the row to change. A late thread never holds up the others: it finds the work gone.
 
 ``run`` publishes the plan, opens it for workers, works like everybody else, closes it and waits for
 the workers that are still inside. A worker registers (``active``) before it looks whether the plan

@@ -121,6 +121,24 @@ def test_matrix_times_vector(kind, dtype, threads):
             close(c, want.T, k)
 
 
+@pytest.mark.parametrize("mode", ["direct", "private", "shared_b", "shared"])
+def test_operands_change_places_in_every_mode(kind, mode, monkeypatch):
+    from flambeau.codegen import gemm as module
+    divide = module.divide
+    monkeypatch.setattr(module, "divide", lambda *args: divide(*args[:-1], mode))
+    kernel = loaded("float32")
+    elem = kernel.elem
+    m = Module()
+    write_epilogue(m, "ep", elem, lambda f, x, place: x + place.load(
+        place.arg(0, "ptr"), elem, place.row * 2 + place.column))
+    address = jit.load(str(m), ["ep"])["ep"]
+    a, x = matrix(300, 700, "t", "f"), matrix(700, 1, "", "f")
+    c, other = np.zeros((300, 1), "f"), matrix(300, 2, "", "f")
+    plan = multiply(kernel, a, x, c, epilogue=address, extra=np.array([other.ctypes.data]))
+    assert plan.swapped and plan.division.mode == mode
+    close(c, a.astype("d") @ x.astype("d") + other[:, :1], 700)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_batches(kind, dtype):
     kernel = loaded(dtype)
