@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..ir.api import API
 from ..ops.prim.binary import maximum as maximum
-from ..ops.prim.contract import addmm as addmm
 from ..ops.prim.join import cat as cat
 from ..tensor import Tensor
 from ..tensor.convert import as_tensor as as_tensor

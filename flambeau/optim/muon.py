@@ -6,7 +6,7 @@ import math
 
 from ..tensor import Tensor
 from .algorithm import Algorithm, scalar
-from .functions import addmm, zeros_like
+from .functions import zeros_like
 
 
 class Muon(Algorithm):
@@ -74,7 +74,7 @@ def _rate_factor(name: str | None, rows: int, columns: int) -> float:
 
 
 def orthogonal(matrix: Tensor, coefficients, steps: int, eps: float) -> Tensor:
-    """Roughly the nearest matrix with orthonormal rows or columns, computed in bfloat16.
+    """Roughly the nearest matrix with orthonormal rows or columns, in bfloat16 precision.
 
     Each iteration replaces every singular value x (of the matrix divided by its norm) by
     ``a x + b x**3 + c x**5``, which drives them towards 1.
@@ -90,11 +90,14 @@ def orthogonal(matrix: Tensor, coefficients, steps: int, eps: float) -> Tensor:
         raise ValueError("Coefficients must be a tuple of exactly 3 values")
     a, b, c = coefficients
     tall = matrix.size(0) > matrix.size(1)
-    x = matrix.bfloat16()
-    if tall:
-        x = x.T
-    x = x.div(x.norm().clamp(min=eps))
+    x = _rounded(matrix.T if tall else matrix)
+    x = _rounded(x.div(_rounded(x.norm()).clamp(min=eps)))
     for _ in range(steps):
-        gram = x @ x.T
-        x = addmm(x, addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        gram = _rounded(x @ x.T)
+        x = _rounded(a * x + _rounded(b * gram + c * (gram @ gram)) @ x)
     return x.T if tall else x
+
+
+def _rounded(x: Tensor) -> Tensor:
+    """float32 numbers that bfloat16 can hold: products are summed in float32, as PyTorch does."""
+    return x.bfloat16().float()
