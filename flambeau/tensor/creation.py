@@ -15,8 +15,8 @@ import numpy as np
 from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
-from ..ir.node import const, leaf
-from ..ir.view import broadcast
+from ..ir.node import Node, const, leaf, make
+from ..ir.view import VIEW
 from ..ops.core import is_number
 from . import options as opt
 from .options import device_of, dtype_of, fill_out, finish, float_dtype, size_of, want_grad
@@ -26,14 +26,19 @@ from .tensor import Tensor
 # --- constants --------------------------------------------------------------------------------------
 
 
+def constant_node(shape: tuple[int, ...], value, dtype: dt.dtype) -> Node:
+    """One number in every place of ``shape``."""
+    node = const(value, dtype)
+    return make(VIEW, (node,), (shape, (0,) * len(shape), 0)) if shape else node
+
+
 def _constant(shape, value, dtype, device, requires_grad, out, layout, pin_memory) -> Tensor:
     if layout is not None or pin_memory:
         opt.check_extras(layout, pin_memory)
-    node = broadcast(const(value, dtype), shape)
+    node = constant_node(shape, value, dtype)
     if out is not None:
         return fill_out(out, node)
-    t = Tensor._wrap(node, dv.CPU if device is None and dv.current() is dv.CPU
-                     else device_of(device))
+    t = Tensor._wrap(node, device_of(device))
     return want_grad(t) if requires_grad else t
 
 
@@ -103,7 +108,7 @@ def fitting(value, dtype: dt.dtype):
         RuntimeError: it does not fit.
     """
     if dtype.category == dt.dtype.INT:
-        if isinstance(value, complex) or value != value or value in (math.inf, -math.inf):
+        if isinstance(value, complex) or not math.isfinite(value):
             raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
         value = int(value)
         info = np.iinfo(dtype.np)
@@ -129,7 +134,7 @@ def scalar_tensor(s, *, dtype=None, layout=None, device=None, pin_memory=False,
 
 def _strided_zeros(shape, strides, dtype: dt.dtype, device) -> Tensor:
     extent = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    return opt.with_strides(broadcast(const(0, dtype), (extent,)), strides, device, shape)
+    return opt.with_strides(constant_node((extent,), 0, dtype), strides, device, shape)
 
 
 def empty_strided(size, stride, *, dtype=None, layout=None, device=None, pin_memory=False,
@@ -172,10 +177,10 @@ def like(input, value, name: str, dtype=None, layout=None, device=None,  # noqa:
     else:
         strides = opt.strides_for(shape, memory_format)
     if sh.is_contiguous(shape, strides):
-        t = Tensor._wrap(broadcast(const(value, dtype), shape), device)
+        t = Tensor._wrap(constant_node(shape, value, dtype), device)
         t.strides = strides  # those of dimensions of size 1 may be any
     else:
-        t = opt.with_strides(broadcast(const(value, dtype), (sh.numel(shape),)), strides, device,
+        t = opt.with_strides(constant_node((sh.numel(shape),), value, dtype), strides, device,
                              shape)
     return want_grad(t) if requires_grad else t
 
@@ -289,7 +294,7 @@ def _arange(a, b, s, dtype: dt.dtype) -> np.ndarray:
             raise RuntimeError(f"unsupported range: {a} -> {b}")
     if dtype is dt.int64:
         a, b, s = int(a), int(b), int(s)
-    if s == 0 or s != s:
+    if s == 0 or math.isnan(s):
         raise RuntimeError("step must be nonzero")
     if (b - a) * s < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
@@ -315,6 +320,8 @@ def _float_range(start: float, step: float, n: int, dtype: dt.dtype) -> np.ndarr
     # NumPy rounds float64 to 16 bits at once, PyTorch by way of float32
     narrow = np.float32 if dtype.itemsize == 2 else dtype.np
     i = np.arange(n, dtype=np.float64)
+    if n < 2 * lanes and dtype is not dt.float64:
+        return (i * step + start).astype(narrow).astype(dtype.np, copy=False)
     whole = n - n % (2 * lanes)
     out = np.empty(n, dtype.np)
     out[whole:] = fma(i[whole:], step, start).astype(narrow)
@@ -378,9 +385,12 @@ def _linear(start, end, n: int, dtype: dt.dtype) -> np.ndarray:
         if dtype.itemsize == 2:  # every operation is rounded
             i = i.astype(real)
             up, down = first + step * i, last - step * i[::-1]
-        else:
+        elif dtype is dt.float64:
             up = fma(i, float(step), float(first))
             down = fma(i[::-1], -float(step), float(last))
+        else:  # in float64 the products are exact
+            up = i * float(step) + float(first)
+            down = i[::-1] * -float(step) + float(last)
     out = np.empty(n, dtype.np)
     half = n // 2
     out[:half], out[half:] = up[:half], down[half:]

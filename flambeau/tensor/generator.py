@@ -33,9 +33,9 @@ class Generator:
         RuntimeError: a device that has no generator.
     """
 
-    # the twister, how to draw many words, the seed, whether it was drawn from since it was seeded,
-    # and the second value of the last Box-Muller pair
-    __slots__ = ("_bits", "_numpy", "_seed", "_fresh", "cached_normal", "_device", "__weakref__")
+    # _bits is the twister, _numpy draws many words of it, _fresh says that nothing was drawn since
+    # it was seeded, cached_normal is the second value of the last Box-Muller pair
+    __slots__ = ("__weakref__", "_bits", "_device", "_fresh", "_numpy", "_seed", "cached_normal")
 
     def __init__(self, device="cpu"):
         device = Device(device)

@@ -25,8 +25,18 @@ from . import random as R
 from .creation import like
 from .dispatch import assign, check_writable, snapshot, write
 from .host import from_array
-from .options import (device_of, dtype_of, fill_out, finish, float_dtype, generator_of, size_of,
-                      stride_order, type_name, want_grad)
+from .options import (
+    device_of,
+    dtype_of,
+    fill_out,
+    finish,
+    float_dtype,
+    generator_of,
+    size_of,
+    stride_order,
+    type_name,
+    want_grad,
+)
 from .storage import zeros_node
 from .tensor import Tensor
 
@@ -190,6 +200,12 @@ def randperm(n, *, generator=None, out=None, dtype=dt.int64, layout=None, device
 def _like(draw, name: str):
     def call(input, *, dtype=None, layout=None, device=None, pin_memory=False,  # noqa: A002
              requires_grad=False, memory_format=None, generator=None):
+        if type(input) is Tensor and memory_format is None and input.is_contiguous():
+            dtype = input.dtype if dtype is None else dtype_of(dtype, name)
+            t = _make(draw, name, tuple(input.shape), dtype, generator, None, layout,
+                      input.device if device is None else device, pin_memory, requires_grad)
+            t.strides = input.strides  # those of dimensions of size 1 may be any
+            return t
         opt.check_extras(layout, pin_memory)
         from_like = like(input, 0, name, dtype=dtype, device=device, memory_format=memory_format)
         _fill(from_like, name, draw, generator)
