@@ -36,3 +36,7 @@ __version__ = "0.1.0"
 _install.install_all(globals())
 
 from . import nn as nn  # noqa: E402  (needs the installed functions)
+from . import backends as backends  # noqa: E402
+from . import cuda as cuda  # noqa: E402
+from . import optim as optim  # noqa: E402
+from . import utils as utils  # noqa: E402

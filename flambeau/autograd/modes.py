@@ -25,6 +25,11 @@ class Anomaly:
     check_nan = True
 
 
+def is_anomaly_enabled() -> bool:
+    """Whether detect_anomaly is on."""
+    return Anomaly.enabled
+
+
 def is_grad_enabled() -> bool:
     """Whether operations are recorded for backward in this thread."""
     return state.grad

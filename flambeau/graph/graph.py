@@ -59,7 +59,7 @@ class Graph:
             memory: the donated one is overwritten only after the other has been read.
     """
 
-    __slots__ = ("nodes", "leaves", "outputs", "donated", "overlaps", "_key")
+    __slots__ = ("nodes", "leaves", "outputs", "donated", "overlaps", "locs", "_key")
 
     def __init__(self, nodes: list[GNode], leaves: list[int], outputs: list[int],
                  donated: dict[int, int] | None = None,
@@ -67,6 +67,7 @@ class Graph:
         self.nodes, self.leaves, self.outputs = nodes, leaves, outputs
         self.donated = donated or {}
         self.overlaps = tuple(sorted(overlaps))
+        self.locs: list = [None] * len(nodes)  # user lines of the records, for messages
         self._key: tuple | None = None
 
     @classmethod
@@ -112,7 +113,10 @@ class Graph:
             given = {position[id(a)]: where[id(b)] for a, b in donated.items()
                      if id(a) in position and id(b) in where}
             overlaps = _overlaps(leaf_nodes, given)
-        return cls(records, leaves, out, given, overlaps), leaf_nodes
+        graph = cls(records, leaves, out, given, overlaps)
+        for node in order:
+            graph.locs[number[id(node)]] = node.loc
+        return graph, leaf_nodes
 
     @property
     def key(self) -> tuple:

@@ -115,6 +115,7 @@ def _run(todo: list[Node], outer: list[bool]) -> bool:
         interpret.run(todo)
         return False
     plan.user = None
+    plan.graph.locs = graph.locs  # the lines of this run, for messages
     arrays = plan.run([n.value for n in leaves])
     if follower is not None:
         follower.observe(Flushed(plan, leaves, outputs, given))

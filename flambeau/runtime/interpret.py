@@ -55,17 +55,15 @@ def run(nodes: list[Node]) -> None:
                 try:
                     result = evaluate(node)
                 except (IndexError, IndexValueError) as error:
-                    raise _located(error, node) from None
+                    raise located(error, node.loc) from None
             settle(node, result)
 
 
-def _located(error: Exception, node: Node) -> Exception:
-    if node.loc is None or getattr(error, "located", False):
-        return error
-    where = f"{error} (made at {node.loc}: {node.loc.source()})"
-    located = type(error)(where)
-    located.located = True
-    return located
+def located(error: Exception, loc) -> Exception:
+    """An error found while running, as PyTorch's class and with the line that made the node."""
+    cls = RuntimeError if isinstance(error, IndexValueError) else type(error)
+    where = f" (made at {loc}: {loc.source()})" if loc is not None else ""
+    return cls(f"{error}{where}")
 
 
 def _may_write_in_place(node: Node) -> bool:

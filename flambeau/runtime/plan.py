@@ -17,6 +17,7 @@ import weakref
 import numpy as np
 
 from ..base import dtype as dt
+from ..base.errors import IndexValueError
 from ..base.flags import values as flags
 from ..codegen.gemm_drive import SLOT
 from ..codegen.loops import NoVectorForm
@@ -385,8 +386,11 @@ class _Host:
         node = self.node
         srcs = [_Operand(self._read(a, state)) for a in self.reads]
         task = _Task(node, srcs)
-        with np.errstate(all="ignore"):
-            value = interpret.evaluate(task)
+        try:
+            with np.errstate(all="ignore"):
+                value = interpret.evaluate(task)
+        except (IndexError, IndexValueError) as error:
+            raise interpret.located(error, self.plan.graph.locs[self.record]) from None
         if type(value) is not tuple:
             if not value.flags.c_contiguous or not value.flags.owndata:
                 value = np.array(value, order="C")

@@ -25,6 +25,7 @@ from ..base.flags import values as flags
 from ..ir import node as ir
 from ..ir.node import Tagged
 from ..runtime import execute
+from .generator import default_generator
 from .tensor import Tensor
 from .trace import Binding, Entry, Leaf, Poison, Trace
 
@@ -624,7 +625,21 @@ def _template(t: Tensor) -> dict:
 
 
 recorder = Recorder()
-next_seed = None  # installed with the random generator
+
+
+def next_seed() -> int:
+    """A fresh seed for a counter-based random source, from the default generator."""
+    return default_generator.word64() >> 1
+
+
+def draw_seed() -> int:
+    """The seed of an operation that is being recorded: replayed where the call was followed."""
+    r = recorder
+    value = r.replayed_seeds.pop(0) if r.replayed_seeds else next_seed()
+    if r.inside and threading.get_ident() == r.owner:
+        r.draws += 1
+        r.seeds.append(value)
+    return value
 
 
 def entry_point(function):

@@ -9,13 +9,13 @@ import types
 from ..ir.node import realizer
 from ..ops.lib.dropout import seed_source
 from ..runtime import execute
-from . import factories, methods
+from . import factories, methods, queries
+from .follow import draw_seed
 from .function import Function, once_differentiable
-from .generator import default_generator
 from .tensor import Tensor
 
 realizer.append(execute.realize)
-seed_source.append(lambda: default_generator.word64() >> 1)
+seed_source.append(draw_seed)
 
 _SPACES = ("linalg", "fft", "special")
 
@@ -36,6 +36,7 @@ def install_all(torch: dict) -> None:
     for name, function in spaces.pop("torch").items():
         torch.setdefault(name, function)
     torch.update(factories.namespace())
+    torch.update(queries.namespace())
     torch["random"] = sys.modules[package + ".random"] = factories.random_module(
         package + ".random")
     Tensor.functional = spaces.pop("nn.functional")
@@ -51,7 +52,7 @@ def _autograd(module) -> None:
     modes = importlib.import_module(module.__name__ + ".modes")
     back = importlib.import_module(__package__ + ".backward")
     for name in ("no_grad", "enable_grad", "inference_mode", "set_grad_enabled", "detect_anomaly",
-                 "set_detect_anomaly"):
+                 "set_detect_anomaly", "is_anomaly_enabled"):
         setattr(module, name, getattr(modes, name))
     module.backward, module.grad = back.backward, back.grad
     module.Function, module.Variable = Function, Tensor
