@@ -419,7 +419,11 @@ def logspace(start, end, steps=None, base=10.0, *, out=None, dtype=None, layout=
     wide = dt.complex128 if dtype.is_complex else dt.float64
     if dtype.category <= dt.dtype.INT:
         start, end = int(start), int(end)
+    elif dtype is dt.float32:
+        start, end = float(np.float32(start)), float(np.float32(end))
     step, half = (end - start) / max(steps - 1, 1), steps // 2
+    if dtype is dt.float32:
+        step = float(np.float32(step))
     powers = [start + step * i if i < half or steps == 1 else end - step * (steps - 1 - i)
               for i in range(steps)]
     array = np.array([base ** x for x in powers], wide.np)
