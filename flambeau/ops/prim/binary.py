@@ -10,6 +10,7 @@ from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
+from ..results import return_type
 from ..core import elementwise, is_number, result_type, same_dtype, to_float
 from .elementwise import (MAXIMUM, MINIMUM, add, cast, check_tensor, div, eq, exp, ge, gt, le, log,
                           lt, mul, neg, pow, sub, where)
@@ -224,7 +225,11 @@ def _nextafter_lower(x, y):
     return elementwise(NEXTAFTER, d, x, y)
 
 
-nextafter = pair("nextafter", _nextafter_lower, None, nondiff="a step of one ulp", dtypes="float",
+def _no_nextafter_gradient(ctx, g):
+    raise NotImplementedError("the derivative for nextafter is not implemented")
+
+
+nextafter = pair("nextafter", _nextafter_lower, _no_nextafter_gradient, dtypes="float",
                  doc="The next representable number after ``input`` towards ``other``.")
 
 # --- logarithms of sums, products with logarithms -----------------------------------------------
@@ -295,6 +300,8 @@ def _times_log(name, shifted, grad_name, aliases, torch, namespaces, scalar_name
            for suffix, label in zip(("", "_self", "_other"), scalar_names, strict=True)]
 
     def function(input, other):
+        if is_number(other):
+            check_tensor(name, "input", 1, input)
         return apply(ops[1] if is_number(input) else ops[2] if is_number(other) else ops[0],
                      input, other)
 
@@ -336,6 +343,8 @@ def _heaviside_vjp(ctx, g):
      cases=lambda t: [t.call(t.f(2, 3), t.f(3))])
 def heaviside(input, values):
     """0 where ``input`` is negative, ``values`` where it is 0, 1 where it is positive."""
+    check_tensor("heaviside", "input", 1, input)
+    check_tensor("heaviside", "values", 2, values)
     return apply(_heaviside, input, values)
 
 
@@ -346,6 +355,7 @@ _heaviside = Op("heaviside", _heaviside_lower, nondiff="PyTorch declares none")
      cases=lambda t: [t.call(t.f(2, 3), t.ints(3, low=-3, high=4))])
 def ldexp(input, other):
     """``input * 2 ** other``."""
+    check_tensor("ldexp", "input", 1, input)
     return mul(input, pow(2.0, other))
 
 
@@ -380,7 +390,14 @@ def frexp_vjp(ctx, g, _):
     return (mul(g, pow(2.0, cast(neg(ctx.result(1)), g.dtype))),)
 
 
-FREXP = Op("frexp", frexp_lower, frexp_vjp, saves=("result1",), nondiff_results=(1,))
+_frexp = Op("frexp", frexp_lower, frexp_vjp, saves=("result1",), nondiff_results=(1,))
+_FREXP = return_type("frexp", "mantissa", "exponent")
+
+
+@api(method=True, out=2, cases=lambda t: [t.call(t.f(2, 3))])
+def frexp(input):
+    """``input = mantissa * 2 ** exponent``, the mantissa in [0.5, 1): (mantissa, exponent)."""
+    return _FREXP(apply(_frexp, input))
 
 
 def _whole(name, numpy, doc):
@@ -400,11 +417,27 @@ gcd = _whole("gcd", np.gcd, "Greatest common divisor, never negative.")
 lcm = _whole("lcm", np.lcm, "Least common multiple, never negative.")
 
 
-@api(method=True, inplace=True, out=1, dtypes="any",
+def _float_power_dtype(*operands):
+    known = [x for x in operands if not is_number(x) or isinstance(x, complex)]
+    return dt.complex128 if any(isinstance(x, complex) or x.dtype.is_complex for x in known) \
+        else dt.float64
+
+
+@api("float_power", torch=False, inplace=True)
+def float_power_in_place(input, exponent):
+    """``input ** exponent`` of a float64 (or complex128) tensor."""
+    to = _float_power_dtype(input, exponent)
+    if input.dtype is not to:
+        raise RuntimeError(f"the base given to float_power_ has dtype {input.dtype} but the "
+                           f"operation's result requires dtype {to}")
+    return float_power(input, exponent)
+
+
+@api(method=True, out=1, dtypes="any",
      cases=lambda t: [t.call(t.pos(2, 3), 2), t.call(t.pos(2, 3), t.f(3))])
 def float_power(input, exponent):
     """``input ** exponent`` in float64 (complex128 for complex operands)."""
-    known = [x for x in (input, exponent) if not is_number(x) or isinstance(x, complex)]
-    to = dt.complex128 if any(isinstance(x, complex) or x.dtype.is_complex for x in known) \
-        else dt.float64
+    if is_number(exponent):
+        check_tensor("float_power", "input", 1, input)
+    to = _float_power_dtype(input, exponent)
     return pow(*(x if is_number(x) else cast(x, to) for x in (input, exponent)))

@@ -204,6 +204,8 @@ def _shift(name, prim, sign):
     op = Op(name, lower, nondiff="whole numbers")
 
     def function(input, other):
+        if is_number(other):
+            check_tensor(name, "input", 1, input)
         return apply(op, input, other)
 
     function.__name__ = function.__qualname__ = name

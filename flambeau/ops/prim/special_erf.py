@@ -110,12 +110,12 @@ def _erfc_inverse(q):
     near = _horner(_GILES_NEAR, w - 2.5) * (1 - q)
     far = _horner(_GILES_FAR, np.sqrt(np.clip(w, 5, 16)) - 3) * (1 - q)
     wide = np.maximum(w, 4)
-    beyond = np.sqrt(wide - 0.5 * np.log(math.pi * wide))
+    beyond = np.sqrt(wide + math.log(2) - 0.5 * np.log(math.pi * wide))
     z = np.where(w < 5, near, np.where(w < 16, far, beyond))
     log_q = np.log(q)
     for _ in range(3):
         step = 0.5 * math.sqrt(math.pi) * (_scaled(np.maximum(z, 0)) - np.exp(z * z + log_q))
-        z = z + step / (1 + z * step)
+        z = z + step / (1 - z * step)
     return z
 
 
