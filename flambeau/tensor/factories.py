@@ -112,7 +112,7 @@ for _name in ("new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strid
     setattr(Tensor, _name, getattr(creation, _name))
 Tensor.new_tensor = convert.new_tensor
 Tensor.__new__ = legacy.new
-Tensor.__repr__ = Tensor.__str__ = _repr
+Tensor.__repr__ = _repr
 Tensor.__format__ = _format
 Tensor.__dlpack__, Tensor.__dlpack_device__ = interop.dlpack, interop.dlpack_device
 Tensor.__array_wrap__ = interop.array_wrap
