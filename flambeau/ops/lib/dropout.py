@@ -65,6 +65,11 @@ def uniform_like(x, size):
     return apply(_uniform, x, size=tuple(size), seed=draw_seed())
 
 
+def _finish(x, out, inplace: bool):
+    """The result, written into the operand where the caller asks for it."""
+    return x.copy_(out) if inplace and out is not x else out
+
+
 def _check_p(name: str, p: float) -> None:
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
@@ -82,7 +87,7 @@ def dropout(input, p=0.5, training=True, inplace=False):  # noqa: A002
     _check_p("dropout", p)
     if not training or p == 0.0 or not input.numel():
         return input
-    return _dropped(input, p, tuple(input.shape))
+    return _finish(input, _dropped(input, p, tuple(input.shape)), inplace)
 
 
 def _feature_shape(x):
@@ -111,8 +116,8 @@ def _channel_dropout(rank, batch_first_rank):
         if rank != 2 and len(input.shape) == batch_first_rank - 1:  # no batch axis
             batched = unsqueeze(input, 0)
             out = _feature_dropout(batched, p, training)
-            return input if out is batched else squeeze(out, 0)
-        return _feature_dropout(input, p, training)
+            return input if out is batched else _finish(input, squeeze(out, 0), inplace)
+        return _finish(input, _feature_dropout(input, p, training), inplace)
 
     function.__name__ = function.__qualname__ = f"dropout{rank}d"
     function.__doc__ = (f"Whole channels of {rank} spatial axes set to 0 with probability ``p``, "
@@ -145,7 +150,7 @@ def _alpha(x, p, training, shape):
 def alpha_dropout(input, p=0.5, training=False, inplace=False):  # noqa: A002
     """Dropout for selu networks: dropped elements take selu's negative limit, rescaled."""
     _check_p("alpha_dropout", p)
-    return _alpha(input, p, training, tuple(input.shape))
+    return _finish(input, _alpha(input, p, training, tuple(input.shape)), inplace)
 
 
 @api(functional=True, cases=lambda t: [t.call(t.f(2, 3, 4), 0.5, False)])
@@ -154,4 +159,4 @@ def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):  # noqa:
     _check_p("feature_alpha_dropout", p)
     if training and p and len(input.shape) < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    return _alpha(input, p, training, _feature_shape(input))
+    return _finish(input, _alpha(input, p, training, _feature_shape(input)), inplace)

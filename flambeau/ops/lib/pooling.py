@@ -195,6 +195,9 @@ def _targets(name, x, output_size, rank):
     sizes = tuple(output_size)
     if len(sizes) == 1:
         sizes *= rank
+    if len(x.shape) <= len(sizes):
+        raise ValueError(f"Input dimension should be at least {len(sizes) + 1}, got "
+                         f"{len(x.shape)} in {name}")
     if len(sizes) != rank:
         raise RuntimeError(f"{name}: output_size must be {rank}")
     sizes = tuple(int(n) if n is not None else have
@@ -219,10 +222,10 @@ _ADAPTIVE_AVG = {rank: resampler(f"adaptive_avg_pool{rank}d", f"AdaptiveAvgPool{
 
 def _adaptive_avg(rank, x, output_size):
     name = f"adaptive_avg_pool{rank}d"
+    sizes = _targets(name, x, output_size, rank)
     if len(x.shape) not in (rank + 1, rank + 2):
         raise RuntimeError(f"{name}: Expected {rank + 1}D or {rank + 2}D tensor, but got "
                            f"{list(x.shape)}")
-    sizes = _targets(name, x, output_size, rank)
     if any(n == 0 for n in x.shape[-rank:]):
         raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch "
                            f"dimensions, but input has sizes {list(x.shape)}")

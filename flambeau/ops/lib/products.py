@@ -28,10 +28,7 @@ OUT = {"method": True, "out": 1, "dtypes": "number"}
 def _plus(product, c, beta, alpha):
     """``beta * c + alpha * product``; ``c`` is not read where beta is 0."""
     if product.dtype.category < dt.dtype.FLOAT:
-        for name, factor in (("beta", beta), ("alpha", alpha)):
-            if isinstance(factor, float):
-                raise RuntimeError("For integral input tensors, argument alpha must not be a "
-                                   f"floating point number ({name}={factor})")
+        beta, alpha = int(beta), int(alpha)  # as PyTorch truncates them
     out = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return out
@@ -91,6 +88,9 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):  # noqa: A002
         product = product if alpha else mul(product, False)
         return add(product, input) if beta else product
     d = result_type(input, product)
+    if d.category < dt.dtype.FLOAT and (isinstance(alpha, float) or isinstance(beta, float)):
+        raise RuntimeError("For integral input tensors, argument alpha and beta must not be "
+                           "floating point numbers.")
     return _plus(cast(product, d), cast(input, d), beta, alpha)
 
 

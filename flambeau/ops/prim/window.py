@@ -9,12 +9,13 @@ import math
 
 import numpy as np
 
+from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.node import Node, OpClass, Prim, leaf, make
 from ...ir.op import Op, apply
 from ...ir.view import VIEW_SET, broadcast, view
 from ..core import elementwise, operand
-from .elementwise import ADD, COPY, DIV, MUL
+from .elementwise import ADD, COPY, DIV, MUL, TRUNCDIV
 from .index import PUT, TAKE
 from .reduce import SUM
 from .shape import reshape
@@ -127,17 +128,21 @@ def _counts(size, kernel, out, stride, padding, include_pad) -> list[np.ndarray]
 
 def _divided(x: Node, size, kernel, out, stride, padding, include_pad, divisor) -> Node:
     """(N, C, *L) divided by the windows' sizes."""
+    div = DIV if x.dtype.category >= dt.dtype.FLOAT else TRUNCDIV
     if divisor is not None:
-        return elementwise(DIV, x.dtype, x, divisor)
+        return elementwise(div, x.dtype, x, divisor)
     counts = _counts(size, kernel, out, stride, padding, include_pad)
     if all(c.size == 0 or (c == c[0]).all() for c in counts):
         total = math.prod(int(c[0]) if c.size else 1 for c in counts)
-        return x if total == 1 else elementwise(MUL, x.dtype, x, 1 / total)
+        if total == 1:
+            return x
+        return elementwise(MUL, x.dtype, x, 1 / total) if div is DIV else elementwise(
+            div, x.dtype, x, total)
     table = np.ones((), np.int64)
     for c in counts:
         table = np.multiply.outer(table, c)
     table = table.reshape(out).astype(x.dtype.np)
-    return make(DIV, (x, broadcast(leaf(table, x.dtype), x.shape)))
+    return make(div, (x, broadcast(leaf(table, x.dtype), x.shape)))
 
 
 def _avg_lower(x, kernel, out, stride, padding, include_pad, divisor):
