@@ -14,23 +14,33 @@ from ..tensor.function import Function as Function
 from ..tensor.methods import with_out
 
 _made = factories.namespace()
-arange, as_tensor, empty, empty_like = (_made[n] for n in ("arange", "as_tensor", "empty",
-                                                           "empty_like"))
-full, ones, randn, randperm = (_made[n] for n in ("full", "ones", "randn", "randperm"))
-tensor, zeros = _made["tensor"], _made["zeros"]
+arange, as_tensor, empty, empty_like, eye, full = (
+    _made[n] for n in ("arange", "as_tensor", "empty", "empty_like", "eye", "full"))
+ones, ones_like, rand_like, randn, randperm = (
+    _made[n] for n in ("ones", "ones_like", "rand_like", "randn", "randperm"))
+tensor, zeros, zeros_like = (_made[n] for n in ("tensor", "zeros", "zeros_like"))
 
 
-def public(name: str):
-    """The function of the registry, as programs call it."""
-    return with_out(API[name].function, API[name])
+def public(*names: str):
+    """The function of the registry under the first of these names it has, as programs call it.
+
+    What the registry lacks raises NotImplementedError when it is called.
+    """
+    for name in names:
+        if name in API:
+            return with_out(API[name].function, API[name])
+
+    def missing(*args, **kwargs):
+        raise NotImplementedError(f"{names[0]} is not implemented")
+
+    return missing
 
 
-cat, stack, bmm, baddbmm = (public(n) for n in ("cat", "stack", "bmm", "baddbmm"))
-
-
-def linalg_qr(a: Tensor):
-    """Q and R of the QR decomposition."""
-    return public("linalg.qr")(a)
+cat, stack, bmm, baddbmm, topk = (public(n) for n in ("cat", "stack", "bmm", "baddbmm", "topk"))
+vector_norm = public("linalg.vector_norm", "vector_norm")
+linalg_qr, linalg_solve = public("linalg.qr", "qr"), public("linalg.solve", "solve")
+matrix_exp, geqrf = public("matrix_exp", "linalg.matrix_exp"), public("geqrf")
+householder_product = public("linalg.householder_product", "householder_product")
 
 
 def make_subclass(cls, data: Tensor, requires_grad: bool) -> Tensor:

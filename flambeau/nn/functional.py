@@ -12,4 +12,6 @@ globals().update(Tensor.functional)
 from . import multihead as _multihead  # noqa: E402  (needs the names above)
 
 multi_head_attention_forward = _multihead.multi_head_attention_forward
+scaled_dot_product_attention = Tensor.functional.get(
+    "scaled_dot_product_attention", _multihead.scaled_dot_product_attention)
 _canonical_mask = _multihead.canonical_mask

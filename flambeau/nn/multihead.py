@@ -6,7 +6,7 @@ import math
 import warnings
 
 from . import functional as F
-from .core import Tensor, baddbmm, bmm, cat, zeros
+from .core import Tensor, bool_, cat, ones, zeros
 
 
 def canonical_mask(mask: Tensor | None, name: str, other_type, other_name: str, dtype,
@@ -19,7 +19,7 @@ def canonical_mask(mask: Tensor | None, name: str, other_type, other_name: str, 
     if mask is None:
         return None
     floating = mask.is_floating_point()
-    if str(mask.dtype) != "torch.bool" and not floating:
+    if mask.dtype != bool_ and not floating:
         raise AssertionError(f"only bool and floating types of {name} are supported")
     if check_other and other_type is not None and mask.dtype != other_type:
         warnings.warn(f"Support for mismatched {name} and {other_name} is deprecated. Use same "
@@ -99,17 +99,18 @@ def _project_separately(query, key, value, weights, bias):
                  for x, w, b in zip((query, key, value), weights, biases, strict=True))
 
 
-def _attention_mask(mask: Tensor | None, rows: int, columns: int, groups: int) -> Tensor | None:
-    """``attn_mask`` as (1 or groups, rows, columns)."""
+def _attention_mask(mask: Tensor | None, rows: int, columns: int, batch: int,
+                    heads: int) -> Tensor | None:
+    """``attn_mask`` in a form that broadcasts to (N, heads, rows, columns)."""
     if mask is None:
         return None
-    expected = (rows, columns) if mask.dim() == 2 else (groups, rows, columns)
     if mask.dim() not in (2, 3):
         raise RuntimeError(f"attn_mask's dimension {mask.dim()} is not supported")
+    expected = (rows, columns) if mask.dim() == 2 else (batch * heads, rows, columns)
     if tuple(mask.shape) != expected:
         raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should "
                            f"be {expected}.")
-    return mask.unsqueeze(0) if mask.dim() == 2 else mask
+    return mask.unflatten(0, (batch, heads)) if mask.dim() == 3 else mask[None, None]
 
 
 def _one_more(mask: Tensor | None) -> Tensor | None:
@@ -117,14 +118,14 @@ def _one_more(mask: Tensor | None) -> Tensor | None:
     return None if mask is None else F.pad(mask, (0, 1))
 
 
-def _merge_padding(attn_mask, padding, batch: int, heads: int, columns: int):
+def _merge_padding(attn_mask, padding, batch: int, columns: int) -> Tensor | None:
+    """Both masks as one."""
     if padding is None:
         return attn_mask
     if tuple(padding.shape) != (batch, columns):
         raise AssertionError(f"expecting key_padding_mask shape of {(batch, columns)}, but got "
                              f"{padding.shape}")
-    padding = padding.view(batch, 1, 1, columns).expand(-1, heads, -1, -1) \
-        .reshape(batch * heads, 1, columns)
+    padding = padding.view(batch, 1, 1, columns)
     return padding if attn_mask is None else attn_mask + padding
 
 
@@ -170,59 +171,93 @@ def multi_head_attention_forward(
         q, k, v = _project_separately(query, key, value, weights, in_proj_bias)
     else:
         q, k, v = _project(query, key, value, in_proj_weight, in_proj_bias)
-    attn_mask = _attention_mask(attn_mask, length, key.shape[0], batch * heads)
+    attn_mask = _attention_mask(attn_mask, length, key.shape[0], batch, heads)
     if bias_k is not None and bias_v is not None:
         if static_k is not None or static_v is not None:
             raise AssertionError("bias cannot be added to static key or value.")
         k, v = cat([k, bias_k.repeat(1, batch, 1)]), cat([v, bias_v.repeat(1, batch, 1)])
         attn_mask, key_padding_mask = _one_more(attn_mask), _one_more(key_padding_mask)
-    width = embed_dim // heads
-    q = _by_head(q, batch * heads, width)
-    k = _by_head(k, batch * heads, width) if static_k is None else _static(static_k, q, "k")
-    v = _by_head(v, batch * heads, width) if static_v is None else _static(static_v, q, "v")
+    q = _by_head(q, heads)
+    k = _by_head(k, heads) if static_k is None else _static(static_k, q, "k")
+    v = _by_head(v, heads) if static_v is None else _static(static_v, q, "v")
     if add_zero_attn:
-        nothing = zeros((batch * heads, 1, width), dtype=k.dtype, device=k.device)
-        k, v = cat([k, nothing], dim=1), cat([v, nothing], dim=1)
+        nothing = zeros((batch, heads, 1, k.size(-1)), dtype=k.dtype, device=k.device)
+        k, v = cat([k, nothing], dim=2), cat([v, nothing], dim=2)
         attn_mask, key_padding_mask = _one_more(attn_mask), _one_more(key_padding_mask)
-    attn_mask = _merge_padding(attn_mask, key_padding_mask, batch, heads, k.size(1))
+    attn_mask = _merge_padding(attn_mask, key_padding_mask, batch, k.size(2))
     dropout_p = dropout_p if training else 0.0
+    weights = None
     if need_weights:
         mixed, weights = _attend(q, k, v, attn_mask, dropout_p)
-        mixed = mixed.transpose(0, 1).reshape(length * batch, embed_dim)
-        weights = weights.view(batch, heads, length, k.size(1))
         weights = weights.mean(dim=1) if average_attn_weights else weights
         weights = weights if batched else weights.squeeze(0)
     else:
-        weights = None
-        if attn_mask is not None:
-            attn_mask = (attn_mask.unsqueeze(0) if attn_mask.size(0) == 1
-                         else attn_mask.view(batch, heads, -1, k.size(1)))
-        q, k, v = (x.view(batch, heads, x.size(1), width) for x in (q, k, v))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
-        mixed = mixed.permute(2, 0, 1, 3).reshape(batch * length, embed_dim)
+    mixed = mixed.permute(2, 0, 1, 3).reshape(batch * length, embed_dim)
     out = F.linear(mixed, out_proj_weight, out_proj_bias)
     out = out.view(length, batch, out.size(1))
     return (out if batched else out.squeeze(1)), weights
 
 
-def _by_head(x: Tensor, groups: int, width: int) -> Tensor:
-    """(length, N, E) as (N heads, length, width)."""
-    return x.view(x.shape[0], groups, width).transpose(0, 1)
+def _by_head(x: Tensor, heads: int) -> Tensor:
+    """(length, N, E) as (N, heads, length, E / heads), a view."""
+    return x.unflatten(-1, (heads, x.size(-1) // heads)).permute(1, 2, 0, 3)
 
 
 def _static(given: Tensor, q: Tensor, name: str) -> Tensor:
-    if given.size(0) != q.size(0) or given.size(2) != q.size(2):
-        raise AssertionError(f"expecting static_{name} of sizes ({q.size(0)}, *, {q.size(2)}), but "
+    """A given key or value (N heads, S, E / heads) as (N, heads, S, E / heads)."""
+    batch, heads, _, width = q.shape
+    if given.size(0) != batch * heads or given.size(2) != width:
+        raise AssertionError(f"expecting static_{name} of sizes ({batch * heads}, *, {width}), but "
                              f"got {tuple(given.shape)}")
-    return given
+    return given.unflatten(0, (batch, heads))
 
 
 def _attend(q, k, v, mask, dropout_p: float):
     """Attention that also gives its weights."""
-    scaled = q * math.sqrt(1.0 / float(q.size(-1)))
-    keys = k.transpose(-2, -1)
-    scores = bmm(scaled, keys) if mask is None else baddbmm(mask, scaled, keys)
+    scores = (q * math.sqrt(1.0 / float(q.size(-1)))) @ k.transpose(-2, -1)
+    if mask is not None:
+        scores = scores + mask
     weights = F.softmax(scores, dim=-1)
     if dropout_p > 0.0:
         weights = F.dropout(weights, p=dropout_p)
-    return bmm(weights, v), weights
+    return weights @ v, weights
+
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
+                                 attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+                                 is_causal: bool = False, scale: float | None = None,
+                                 enable_gqa: bool = False) -> Tensor:
+    """softmax(q k^T scale + mask) v over the last two dimensions.
+
+    Shapes: query (*, L, E), key (*, S, E), value (*, S, Ev), attn_mask broadcastable to (*, L, S);
+    result (*, L, Ev).
+
+    Args:
+        attn_mask: bool (True where a query may look) or numbers to be added.
+        is_causal: a query sees the keys up to its own position; excludes ``attn_mask``.
+        scale: 1 / sqrt(E) when None.
+        enable_gqa: key and value have fewer heads (dimension -3), each for several of the query.
+    """
+    if is_causal and attn_mask is not None:
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when "
+                           "is_causal=True")
+    if enable_gqa:
+        times = query.size(-3) // key.size(-3)
+        key, value = key.repeat_interleave(times, -3), value.repeat_interleave(times, -3)
+    scale = 1.0 / math.sqrt(query.size(-1)) if scale is None else scale
+    scores = (query * scale) @ key.transpose(-2, -1)
+    if is_causal:
+        allowed = ones((query.size(-2), key.size(-2)), dtype=bool_, device=query.device).tril()
+        scores = scores.masked_fill(~allowed, float("-inf"))
+    elif attn_mask is not None and attn_mask.dtype == bool_:
+        scores = scores.masked_fill(~attn_mask, float("-inf"))
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    weights = F.softmax(scores, dim=-1)
+    if attn_mask is not None and attn_mask.dtype == bool_:
+        # a query that may look nowhere gives zeros
+        weights = weights.masked_fill(~attn_mask.any(-1, keepdim=True), 0.0)
+    if dropout_p > 0.0:
+        weights = F.dropout(weights, p=dropout_p)
+    return weights @ value

@@ -57,8 +57,16 @@ class Weights:
         self.w_ih, self.w_hh, self.b_ih, self.b_hh, self.w_hr = w_ih, w_hh, b_ih, b_hh, w_hr
 
 
+def _one_bias(cell: Callable, weights: Weights) -> Weights:
+    """Both biases in one sum, where they only ever occur added."""
+    if weights.b_ih is None or cell is gru_cell:
+        return weights
+    return Weights(weights.w_ih, weights.w_hh, weights.b_ih + weights.b_hh, None, weights.w_hr)
+
+
 def _over_time(cell: Callable, x: Tensor, state: tuple, weights: Weights, backward: bool):
     """One direction over (T, N, E): outputs (T, N, H) and the last states."""
+    weights = _one_bias(cell, weights)
     gates = F.linear(x, weights.w_ih, weights.b_ih).unbind(0)
     outputs = []
     for step in reversed(gates) if backward else gates:
@@ -72,6 +80,7 @@ def _over_time(cell: Callable, x: Tensor, state: tuple, weights: Weights, backwa
 def _over_packed(cell: Callable, x: Tensor, sizes: list, state: tuple, weights: Weights,
                  backward: bool):
     """One direction over packed data (sum of sizes, E); longer sequences come first."""
+    weights = _one_bias(cell, weights)
     steps = F.linear(x, weights.w_ih, weights.b_ih).split(sizes, 0)
     if backward:
         return _packed_backward(cell, steps, sizes, state, weights)

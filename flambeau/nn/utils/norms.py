@@ -1,0 +1,40 @@
+"""What weight and spectral normalisation, old and as parametrizations, share."""
+
+from __future__ import annotations
+
+from .. import functional as F
+from ..core import Tensor, no_grad, vector_norm
+
+
+def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:  # noqa: A002
+    """The norm over all dimensions but ``dim``, kept for broadcasting; a scalar for -1."""
+    if dim == -1:
+        return vector_norm(v, pow)
+    others = [d for d in range(v.dim()) if d != dim % v.dim()]
+    return vector_norm(v, pow, others, keepdim=True) if others else v.abs()
+
+
+def weighted(v: Tensor, g: Tensor, dim: int) -> Tensor:
+    """v g / |v|."""
+    return v * (g / norm_except_dim(v, 2, dim))
+
+
+def as_matrix(weight: Tensor, dim: int) -> Tensor:
+    """The weight as a matrix whose rows are along ``dim``."""
+    if dim != 0:
+        weight = weight.permute(dim, *(d for d in range(weight.dim()) if d != dim))
+    return weight.flatten(1)
+
+
+def power_method(matrix: Tensor, u: Tensor, v: Tensor, steps: int, eps: float) -> None:
+    """Move ``u`` and ``v``, in place, towards the first singular vectors."""
+    with no_grad():
+        for _ in range(steps):
+            u.copy_(F.normalize(matrix.mv(v), dim=0, eps=eps))
+            v.copy_(F.normalize(matrix.t().mv(u), dim=0, eps=eps))
+
+
+def random_unit(matrix: Tensor, size: int, eps: float) -> Tensor:
+    """A random direction."""
+    with no_grad():
+        return F.normalize(matrix.new_empty(size).normal_(0, 1), dim=0, eps=eps)
