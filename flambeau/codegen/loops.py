@@ -27,6 +27,7 @@ from .emit import Function, Module, Value
 from .gemm_drive import EPILOGUE_PARAMS
 from .emit_types import ELEMENT, vector
 from .emit_types import lanes as lanes_in
+from .random_bits import philox_run
 from .scalar import Scalar, ScalarBuilder, memory_type, register_type
 
 #: iterations of a vector loop whose sum is added up before it joins the total
@@ -68,7 +69,7 @@ def lanes_of(kernel: Kernel, vector_bytes: int) -> int:
     """Lanes of the kernel's vectors: one register of its widest common element."""
     sizes = {dt.BY_NAME[b.dtype].itemsize for b in kernel.buffers if b.role != "index"}
     sizes |= {dt.BY_NAME[i[-1]].itemsize for s in kernel.sections for i in s.body
-              if i[0] in ("op", "fold")}
+              if i[0] in ("op", "fold", "column")}
     if not sizes:
         size = 8
     elif 4 in sizes or 2 in sizes:
@@ -108,6 +109,8 @@ class _Lowering:
         if kernel.lanes == INNER and not any(i[0] == "fold" for s in kernel.sections
                                              for i in s.body):
             self.copies = 1
+        if any(i[0] == "op" and i[2] == "random_bits" for s in kernel.sections for i in s.body):
+            self.copies = 4  # neighbouring vectors share random words
         self.dtypes = self._value_dtypes()
         self.row: dict[int, list[Value]] = {}  # values of the current outer index
         self.hoisted: dict[int, Value] = {}  # scalar loads that never move
@@ -120,7 +123,7 @@ class _Lowering:
                 if i[0] == "load":
                     b = self.k.buffers[i[2]]
                     out[i[1]] = "int64" if b.role == "index" else b.dtype
-                elif i[0] != "store":
+                elif i[0] not in ("store", "column"):
                     out[i[1]] = i[-1]
         return out
 
@@ -147,9 +150,21 @@ class _Lowering:
                 chunk_bytes[what[1]] = f.arg(word)
         for n, size in chunk_bytes.items():
             self.pointer[n] = f.gep(self.pointer[n], size * f.args[1])
+        self._clear_columns(chunk_bytes)
         for n, b in enumerate(k.buffers):
             if b.role == "in" and not any(b.steps):
                 self.hoisted[n] = self._read(b.dtype, self.pointer[n], 1, None)
+
+    def _clear_columns(self, chunk_bytes: dict[int, Value]) -> None:
+        """Set the chunk's running values of folds over outer axes to the identity."""
+        f = self.f
+        for s in self.k.sections:
+            for i in s.body:
+                if i[0] == "column":
+                    d = dt.BY_NAME[i[4]]
+                    x = self.builder(1).to_memory(Scalar(self._identity(i, 1), d))
+                    with f.loop(0, chunk_bytes[i[1]] / d.itemsize) as loop:
+                        f.store(x, f.gep(self.pointer[i[1]], loop.i, ELEMENT[i[4]]))
 
     def step(self, n: int, axis: int) -> Value | None:
         """The step of buffer ``n`` along an axis; None for 0."""
@@ -302,7 +317,7 @@ class _Lowering:
 
     def _used(self, section: Section) -> list[int]:
         return sorted({i[2] if i[0] == "load" else i[1] for i in section.body
-                       if i[0] in ("load", "store")})
+                       if i[0] in ("load", "store", "column")})
 
     def _nest(self, section: Section, folds: list, place: dict[int, Value], lanes: _Lanes,
               axis: int, lo: dict, hi: dict, acc: list[Value], env: dict) -> list[Value]:
@@ -409,6 +424,8 @@ class _Lowering:
                     env[i[1]] = self._load(i[2], place, lanes)
             elif kind == "op":
                 env[i[1]] = self._op(i, env, lanes)
+            elif kind == "column":
+                self._column(i, self._get(i[3], env, lanes), place, lanes)
             elif kind == "store":
                 self._store(i[1], self._get(i[2], env, lanes), self.dtypes[i[2]], place, lanes)
 
@@ -436,10 +453,19 @@ class _Lowering:
         operands = [self._get(s, env, lanes) for s in srcs]
         kinds = [self.dtypes[s] for s in srcs]
         copies = lanes.copies
+        if name == "random_bits" and copies > 1 and self._counts(srcs[-1]):
+            first = self.f.extract(operands[1][0], 0)
+            return philox_run(self.f, operands[0][0], first, lanes.width, copies)
         if copies > 1 and all(o[0] is o[-1] for o in operands):
             copies = 1  # a row value: the same for every copy
         return [self.apply(name, params, [o[c] for o in operands], kinds)
                 for c in range(copies)]
+
+    def _counts(self, v: int) -> bool:
+        """Whether a position grows by one from lane to lane."""
+        axis = self._lane_axis() + self.k.split
+        return any(i[0] == "load" and i[1] == v and self.k.buffers[i[2]].steps[axis] == 1
+                   for s in self.k.sections for i in s.body)
 
     def builder(self, width: int) -> ScalarBuilder:
         found = self.builders.get(width)
@@ -447,8 +473,7 @@ class _Lowering:
             found = self.builders[width] = ScalarBuilder(self.f, width)
         return found
 
-    def apply(self, name: str, params: tuple, values: list[Value],
-              kinds: list[str]) -> Value:
+    def apply(self, name: str, params: tuple, values: list[Value], kinds: list[str]) -> Value:
         """One primitive on operands, through its LLVM rule; an indexed one has the element's
         position as its last operand."""
         b = self.builder(max(lanes_in(v.type) for v in values))
@@ -508,6 +533,16 @@ class _Lowering:
             else:
                 out.append(self._gather(b.dtype, here, step, lanes))
         return out
+
+    def _column(self, i: tuple, values: list[Value], place: dict[int, Value],
+                lanes: _Lanes) -> None:
+        """Fold values into the chunk's row of running values."""
+        n = i[1]
+        before = self._load(n, place, lanes)
+        after = [self._combine(i, a, self.widen(self.convert(x, self.dtypes[i[3]], i),
+                                                lanes.width))
+                 for a, x in zip(before, values, strict=True)]
+        self._store(n, after, i[4], place, lanes)
 
     def _first_lane(self, n: int, place: dict[int, Value],
                     lanes: _Lanes) -> tuple[Value, Value | None]:

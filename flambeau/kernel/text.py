@@ -48,6 +48,8 @@ def _instruction(i: tuple) -> str:
         return f"v{i[1]} = load b{i[2]}"
     if i[0] == "store":
         return f"store b{i[1]} v{i[2]}"
+    if i[0] == "column":
+        return f"column b{i[1]} {i[2]} v{i[3]} {i[4]}"
     if i[0] == "fold":
         return f"v{i[1]} = fold {i[2]} v{i[3]} {i[4]}"
     _, v, prim, params, srcs, dtype = i
@@ -62,6 +64,7 @@ _HEAD = re.compile(r"kernel outer=(\d+) inner=(\d+) lanes=(\w+) split=(yes|no) l
 _BUFFER = re.compile(r"b(\d+) = (\w+) (\w+) \[([^]]*)\]$")
 _OP = re.compile(r"v(\d+) = op (\w+)((?: v\d+)*) (\w+)(?: params=(\(.*\)))?$")
 _FOLD = re.compile(r"v(\d+) = fold (\w+) v(\d+) (\w+)$")
+_COLUMN = re.compile(r"column b(\d+) (\w+) v(\d+) (\w+)$")
 _LOAD = re.compile(r"v(\d+) = load b(\d+)$")
 _STORE = re.compile(r"store b(\d+) v(\d+)$")
 
@@ -99,6 +102,8 @@ def _parse_instruction(line: str, number: int) -> tuple:
         return ("load", int(found[1]), int(found[2]))
     if found := _STORE.match(line):
         return ("store", int(found[1]), int(found[2]))
+    if found := _COLUMN.match(line):
+        return ("column", int(found[1]), found[2], int(found[3]), found[4])
     if found := _FOLD.match(line):
         return ("fold", int(found[1]), found[2], int(found[3]), found[4])
     if (found := _OP.match(line)) and found[2] in PRIMS:

@@ -7,7 +7,7 @@ from ..base.errors import InternalError
 from ..ir.node import PRIMS, OpClass
 from .ir import INNER, OUTER, Kernel, axis_count
 
-ROLES = ("in", "out", "scratch", "index")
+ROLES = ("in", "out", "scratch", "index", "column")
 
 
 class KernelError(InternalError):
@@ -37,6 +37,12 @@ def check_buffers(k: Kernel) -> None:
             _fail("check_buffers", f"b{n} has steps {b.steps} for {axis_count(k)} axes")
 
 
+def _uses(i: tuple) -> tuple[int, ...]:
+    if i[0] == "op":
+        return i[4]
+    return {"load": (), "fold": i[3:4], "column": i[3:4], "store": i[2:3]}[i[0]]
+
+
 def check_values(k: Kernel) -> None:
     """Each value is defined once, before its uses; loop values are used in their own section."""
     row: set[int] = set()
@@ -45,12 +51,10 @@ def check_values(k: Kernel) -> None:
         here = set(row) if s.level == "loop" else row
         folds = set()
         for i in s.body:
-            uses = {"load": (), "op": i[4] if i[0] == "op" else (), "fold": (i[3],) if
-                    i[0] == "fold" else (), "store": (i[2],)}[i[0]]
-            for v in uses:
+            for v in _uses(i):
                 if v not in here:
                     _fail("check_values", f"v{v} is not known in this {s.level} section: {i}")
-            if i[0] == "store":
+            if i[0] in ("store", "column"):
                 continue
             if i[1] in seen:
                 _fail("check_values", f"v{i[1]} is defined twice")
@@ -65,7 +69,7 @@ def check_levels(k: Kernel) -> None:
     for s in k.sections:
         for i in s.body:
             if s.level == "row":
-                if i[0] == "fold":
+                if i[0] in ("fold", "column"):
                     _fail("check_levels", f"a fold in a row section: {i}")
                 n = i[2] if i[0] == "load" else i[1] if i[0] == "store" else None
                 if n is not None and any(k.buffers[n].steps[first:]):
@@ -76,14 +80,14 @@ def check_prims(k: Kernel) -> None:
     """Primitives exist, elementwise ones have an LLVM rule, folds an identity."""
     for s in k.sections:
         for i in s.body:
-            if i[0] not in ("op", "fold"):
+            if i[0] not in ("op", "fold", "column"):
                 continue
             prim = PRIMS.get(i[2])
             if prim is None:
                 _fail("check_prims", f"no primitive {i[2]!r}")
             elif i[0] == "op" and prim.llvm is None:
                 _fail("check_prims", f"{i[2]} has no LLVM rule")
-            elif i[0] == "fold" and (prim.cls is not OpClass.REDUCE or prim.fold is None):
+            elif i[0] != "op" and (prim.cls is not OpClass.REDUCE or prim.fold is None):
                 _fail("check_prims", f"{i[2]} is no reduction with an identity")
 
 
@@ -93,7 +97,8 @@ def check_stores(k: Kernel) -> None:
     for n in stores:
         if k.buffers[n].role not in ("out", "scratch"):
             _fail("check_stores", f"b{n} is {k.buffers[n].role} and is written")
-    if not any(k.buffers[n].role == "out" for n in stores):
+    columns = any(i[0] == "column" for s in k.sections for i in s.body)
+    if not columns and not any(k.buffers[n].role == "out" for n in stores):
         _fail("check_stores", "nothing is written")
 
 

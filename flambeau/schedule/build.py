@@ -18,8 +18,8 @@ from ..graph.access import Access
 from ..graph.graph import GNode
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED, INNER, OUTER, Buffer, Kernel, Section
+from .group import COLUMN, FULL, ROW, Group, Grouping, lanes_along, operands, spread
 from .inline import DEAR, compose
-from .group import FULL, ROW, Group, Grouping, lanes_along, operands, spread
 
 #: a full value whose recomputation costs more than this is kept between passes
 KEEP_COST = 6
@@ -248,9 +248,12 @@ class Builder:
         """The buffer that keeps a full value between passes."""
         if i in self.g.stored:
             return self.store_buffer(i, FULL)
+        return self.buffer(self.nodes[i].dtype.name, self.inner_steps(), "scratch", i, 0)
+
+    def inner_steps(self) -> tuple[int, ...]:
+        """Steps of memory that holds one row."""
         sizes = [n for _, n in self.inner]
-        steps = (*[0] * len(self.outer), *sh.contiguous_strides(sizes))
-        return self.buffer(self.nodes[i].dtype.name, steps, "scratch", i, 0)
+        return (*[0] * len(self.outer), *sh.contiguous_strides(sizes))
 
     def store_buffer(self, i: int, level: int) -> int:
         node = self.nodes[i]
@@ -261,6 +264,8 @@ class Builder:
         self.loop_level = self.group.inner is not None
         self.rows = [[] for _ in range(self.count)]
         self.loops = [[] for _ in range(self.count)]
+        # a divided reduction's complete value is stored by another group
+        stored = self.g.stored if self.group.parts == 1 else ()
         for at in range(self.count):
             cache: dict = {}
             for i in self.group.members:
@@ -271,7 +276,7 @@ class Builder:
                 elif fold:
                     if self.ready[i] == at + 1:
                         self.fold(i, at, cache)
-                    elif self.ready[i] == at and i in self.stored_folds():
+                    elif self.ready[i] == at and i in stored and self.level(i) == ROW:
                         self.rows[at].append(("store", self.store_buffer(i, ROW),
                                               self.row_value[i]))
                 elif self.wanted[i] >> at & 1:
@@ -280,10 +285,6 @@ class Builder:
                     self.compute(i, at, self.loops[at], cache)
 
         self.rows[-1].extend(self.after)
-
-    def stored_folds(self) -> set[int]:
-        """Folds whose complete value is stored (not those of a divided reduction)."""
-        return self.g.stored if self.group.parts == 1 else set()
 
     def compute(self, i: int, at: int, body: list, cache: dict) -> None:
         node, level = self.nodes[i], self.level(i)
@@ -315,6 +316,11 @@ class Builder:
     def fold(self, i: int, at: int, cache: dict) -> None:
         node = self.nodes[i]
         src = self.operand(self._fold_source(i), FULL, at, cache)
+        if self.level(i) == COLUMN:
+            d = accumulator(node.dtype)
+            n = self.buffer(d.name, self.inner_steps(), "column", ~i, 0)
+            self.loops[at].append(("column", n, node.prim.name, src, d.name))
+            return
         v = self.row_value[i] = self.value()
         d = accumulator(node.dtype)
         self.loops[at].append(("fold", v, node.prim.name, src, d.name))
@@ -364,6 +370,8 @@ class Builder:
                 scratch += -(-each * dt.BY_NAME[dtype].itemsize // 64) * 64
                 ends.append(len(words))
                 words.append(0)
+            elif role == "column":
+                words.append(math.prod(inner) * dt.BY_NAME[dtype].itemsize)
         for at in ends:
             words[at] = scratch
         sections = []
@@ -385,6 +393,8 @@ class Builder:
         """Along which axis vectors lie: where most memory has neighbours."""
         if self.group.inner is None:
             return OUTER
+        if self.group.columns:
+            return INNER
         if not inner or inner[-1] < 8 and math.prod(outer) >= 8:
             return OUTER
         if not outer:

@@ -74,7 +74,9 @@ def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Sch
         if group.kind == "loop":
             step = build(g, group, late)
             chunks = max(1, min(step.units, step.work // CHUNK_WORK, 4 * threads))
-            s.entries.append(Entry("loop", group, step, chunks=chunks if threads > 1 else 1))
+            if threads == 1:
+                chunks = 1
+            s.entries.append(Entry("loop", group, step, chunks=group.columns or chunks))
             s.work += step.work
         elif group.kind == "dot":
             step = build_dot(g, group, late)
@@ -180,5 +182,5 @@ def _bytes(s: Schedule, root: int) -> int:
     node = s.graph.nodes[root if root >= 0 else ~root]
     if root >= 0:
         return math.prod(node.shape) * node.dtype.itemsize
-    parts = s.grouping.partial[~root].parts
-    return parts * math.prod(node.shape) * accumulator(node.dtype).itemsize
+    group = s.grouping.partial[~root]
+    return (group.columns or group.parts) * math.prod(node.shape) * accumulator(node.dtype).itemsize

@@ -19,6 +19,7 @@ other, so that one nest of loops serves all.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..base import shape as sh
@@ -28,13 +29,15 @@ from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
 from .inline import expand, find_inline
 
-FULL, ROW = 0, 1
+FULL, ROW, COLUMN = 0, 1, 2
 #: dtypes the matrix kernels have
 DOT_DTYPES = {"float32", "float64"}
 #: values a loop group may hold; more makes code that spills registers
 MAX_MEMBERS = 96
 #: elements of one part when a reduction is divided among chunks
 PART = 16384
+#: longest row of running values that chunks keep for reductions over outer axes
+MAX_COLUMN = 8192
 #: parts wanted when a reduction is divided
 MAX_PARTS = 32
 
@@ -49,7 +52,8 @@ class Group:
         total: elements of the domain.
         inner: runs of the inner axes, merged; None while no reduction is in the group.
         rows: elements of a row value.
-        level: FULL or ROW for each member.
+        level: FULL or ROW for each member; COLUMN for a reduction over the outer axes, of which
+            the group computes ``columns`` parts, folded by another group.
         breaks: steps of the domain at which some member's axis begins, besides 1.
         matrix: rows and columns of a dot group's product.
         parts: in how many parts the reductions are divided; their result is then the value of
@@ -57,7 +61,7 @@ class Group:
     """
 
     __slots__ = ("order", "kind", "members", "total", "inner", "rows", "level", "breaks", "parts",
-                 "shapes", "matrix")
+                 "shapes", "matrix", "columns")
 
     def __init__(self, order: int, kind: str, total: int = 0):
         self.order, self.kind, self.total = order, kind, total
@@ -68,6 +72,7 @@ class Group:
         self.breaks: set[int] = set()
         self.matrix = (1, 1)
         self.parts = 1
+        self.columns = 0
         self.shapes: set = set()
 
     def row_step(self, step: int) -> int | None:
@@ -404,9 +409,8 @@ class _Walk:
         if total == 1 and self.scalars is not None and self.scalars.order > at \
                 and self.join(self.scalars, i, reads, total):
             return
-        for a in reads:
-            near = self.readers.get((a.root, total))
-            if near is not None and near.order > at and self.join(near, i, reads, total):
+        for near in self.near(reads, total, at):
+            if self.join(near, i, reads, total):
                 return
         group = self.new("loop", total)
         self.join(group, i, reads, total)
@@ -420,10 +424,9 @@ class _Walk:
         newest = self.newest([a])
         if newest is not None and newest.kind == "loop" and self.join_reduce(newest, i, a, total):
             return
-        near = self.readers.get((a.root, total))
-        if near is not None and (newest is None or near.order > newest.order) \
-                and self.join_reduce(near, i, a, total):
-            return
+        for near in self.near([a], total, newest.order if newest is not None else -1):
+            if self.join_reduce(near, i, a, total):
+                return
         self.join_reduce(self.new("loop", total), i, a, total)
 
     def opaque(self, i: int, kind: str) -> None:
@@ -448,6 +451,20 @@ class _Walk:
                 best = group
         return best
 
+    def near(self, reads: list[Access], total: int, after: int) -> Iterator[Group]:
+        """Groups numbered above ``after`` that read the same values over as many elements."""
+        for a in reads:
+            for b in self.behind(a):
+                group = self.readers.get((b.root, total))
+                if group is not None and group.order > after:
+                    yield group
+
+    def remember(self, group: Group, a: Access, total: int) -> None:
+        """Note that a group reads what ``a`` reads."""
+        for b in self.behind(a):
+            if self.g.group_of[b.root] is not group:
+                self.readers[b.root, total] = group
+
     def refuse(self, i: int, group: Group, reason: str) -> bool:
         if self.g.reasons is not None:
             self.g.reasons.append((i, group, reason))
@@ -466,6 +483,8 @@ class _Walk:
             return self.refuse(i, group, f"{list(node.shape)} is neither the group's "
                                          f"{group.total} elements nor its {group.rows} rows")
         if group.kind == "dot":
+            if node.prim.name == "random_bits":
+                return self.refuse(i, group, "random bits are cheaper in a loop of their own")
             return self.join_dot(group, i, reads)
         if not group.fits(node.shape, level, False):
             return self.refuse(i, group, f"axes of {list(node.shape)} cut across the group's")
@@ -478,8 +497,7 @@ class _Walk:
         self.add(group, i, level)
         if level == FULL:
             for a in reads:
-                if self.g.group_of[a.root] is not group:
-                    self.readers[a.root, total] = group
+                self.remember(group, a, total)
             self.readers[i, total] = group
         return True
 
@@ -556,6 +574,8 @@ class _Walk:
         if not group.fits(a.shape, FULL, False):
             return self.refuse(i, group, f"axes of {list(a.shape)} cut across the group's")
         if group.inner is not None and group.inner != runs:
+            if self.column(group, i, a, runs):
+                return True
             return self.refuse(i, group, "it reduces other axes than the group")
         if self.g.group_of[a.root] is group:
             if group.level[a.root] == ROW:
@@ -567,24 +587,38 @@ class _Walk:
             group.parts = parts_of(total, group.rows, runs)
         group.fits(a.shape, FULL, True)
         self.add(group, i, ROW)
-        if self.g.group_of[a.root] is not group:
-            self.readers[a.root, total] = group
+        self.remember(group, a, total)
         if group.parts > 1:
-            self.combine(group, i)
+            self.combine(group, i, group.parts, group.rows)
         return True
 
-    def combine(self, group: Group, i: int) -> None:
+    def column(self, group: Group, i: int, a: Access, runs) -> bool:
+        """Add a reduction over all outer axes of a group that walks rows: each chunk keeps a row
+        of running values."""
+        if group.inner is None or len(group.inner) != 1 or group.parts > 1 or group.kind != "loop":
+            return False
+        step, width = group.inner[0]
+        if step != 1 or width < 16 or width > MAX_COLUMN or runs != ((width, group.rows),):
+            return False
+        if self.g.group_of[a.root] is group and (
+                group.level[a.root] != FULL or not (a.plain or self.same(group, a))):
+            return False
+        group.columns = max(1, min(MAX_PARTS, group.total // PART))
+        self.add(group, i, COLUMN)
+        self.combine(group, i, group.columns, width)
+        return True
+
+    def combine(self, group: Group, i: int, parts: int, rows: int) -> None:
         """The group that folds the parts of a divided reduction."""
         self.g.partial[i] = group
         last = self.g.groups[-1]
-        rows = group.rows
         if last is not group and last.order > group.order and last.kind == "loop" \
                 and last.members and last.members[0] in self.g.partial \
                 and self.g.partial[last.members[0]] is group:
             target = last
         else:
-            target = self.new("loop", group.parts * rows)
-            target.set_inner(((rows, group.parts),))
+            target = self.new("loop", parts * rows)
+            target.set_inner(((rows, parts),))
         target.members.append(i)
         target.level[i] = ROW
         self.g.group_of[i] = target

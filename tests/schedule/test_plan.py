@@ -7,12 +7,14 @@ from flambeau.base import dtype as dt
 from flambeau.base import flags
 from flambeau.codegen.host import available_kinds
 from flambeau.graph.graph import Graph
-from flambeau.ir.node import leaf
+from flambeau.ir.node import const, leaf
 from flambeau.ir.view import broadcast, view
 from flambeau.ops.prim import contract as C
 from flambeau.ops.prim import elementwise as E
 from flambeau.ops.prim import reduce as R
 from flambeau.ops.prim import shape as S
+from flambeau.ops.prim.random_bits import random_bits
+from flambeau.ops.prim.source import checked_range
 from flambeau.runtime import interpret
 from flambeau.runtime.execute import _closure
 from flambeau.runtime.plan import compile_graph
@@ -161,3 +163,102 @@ def test_products_with_epilogues():
            C.matmul(floats(rng, 2, 3, 4, 5), floats(rng, 2, 3, 5, 6)),
            C.matmul(S.transpose(floats(rng, 3, 5, 4), 1, 2), floats(rng, 3, 5, 6))])
     check([E.add(C.matmul(floats(rng, 90, 70), floats(rng, 70, 50)), floats(rng, 90, 1))], 1e-4)
+
+
+def test_row_and_column_reductions_share_a_walk():
+    rng = np.random.default_rng(7)
+    x, dy, w = floats(rng, 300, 40), floats(rng, 300, 40), floats(rng, 40)
+    weighted = E.mul(dy, w)
+    part = E.exp(E.sub(x, R.reduce(R.AMAX, x, (1,), True)))
+    inner = R.sum(E.mul(weighted, part), 1, True)
+    plan = check([E.sub(weighted, E.mul(part, inner)), R.sum(E.mul(dy, part), 0), R.sum(dy, 0)],
+                 1e-4)
+    assert len(plan.schedule.entries) == 2  # the walk, and the fold of the chunks' rows
+
+
+def test_donated_leaves_are_overwritten():
+    rng = np.random.default_rng(8)
+    x, w, m = floats(rng, 9, 5), floats(rng, 4, 5), floats(rng, 4, 5)
+    grad = C.dot(S.transpose(C.linear(x, w), 0, 1), x)
+    m2 = E.add(E.mul(m, 0.9), grad)
+    w2 = E.sub(w, E.mul(m2, 0.1))
+    graph, leaves = Graph.capture([w2, m2], donated={w: w2, m: m2})
+    arrays = [n.value for n in leaves]
+    interpret.run(_closure(w2))
+    want = w2.value
+    plan = compile_graph(graph)
+    new_w, new_m = plan.run(arrays)
+    assert new_w is w.value and new_m is m.value
+    np.testing.assert_allclose(new_w, want, 1e-5, 1e-5)
+
+
+def test_a_leaf_that_is_read_later_is_not_overwritten():
+    rng = np.random.default_rng(9)
+    w = floats(rng, 6, 6)
+    w2 = E.mul(w, 2.0)
+    later = C.dot(w2, w)
+    graph, leaves = Graph.capture([w2, later], donated={w: w2})
+    before = w.value.copy()
+    out = compile_graph(graph).run([n.value for n in leaves])
+    np.testing.assert_allclose(out[1], (2 * before) @ before, 1e-5, 1e-5)
+    np.testing.assert_array_equal(w.value, before)
+
+
+def test_outputs_are_recycled_only_when_dropped():
+    rng = np.random.default_rng(10)
+    x = floats(rng, 50)
+    graph, leaves = Graph.capture([E.exp(x)])
+    plan = compile_graph(graph)
+    arrays = [n.value for n in leaves]
+    kept = plan.run(arrays)[0]
+    view_of = plan.run(arrays)[0][3:]
+    values = kept.copy()
+    seen = set()
+    for _ in range(8):
+        new = plan.run(arrays)[0]
+        assert new is not kept and not np.shares_memory(new, view_of)
+        seen.add(id(new))
+    np.testing.assert_array_equal(kept, values)
+    assert len(seen) <= 3
+
+
+def test_random_bits_do_not_depend_on_the_kernel():
+    bits = random_bits(const(12345, dt.int64), (70, 65))
+    keep = E.lt(bits, const(2**31, dt.uint32))
+    x = floats(np.random.default_rng(11), 70, 65)
+    check([E.where(keep, x, 0.0), bits])
+    bits = random_bits(const(7, dt.int64), (8, 128))
+    row = floats(np.random.default_rng(12), 128)
+    check([E.where(E.gt(bits, const(2**30, dt.uint32)), broadcast(row, (8, 128)), 0.0)])
+
+
+def test_a_failing_guard_raises_and_writes_nothing():
+    rng = np.random.default_rng(13)
+    target = leaf(rng.integers(0, 4, 9))
+    picked = E.add(checked_range(target, 4, "Target"), 1)
+    graph, leaves = Graph.capture([picked])
+    plan = compile_graph(graph)
+    assert len(plan.schedule.entries) == 1
+    arrays = [n.value for n in leaves]
+    np.testing.assert_array_equal(plan.run(arrays)[0], target.value + 1)
+    target.value[5] = 4
+    with pytest.raises(IndexError, match=r"Target 4 is out of bounds at position \[5\]"):
+        plan.run(arrays)
+
+
+def test_threads_agree():
+    rng = np.random.default_rng(14)
+    x, w = floats(rng, 600, 128), floats(rng, 96, 128)
+    outputs = [softmax(C.linear(x, w), 1), R.sum(E.mul(x, x), 0), R.sum(E.exp(x))]
+    graph, leaves = Graph.capture(outputs)
+    arrays = [n.value for n in leaves]
+    results = []
+    for count in (1, 2, 3):
+        with flags.override(threads=count):
+            plan = compile_graph(graph)
+            results.append(plan.run(arrays))
+            for _ in range(5):
+                for a, b in zip(results[-1], plan.run(arrays), strict=True):
+                    np.testing.assert_array_equal(a, b)
+    for a, b in zip(results[0], results[1], strict=True):
+        np.testing.assert_allclose(a, b, 1e-6)
