@@ -17,37 +17,22 @@ pairwise addition.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from functools import partial
 
 from ..base import dtype as dt
 from ..ir.node import PRIMS
-from ..kernel.ir import INDEXED, INNER, OUTER, Kernel, Section, argument_words
+from ..kernel.ir import INNER, OUTER, Kernel, Section
 from .emit import Function, Module, Value
 from .gemm_drive import EPILOGUE_PARAMS
-from .emit_types import ELEMENT, vector
-from .emit_types import lanes as lanes_in
+from .loops_memory import Lanes, Memory
 from .random_bits import philox_run
-from .scalar import Scalar, ScalarBuilder, memory_type, register_type
 
 #: iterations of a vector loop whose sum is added up before it joins the total
 BLOCK = 256
 #: lanes a row of scratch memory has when lanes run along an outer axis
 SCRATCH_LANES = 64
 _HEAVY = 12
-
-
-class NoVectorForm(NotImplementedError):
-    """A primitive that has no LLVM rule for these dtypes; it must run by NumPy.
-
-    Attributes:
-        prim: the primitive's name.
-        dtypes: names of the operands' dtypes.
-    """
-
-    def __init__(self, prim: str, dtypes: tuple[str, ...], why: str):
-        super().__init__(f"{prim} of {', '.join(dtypes)}: {why}")
-        self.prim, self.dtypes = prim, dtypes
 
 
 def emit_kernel(kernel: Kernel, name: str = "kernel", module: Module | None = None) -> Module:
@@ -79,29 +64,9 @@ def lanes_of(kernel: Kernel, vector_bytes: int) -> int:
     return vector_bytes // size
 
 
-class _Lanes:
-    """The vectors a section's code is written for at one place.
-
-    Attributes:
-        width: lanes of each; 1 for scalar code.
-        copies: how many vectors.
-        mask: lanes that exist, None for all.
-        at: position of the first lane along the lane axis, None outside a lane loop.
-    """
-
-    __slots__ = ("width", "copies", "mask", "at", "local")
-
-    def __init__(self, width: int, copies: int, mask: Value | None, at: Value | None,
-                 local: Value | None = None):
-        self.width, self.copies, self.mask, self.at = width, copies, mask, at
-        self.local = local
-
-
-class _Lowering:
+class _Lowering(Memory):
     def __init__(self, kernel: Kernel, f: Function):
-        self.k, self.f = kernel, f
-        self.builders: dict[int, ScalarBuilder] = {}
-        self.host = f.module.host
+        super().__init__(kernel, f)
         self.width = lanes_of(kernel, self.host.vector_bytes)
         ops = sum(len(s.body) for s in kernel.sections)
         self.copies = 4 if ops <= _HEAVY // 2 else 2 if ops <= _HEAVY else 1
@@ -111,80 +76,7 @@ class _Lowering:
             self.copies = 1
         if any(i[0] == "op" and i[2] == "random_bits" for s in kernel.sections for i in s.body):
             self.copies = 4  # neighbouring vectors share random words
-        self.dtypes = self._value_dtypes()
         self.row: dict[int, list[Value]] = {}  # values of the current outer index
-        self.hoisted: dict[int, Value] = {}  # scalar loads that never move
-        self._arguments()
-
-    def _value_dtypes(self) -> dict[int, str]:
-        out = {}
-        for s in self.k.sections:
-            for i in s.body:
-                if i[0] == "load":
-                    b = self.k.buffers[i[2]]
-                    out[i[1]] = "int64" if b.role == "index" else b.dtype
-                elif i[0] not in ("store", "column"):
-                    out[i[1]] = i[-1]
-        return out
-
-    # -- arguments -------------------------------------------------------------------------------
-
-    def _arguments(self) -> None:
-        f, k = self.f, self.k
-        self.sizes: dict[int, Value] = {}
-        self.pointer: list[Value] = []
-        self.steps: dict[tuple[int, int], Value] = {}
-        self.parts = f.const(1, "i64")
-        chunk_bytes = {}
-        for word, what in enumerate(argument_words(k)):
-            if what[0] == "size":
-                self.sizes[what[1]] = f.arg(word)
-            elif what[0] == "parts":
-                self.parts = f.arg(word)
-            elif what[0] == "pointer":
-                index = k.buffers[what[1]].role == "index"
-                self.pointer.append(f.arg(word) if index else f.arg(word, "ptr"))
-            elif what[0] == "step":
-                self.steps[what[1], what[2]] = f.arg(word)
-            else:
-                chunk_bytes[what[1]] = f.arg(word)
-        for n, size in chunk_bytes.items():
-            self.pointer[n] = f.gep(self.pointer[n], size * f.args[1])
-        self._clear_columns(chunk_bytes)
-        for n, b in enumerate(k.buffers):
-            if b.role == "in" and not any(b.steps):
-                self.hoisted[n] = self._read(b.dtype, self.pointer[n], 1, None)
-
-    def _clear_columns(self, chunk_bytes: dict[int, Value]) -> None:
-        """Set the chunk's running values of folds over outer axes to the identity."""
-        f = self.f
-        for s in self.k.sections:
-            for i in s.body:
-                if i[0] == "column":
-                    d = dt.BY_NAME[i[4]]
-                    x = self.builder(1).to_memory(Scalar(self._identity(i, 1), d))
-                    with f.loop(0, chunk_bytes[i[1]] / d.itemsize) as loop:
-                        f.store(x, f.gep(self.pointer[i[1]], loop.i, ELEMENT[i[4]]))
-
-    def step(self, n: int, axis: int) -> Value | None:
-        """The step of buffer ``n`` along an axis; None for 0."""
-        c = self.k.buffers[n].steps[axis + self.k.split]
-        if c == 0:
-            return None
-        return self.f.const(1, "i64") if c == 1 else self.steps[n, axis]
-
-    def moved(self, n: int, place: Value, axis: int, index: Value) -> Value:
-        """An address (or index value) after moving ``index`` along an axis."""
-        step = self.step(n, axis)
-        if step is None:
-            return place
-        by = index if self.k.buffers[n].steps[axis + self.k.split] == 1 else index * step
-        return self.advance(n, place, by)
-
-    def advance(self, n: int, place: Value, by: Value) -> Value:
-        if self.k.buffers[n].role == "index":
-            return place + by
-        return self.f.gep(place, by, ELEMENT[self.k.buffers[n].dtype])
 
     # -- the outer loops -------------------------------------------------------------------------
 
@@ -224,7 +116,7 @@ class _Lowering:
         with f.loop(row0, row1) as rows:
             at = {n: self.moved(n, p, 1, rows.i) for n, p in place.items()}
             with f.loop(col0, whole, block) as loop:
-                self._steps(at, _Lanes(self.width, self.copies, None, loop.i), None)
+                self._steps(at, Lanes(self.width, self.copies, None, loop.i), None)
             self._rest(whole, col1, lambda lanes: self._steps(at, lanes, None))
 
     def _row_place(self, others: list[int], row: Value) -> tuple[dict[int, Value], Value | None]:
@@ -238,10 +130,11 @@ class _Lowering:
             rest = following
         index[axes[0]] = rest
         place = dict(enumerate(self.pointer))
-        for n in place:
+        for n, p in place.items():
             if self.k.buffers[n].role != "scratch":
                 for a in axes:
-                    place[n] = self.moved(n, place[n], a, index[a])
+                    p = self.moved(n, p, a, index[a])
+                place[n] = p
         return place, index.get(-1)
 
     def _line(self, place: dict[int, Value], start: Value, stop: Value,
@@ -249,26 +142,26 @@ class _Lowering:
         """One row: scalar rows with lanes inside, or blocks of lanes along the last outer axis."""
         f, k = self.f, self.k
         if k.lanes == INNER:
-            self._steps(place, _Lanes(1, 1, None, None), part)
+            self._steps(place, Lanes(1, 1, None, None), part)
             return
         last, block = k.outer - 1, self.width * self.copies
         size = self.sizes[last]
         begin, end = start * block, f.min(stop * block, size)
         full = f.max(begin + (end - begin) / block * block, begin)
         with f.loop(begin, full, block) as loop:
-            self._steps(place, _Lanes(self.width, self.copies, None, loop.i), part)
+            self._steps(place, Lanes(self.width, self.copies, None, loop.i), part)
         self._rest(full, end, lambda lanes: self._steps(place, lanes, part))
 
-    def _rest(self, begin: Value, end: Value, body: Callable[[_Lanes], None]) -> None:
+    def _rest(self, begin: Value, end: Value, body: Callable[[Lanes], None]) -> None:
         """Run ``body`` for the elements that do not fill all vectors."""
         f = self.f
         if self.width > 1 and self.masked():
             with f.loop(begin, end, self.width) as loop:
                 mask = f.lane_mask(end - loop.i, self.width)
-                body(_Lanes(self.width, 1, mask, loop.i))
+                body(Lanes(self.width, 1, mask, loop.i))
         else:
             with f.loop(begin, end) as loop:
-                body(_Lanes(1, 1, None, loop.i))
+                body(Lanes(1, 1, None, loop.i))
 
     def masked(self) -> bool:
         """Whether the host can mask every access of this kernel."""
@@ -276,7 +169,7 @@ class _Lowering:
 
     # -- sections --------------------------------------------------------------------------------
 
-    def _steps(self, place: dict[int, Value], lanes: _Lanes, part: Value | None) -> None:
+    def _steps(self, place: dict[int, Value], lanes: Lanes, part: Value | None) -> None:
         """All sections for one outer index (or block of outer indices)."""
         self.row = {}
         for section in self.k.sections:
@@ -285,7 +178,7 @@ class _Lowering:
             else:
                 self._loop_section(section, place, lanes, part)
 
-    def _loop_section(self, section: Section, place: dict[int, Value], lanes: _Lanes,
+    def _loop_section(self, section: Section, place: dict[int, Value], lanes: Lanes,
                       part: Value | None) -> None:
         folds = [i for i in section.body if i[0] == "fold"]
         lo, hi = {}, {}
@@ -308,9 +201,8 @@ class _Lowering:
                 total = mine[0]
                 for v in mine[1:]:
                     total = self._combine(i, total, v)
-                combine = self._combine
-                total = self.f.fold(total, lambda a, b, i=i: combine(i, a, b)) \
-                    if width > 1 else total
+                if width > 1:
+                    total = self.f.fold(total, partial(self._combine, i))
                 self.row[i[1]] = [total]
             else:
                 self.row[i[1]] = mine
@@ -319,10 +211,10 @@ class _Lowering:
         return sorted({i[2] if i[0] == "load" else i[1] for i in section.body
                        if i[0] in ("load", "store", "column")})
 
-    def _nest(self, section: Section, folds: list, place: dict[int, Value], lanes: _Lanes,
+    def _nest(self, section: Section, folds: list, place: dict[int, Value], lanes: Lanes,
               axis: int, lo: dict, hi: dict, acc: list[Value], env: dict) -> list[Value]:
         """The loops over inner axes from ``axis`` on; returns the folds' running values."""
-        k, f = self.k, self.f
+        k, _f = self.k, self.f
         end = k.outer + k.inner
         env = dict(env)
         self._hoist(section, place, lanes, axis, env)
@@ -368,7 +260,7 @@ class _Lowering:
 
         def main(begin: Value, end: Value, running: list[Value]) -> list[Value]:
             with f.loop(begin, end, block, carry=running) as loop:
-                lanes = _Lanes(self.width, self.copies, None, loop.i)
+                lanes = Lanes(self.width, self.copies, None, loop.i)
                 loop.next(*self._innermost(section, folds, place, lanes, loop.carried, env))
             return loop.results
 
@@ -379,13 +271,13 @@ class _Lowering:
         first = [acc[n * self.copies] for n in range(len(folds))]
         if self.width > 1 and self.masked():
             with f.loop(full, hi, self.width, carry=first) as loop:
-                lanes = _Lanes(self.width, 1, f.lane_mask(hi - loop.i, self.width), loop.i)
+                lanes = Lanes(self.width, 1, f.lane_mask(hi - loop.i, self.width), loop.i)
                 loop.next(*self._innermost(section, folds, place, lanes, loop.carried, env))
             first = loop.results
         else:
             ones = [self._identity(i, 1) for i in folds]
             with f.loop(full, hi, carry=ones) as loop:
-                lanes = _Lanes(1, 1, None, loop.i)
+                lanes = Lanes(1, 1, None, loop.i)
                 loop.next(*self._innermost(section, folds, place, lanes, loop.carried, env))
             first = [self._combine(i, a, self._in_lane_0(i, b))
                      for i, a, b in zip(folds, first, loop.results, strict=True)]
@@ -415,7 +307,7 @@ class _Lowering:
 
     # -- instructions ----------------------------------------------------------------------------
 
-    def _body(self, body: tuple, place: dict[int, Value], lanes: _Lanes, env: dict,
+    def _body(self, body: tuple, place: dict[int, Value], lanes: Lanes, env: dict,
               acc: list | None) -> None:
         for i in body:
             kind = i[0]
@@ -429,7 +321,7 @@ class _Lowering:
             elif kind == "store":
                 self._store(i[1], self._get(i[2], env, lanes), self.dtypes[i[2]], place, lanes)
 
-    def _hoist(self, section: Section, place, lanes: _Lanes, axis: int, env: dict) -> None:
+    def _hoist(self, section: Section, place, lanes: Lanes, axis: int, env: dict) -> None:
         """Load, before the loop over ``axis``, what does not move from there on."""
         if axis == self.k.outer + self.k.inner:
             return
@@ -439,7 +331,7 @@ class _Lowering:
                 if b.role == "in" and not any(b.steps[axis + self.k.split:]):
                     env[i[1]] = self._load(i[2], place, lanes)
 
-    def _get(self, v: int, env: dict, lanes: _Lanes) -> list[Value]:
+    def _get(self, v: int, env: dict, lanes: Lanes) -> list[Value]:
         """A value for every copy (row values are the same for all)."""
         found = env.get(v)
         if found is None:
@@ -448,8 +340,8 @@ class _Lowering:
             found = found * lanes.copies
         return found
 
-    def _op(self, i: tuple, env: dict, lanes: _Lanes) -> list[Value]:
-        _, _, name, params, srcs, dtype = i
+    def _op(self, i: tuple, env: dict, lanes: Lanes) -> list[Value]:
+        _, _, name, params, srcs, _dtype = i
         operands = [self._get(s, env, lanes) for s in srcs]
         kinds = [self.dtypes[s] for s in srcs]
         copies = lanes.copies
@@ -467,159 +359,3 @@ class _Lowering:
         return any(i[0] == "load" and i[1] == v and self.k.buffers[i[2]].steps[axis] == 1
                    for s in self.k.sections for i in s.body)
 
-    def builder(self, width: int) -> ScalarBuilder:
-        found = self.builders.get(width)
-        if found is None:
-            found = self.builders[width] = ScalarBuilder(self.f, width)
-        return found
-
-    def apply(self, name: str, params: tuple, values: list[Value], kinds: list[str]) -> Value:
-        """One primitive on operands, through its LLVM rule; an indexed one has the element's
-        position as its last operand."""
-        b = self.builder(max(lanes_in(v.type) for v in values))
-        operands = [Scalar(v, dt.BY_NAME[k]) for v, k in zip(values, kinds, strict=True)]
-        if name in INDEXED:
-            position = operands.pop()
-            b = ScalarBuilder(self.f, b.lanes, lambda: position.v)
-        try:
-            return PRIMS[name].llvm(b, *operands, *params).v
-        except NotImplementedError as error:
-            kinds = [o.dtype.name for o in operands]
-            raise NoVectorForm(name, tuple(kinds), str(error)) from error
-
-    def convert(self, x: Value, kind: str, fold: tuple) -> Value:
-        """A fold's operand in the dtype it adds up in."""
-        if kind == fold[4]:
-            return x
-        b = self.builder(lanes_in(x.type))
-        return b.cast(Scalar(x, dt.BY_NAME[kind]), dt.BY_NAME[fold[4]]).v
-
-    def widen(self, x: Value, width: int) -> Value:
-        """A scalar in every lane."""
-        return self.f.const(x, vector(x.type, width)) if x.type[0] != "<" and width > 1 else x
-
-    def _combine(self, fold: tuple, a: Value, b: Value) -> Value:
-        name, d = PRIMS[fold[2]].fold[1], fold[4]
-        return self.apply(name, (), [a, b], [d, d])
-
-    def _identity(self, fold: tuple, width: int, t: str | None = None) -> Value:
-        value, d = PRIMS[fold[2]].fold[0], dt.BY_NAME[fold[4]]
-        if math.isinf(value) and not d.is_floating_point:
-            value = _extreme(d, value > 0)
-        return self.f.const(value, t or register_type(d, width))
-
-    # -- memory ----------------------------------------------------------------------------------
-
-    def _lane_axis(self) -> int:
-        return self.k.outer - 1 if self.k.lanes == OUTER else self.k.outer + self.k.inner - 1
-
-    def _load(self, n: int, place: dict[int, Value], lanes: _Lanes) -> list[Value]:
-        b, f = self.k.buffers[n], self.f
-        if n in self.hoisted:
-            return [self.hoisted[n]]
-        p, step = self._first_lane(n, place, lanes)
-        if step is None or lanes.at is None:
-            value = p if b.role == "index" else self._read(b.dtype, p, 1, None)
-            return [value]
-        unit = b.steps[self._lane_axis() + self.k.split] == 1
-        out = []
-        for c in range(lanes.copies):
-            here = p if c == 0 else self.advance(n, p, step * (c * lanes.width))
-            if b.role == "index":
-                iota = f.iota(lanes.width, "i64")
-                out.append(here + iota * step if lanes.width > 1 else here)
-            elif unit or lanes.width == 1:
-                out.append(self._read(b.dtype, here, lanes.width, lanes.mask))
-            else:
-                out.append(self._gather(b.dtype, here, step, lanes))
-        return out
-
-    def _column(self, i: tuple, values: list[Value], place: dict[int, Value],
-                lanes: _Lanes) -> None:
-        """Fold values into the chunk's row of running values."""
-        n = i[1]
-        before = self._load(n, place, lanes)
-        after = [self._combine(i, a, self.widen(self.convert(x, self.dtypes[i[3]], i),
-                                                lanes.width))
-                 for a, x in zip(before, values, strict=True)]
-        self._store(n, after, i[4], place, lanes)
-
-    def _first_lane(self, n: int, place: dict[int, Value],
-                    lanes: _Lanes) -> tuple[Value, Value | None]:
-        """Address of the first lane, and the step along the lane axis (None: it stays)."""
-        p = place[n] if n in place else self.pointer[n]
-        axis = self._lane_axis()
-        step = self.step(n, axis) if axis >= 0 else None
-        if lanes.at is None or step is None:
-            return p, step
-        if self.k.buffers[n].role == "scratch" and self.k.lanes == OUTER:
-            return p, step  # scratch rows hold one block of lanes
-        return self.moved(n, p, axis, lanes.at), step
-
-    def _read(self, dtype: str, p: Value, width: int, mask: Value | None) -> Value:
-        f, t = self.f, memory_type(dt.BY_NAME[dtype], width)
-        return self._register(f.load(p, t) if mask is None else f.load_masked(p, mask, t), dtype)
-
-    def _register(self, raw: Value, dtype: str) -> Value:
-        """What was loaded, in the form it is computed with."""
-        return self.builder(lanes_in(raw.type)).from_memory(raw, dt.BY_NAME[dtype]).v
-
-    def _gather(self, dtype: str, p: Value, step: Value, lanes: _Lanes) -> Value:
-        f = self.f
-        index = f.iota(lanes.width, "i64") * step
-        if ELEMENT[dtype] in ("i8", "i16", "half", "bfloat"):
-            return self._gather_narrow(dtype, p, step, lanes)
-        return f.gather(p, index, ELEMENT[dtype], lanes.mask)
-
-    def _gather_narrow(self, dtype: str, p: Value, step: Value, lanes: _Lanes) -> Value:
-        """Elements too narrow for a gather instruction, one by one (lanes off the mask clamp to
-        the first one, which exists)."""
-        f, elem = self.f, ELEMENT[dtype]
-        out = None
-        for lane in range(lanes.width):
-            at = step * lane
-            if lanes.mask is not None and lane:
-                at = f.select(f.extract(lanes.mask, lane), at, 0)
-            out = f.insert(out, f.load(f.gep(p, at, elem), elem), lane,
-                           vector(elem, lanes.width))
-        return self._register(out, dtype)
-
-    def _store(self, n: int, values: list[Value], kind: str, place: dict[int, Value],
-               lanes: _Lanes) -> None:
-        b, f = self.k.buffers[n], self.f
-        p, step = self._first_lane(n, place, lanes)
-        lane_step = b.steps[self._lane_axis() + self.k.split] if lanes.at is not None else 0
-        elem = ELEMENT[b.dtype]
-        for c in range(lanes.copies if lanes.at is not None else 1):
-            x = Scalar(values[c], dt.BY_NAME[b.dtype])
-            x = self.builder(lanes_in(x.v.type)).to_memory(x)
-            if lanes.at is None or step is None:
-                f.store(x, p)
-                return
-            x = self.widen(x, lanes.width)
-            here = p if c == 0 else self.advance(n, p, step * (c * lanes.width))
-            if lane_step != 1 and lanes.width > 1:
-                self._scatter(x, here, step, elem, lanes)
-            elif lanes.mask is None:
-                f.store(x, here)
-            else:
-                f.store_masked(x, here, lanes.mask)
-
-    def _scatter(self, x: Value, p: Value, step: Value, elem: str, lanes: _Lanes) -> None:
-        f = self.f
-        if elem in ("i8", "i16", "half", "bfloat"):
-            for lane in range(lanes.width):
-                if lanes.mask is None:
-                    f.store(f.extract(x, lane), f.gep(p, step * lane, elem))
-                else:
-                    with f.if_(f.extract(lanes.mask, lane)):
-                        f.store(f.extract(x, lane), f.gep(p, step * lane, elem))
-            return
-        f.scatter(x, p, f.iota(lanes.width, "i64") * step, lanes.mask)
-
-
-def _extreme(d: dt.dtype, high: bool):
-    if d is dt.bool_:
-        return high
-    bits = d.itemsize * 8 - d.is_signed
-    return (1 << bits) - 1 if high else -(1 << bits) if d.is_signed else 0

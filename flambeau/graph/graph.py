@@ -31,7 +31,7 @@ class GNode:
         layout: of a BUFFER leaf: its array's strides in elements; None when they are row-major.
     """
 
-    __slots__ = ("prim", "srcs", "params", "shape", "dtype", "layout")
+    __slots__ = ("dtype", "layout", "params", "prim", "shape", "srcs")
 
     def __init__(self, prim: Prim, srcs: tuple[int, ...], params: tuple, shape: tuple[int, ...],
                  dtype: dt.dtype, layout: tuple[int, ...] | None = None):
@@ -59,7 +59,7 @@ class Graph:
             memory: the donated one is overwritten only after the other has been read.
     """
 
-    __slots__ = ("nodes", "leaves", "outputs", "donated", "overlaps", "locs", "_key")
+    __slots__ = ("_key", "donated", "leaves", "locs", "nodes", "outputs", "overlaps")
 
     def __init__(self, nodes: list[GNode], leaves: list[int], outputs: list[int],
                  donated: dict[int, int] | None = None,

@@ -33,8 +33,8 @@ class KernelTextError(ValueError):
 
 def to_text(kernel: Kernel) -> str:
     """The kernel, a line for each buffer and instruction."""
-    lines = [f"kernel outer={kernel.outer} inner={kernel.inner} lanes={kernel.lanes} "
-             f"split={_YES[kernel.split]} long={_YES[kernel.long]}"]
+    lines = [(f"kernel outer={kernel.outer} inner={kernel.inner} lanes={kernel.lanes} "
+             f"split={_YES[kernel.split]} long={_YES[kernel.long]}")]
     for n, b in enumerate(kernel.buffers):
         lines.append(f"  b{n} = {b.role} {b.dtype} [{', '.join(_STEP[s] for s in b.steps)}]")
     for s in kernel.sections:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from ..base.flags import values as flags
 from ..codegen.emit import Module
-from ..codegen.host import host
 from ..codegen.gemm import GemmKernel, gemm
+from ..codegen.host import host
 from ..codegen.loops import emit_epilogue, emit_kernel
 from ..kernel.ir import Kernel
 from ..kernel.text import to_text

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
+from collections import Counter
 
 import numpy as np
 
@@ -20,14 +21,15 @@ from ..base import dtype as dt
 from ..base.errors import IndexValueError
 from ..base.flags import values as flags
 from ..codegen.gemm_drive import SLOT
-from ..codegen.loops import NoVectorForm
+from ..codegen.loops_memory import NoVectorForm
 from ..graph.graph import Graph
 from ..graph.text import to_text as graph_text
 from ..graph.verify import verify
 from ..ir.node import CONST
 from ..schedule.compile import Entry, Schedule, schedule_graph
 from ..schedule.dot import Dot
-from ..schedule.group import operands, without_kernel
+from ..schedule.group import operands
+from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
 from . import interpret, kernels, team
 from .guards import guard_graph
@@ -38,6 +40,8 @@ SMALL_WORK = 500_000
 _WORKSPACE, _PREVIOUS = "workspace", "previous"
 #: arrays of one output kept for recycling
 POOL = 3
+#: references that pools hold, by the array's id: they do not keep anybody from writing over it
+pooled: Counter[int] = Counter()
 
 
 def compile_graph(graph: Graph) -> Plan:
@@ -337,7 +341,7 @@ class _State:
 class _Output:
     """Where one output's array comes from, and the arrays it may use again."""
 
-    __slots__ = ("shape", "dtype", "place", "index", "pool", "last", "fresh")
+    __slots__ = ("dtype", "fresh", "index", "last", "place", "pool", "shape")
 
     def __init__(self, shape: tuple[int, ...], dtype: dt.dtype, place: tuple[str, int],
                  index: int):
@@ -345,6 +349,10 @@ class _Output:
         self.pool: list[tuple[np.ndarray, int]] = []
         self.last = -1
         self.fresh = True
+
+    def __del__(self):
+        for array, _ in self.pool:
+            pooled[id(array)] -= 1
 
     def take(self, arrays: list) -> tuple[np.ndarray | None, int]:
         """The array to write and its address if it is another one than last time, else 0."""
@@ -363,9 +371,11 @@ class _Output:
             n = len(pool)
             if n == POOL:
                 n = (self.last + 1) % POOL
+                pooled[id(pool[n][0])] -= 1
                 pool[n] = (array, address)
             else:
                 pool.append((array, address))
+            pooled[id(array)] += 1
             self.last = -1
         if n == self.last:
             return array, 0
@@ -454,7 +464,7 @@ class _Operand:
 class _Task:
     """A record as the interpreter reads a node."""
 
-    __slots__ = ("prim", "params", "srcs", "dtype", "shape")
+    __slots__ = ("dtype", "params", "prim", "shape", "srcs")
 
     def __init__(self, node, srcs: list):
         self.prim, self.params, self.srcs = node.prim, node.params, srcs

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from ..graph.graph import Graph
 from .build import Step, accumulator, build
 from .dot import Dot, build_dot
-from .group import FULL, Group, Grouping, group_nodes, operands
+from .group import FULL, Group, Grouping, operands
 from .inline import expand
 from .memory import Arena
+from .walk import group_nodes
 
 #: element operations a chunk should have, so that handing it out costs little
 CHUNK_WORK = 100_000
@@ -143,7 +144,7 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
 
 def _plan_memory(s: Schedule) -> None:
     """Arena offsets for every stored value that is not an output, freed after its last reader."""
-    g, graph = s.grouping, s.graph
+    g = s.grouping
     last: dict[int, int] = {}
     made: dict[int, list[int]] = {}
     for n, e in enumerate(s.entries):

@@ -1,0 +1,398 @@
+"""Which nodes become one kernel.
+
+One walk over the graph in topological order. A node joins the newest group among those of its
+operands when the group's loops can compute it; else a newer group that already reads one of its
+operands over the same elements; else it starts a group. Groups are numbered as they are made and
+every dependency points from a higher to a lower number (or stays inside), so running them in
+number order is right by construction and the walk is linear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from ..base import shape as sh
+from ..graph.access import Access, through, whole
+from ..graph.graph import GNode, Graph
+from ..ir.node import CONST, OpClass
+from ..kernel.ir import INDEXED
+from .group import (
+    COLUMN,
+    DOT_DTYPES,
+    FULL,
+    MAX_COLUMN,
+    MAX_MEMBERS,
+    MAX_PARTS,
+    PART,
+    ROW,
+    Group,
+    Grouping,
+    Guard,
+    operands,
+    parts_of,
+    reduced_runs,
+    triple,
+)
+from .inline import expand, find_inline
+
+
+def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
+    """Divide the graph into groups; ``explain`` records why nodes were kept apart."""
+    g = Grouping(graph)
+    if explain:
+        g.reasons = []
+    copies = _resolve(g)
+    computed, compiled = [], set()
+    for i, node in enumerate(graph.nodes):
+        if node.is_leaf or g.access[i].root != i:
+            continue  # views and copies that cost nothing
+        computed.append(i)
+        operands(g, i)
+        cls = node.prim.cls
+        if i in copies or cls is OpClass.ELEMENTWISE or node.prim.name in INDEXED:
+            if _compiled(graph, i):
+                compiled.add(i)
+        elif cls is OpClass.REDUCE and _compiled(graph, i):
+            g.reducible.add(i)
+    g.inline = find_inline(g, computed, compiled)
+    walk = _Walk(g)
+    for i in computed:
+        if i in g.inline:
+            continue
+        if i in compiled:
+            walk.elementwise(i)
+        elif i in g.reducible:
+            walk.reduction(i)
+        else:
+            walk.opaque(i, "dot" if _multiplied(graph, i) else "host")
+    _find_stored(g)
+    return g
+
+
+#: (primitive, operands' dtype names) that turned out to have no vector form
+without_kernel: set[tuple[str, tuple[str, ...]]] = set()
+
+_KINDS = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
+          "float16", "bfloat16", "float32", "float64")
+
+
+def _compiled(graph: Graph, i: int) -> bool:
+    """Whether kernels can compute this elementwise or reduce record."""
+    node = graph.nodes[i]
+    if node.dtype.name not in _KINDS or 0 in node.shape:
+        return False
+    for s in node.srcs:
+        if graph.nodes[s].dtype.name not in _KINDS or 0 in graph.nodes[s].shape:
+            return False
+    if without_kernel:
+        kinds = tuple(graph.nodes[s].dtype.name for s in node.srcs)
+        if (node.prim.name, kinds) in without_kernel:
+            return False
+    if node.prim.cls is OpClass.REDUCE:
+        return node.prim.fold is not None
+    return node.prim.cls is OpClass.VIEW or node.prim.llvm is not None
+
+
+def _multiplied(graph: Graph, i: int) -> bool:
+    """Whether the matrix kernels can compute this record."""
+    node = graph.nodes[i]
+    if node.prim.name != "dot" or node.dtype.name not in DOT_DTYPES or 0 in node.shape:
+        return False
+    return all(0 not in graph.nodes[s].shape
+               and sum(n != 1 for n in graph.nodes[s].shape[:-2]) <= 1 for s in node.srcs)
+
+
+def _resolve(g: Grouping) -> set[int]:
+    """Fill ``g.access``; returns the views and copies that must be stored.
+
+    A copy has its source's value, so it costs nothing unless it is an output.
+    """
+    graph = g.graph
+    outputs = set(graph.outputs)
+    stored: set[int] = set()
+    for i, node in enumerate(graph.nodes):
+        name = node.prim.name
+        if node.is_leaf:
+            g.access.append(whole(i, node.shape, node.layout))
+            continue
+        found = None
+        if node.prim.cls is OpClass.VIEW:
+            src = node.srcs[0]
+            found = through(g.access[src], *node.params)
+            if found is None and graph.nodes[src].is_leaf:
+                g.reads[i] = [g.access[src]]  # a strided array in another order: a host step
+            elif found is None:  # the inner view is stored, this one reads it
+                stored.add(src)
+                g.access[src] = whole(src, graph.nodes[src].shape)
+                found = through(g.access[src], *node.params)
+        elif name == "check_range" and _guarded(g, node):
+            found = g.access[node.srcs[0]]
+            g.guards.append(Guard(found.root, 0, *node.params[:2]))
+        elif name == "copy" and g.access[node.srcs[0]].shape == node.shape:
+            found = g.access[node.srcs[0]]
+        if found is not None and i in outputs:
+            stored.add(i)
+            found = None
+        g.access.append(whole(i, node.shape) if found is None else found)
+    return stored
+
+
+def _guarded(g: Grouping, node: GNode) -> bool:
+    """Whether a range check reads all of a leaf, so that it can be made before the plan runs."""
+    a = g.access[node.srcs[0]]
+    leaf = g.graph.nodes[a.root]
+    return (leaf.is_leaf and leaf.prim is not CONST and node.dtype.name in ("int64", "int32")
+            and (a.root == node.srcs[0] or a.plain) and 0 not in node.shape)
+
+
+class _Walk:
+    """The state of one walk."""
+
+    def __init__(self, g: Grouping):
+        self.g, self.graph = g, g.graph
+        self.readers: dict[tuple[int, int], Group] = {}
+        self.scalars: Group | None = None  # the last group that was started by a 0-d record
+
+    def elementwise(self, i: int) -> None:
+        node = self.graph.nodes[i]
+        reads = operands(self.g, i)
+        total = node.numel()
+        newest = self.newest(reads)
+        if newest is not None and newest.kind != "host" and self.join(newest, i, reads, total):
+            return
+        at = newest.order if newest is not None else -1
+        if total == 1 and self.scalars is not None and self.scalars.order > at \
+                and self.join(self.scalars, i, reads, total):
+            return
+        for near in self.near(reads, total, at):
+            if self.join(near, i, reads, total):
+                return
+        group = self.new("loop", total)
+        self.join(group, i, reads, total)
+        if total == 1:
+            self.scalars = group
+
+    def reduction(self, i: int) -> None:
+        self.graph.nodes[i]
+        a = operands(self.g, i)[0]
+        total = sh.numel(a.shape)
+        newest = self.newest([a])
+        if newest is not None and newest.kind == "loop" and self.join_reduce(newest, i, a, total):
+            return
+        for near in self.near([a], total, newest.order if newest is not None else -1):
+            if self.join_reduce(near, i, a, total):
+                return
+        self.join_reduce(self.new("loop", total), i, a, total)
+
+    def opaque(self, i: int, kind: str) -> None:
+        node = self.graph.nodes[i]
+        group = self.new(kind, node.numel())
+        if kind == "dot":
+            group.matrix = node.shape[-2:]
+        self.add(group, i, FULL)
+
+    # -- joining -------------------------------------------------------------------------------
+
+    def new(self, kind: str, total: int) -> Group:
+        group = Group(len(self.g.groups), kind, total)
+        self.g.groups.append(group)
+        return group
+
+    def newest(self, reads: list[Access]) -> Group | None:
+        best = None
+        for a in reads:
+            group = self.g.group_of[a.root]
+            if group is not None and (best is None or group.order > best.order):
+                best = group
+        return best
+
+    def near(self, reads: list[Access], total: int, after: int) -> Iterator[Group]:
+        """Groups numbered above ``after`` that read the same values over as many elements."""
+        for a in reads:
+            for b in self.behind(a):
+                group = self.readers.get((b.root, total))
+                if group is not None and group.order > after:
+                    yield group
+
+    def remember(self, group: Group, a: Access, total: int) -> None:
+        """Note that a group reads what ``a`` reads."""
+        for b in self.behind(a):
+            if self.g.group_of[b.root] is not group:
+                self.readers[b.root, total] = group
+
+    def refuse(self, i: int, group: Group, reason: str) -> bool:
+        if self.g.reasons is not None:
+            self.g.reasons.append((i, group, reason))
+        return False
+
+    def join(self, group: Group, i: int, reads: list[Access], total: int) -> bool:
+        """Add an elementwise record to a group if its loops can compute it."""
+        node = self.graph.nodes[i]
+        if len(group.members) >= MAX_MEMBERS:
+            return self.refuse(i, group, f"the group is full ({MAX_MEMBERS} values)")
+        if total == group.total:
+            level = FULL
+        elif group.inner is not None and total == group.rows:
+            level = ROW
+        else:
+            return self.refuse(i, group, f"{list(node.shape)} is neither the group's "
+                                         f"{group.total} elements nor its {group.rows} rows")
+        if group.kind == "dot":
+            if node.prim.name == "random_bits":
+                return self.refuse(i, group, "random bits are cheaper in a loop of their own")
+            return self.join_dot(group, i, reads)
+        if not group.fits(node.shape, level, False):
+            return self.refuse(i, group, f"axes of {list(node.shape)} cut across the group's")
+        for a in reads:
+            if self.g.group_of[a.root] is group:
+                reason = self.mismatch(group, a, level)
+                if reason:
+                    return self.refuse(i, group, reason)
+        group.fits(node.shape, level, True)
+        self.add(group, i, level)
+        if level == FULL:
+            for a in reads:
+                self.remember(group, a, total)
+            self.readers[i, total] = group
+        return True
+
+    def join_dot(self, group: Group, i: int, reads: list[Access]) -> bool:
+        """Add an elementwise record to a matrix product's epilogue."""
+        if self.graph.nodes[i].numel() != group.total:
+            return self.refuse(i, group, "a matrix product's epilogue has no rows")
+        for a in reads:
+            if self.g.group_of[a.root] is group:
+                if not (a.plain or self.same(group, a)):
+                    return self.refuse(i, group, "it reads the product in another order")
+            elif any(triple(group, b) is None for b in self.behind(a)):
+                return self.refuse(i, group, "an operand's axes are not the product's rows and "
+                                             "columns")
+        self.add(group, i, FULL)
+        return True
+
+    def behind(self, a: Access) -> list[Access]:
+        """The reads of memory behind a read."""
+        if a.root not in self.g.inline:
+            return [a]
+        return expand(self.g, a, self.g.inline) or []
+
+    def mismatch(self, group: Group, a: Access, level: int) -> str | None:
+        """Why a member's value is not at hand where ``a`` wants it; None if it is."""
+        have = group.level[a.root]
+        if group.parts > 1 and have == ROW:
+            return "the reduction is divided among chunks, its value is not complete here"
+        if have == level:
+            return None if a.plain or self.same(group, a) else \
+                "its operand is read in another order than it is computed"
+        if have == FULL:
+            return "it needs elements of several inner positions"
+        return None if self.spreads(group, a) else \
+            "its operand's rows are not repeated along the inner axes"
+
+    def same(self, group: Group, a: Access) -> bool:
+        """Whether an access that is not plain still reads element i at i (sizes of 1)."""
+        root = self.graph.nodes[a.root]
+        return (a.offset == 0 and sh.numel(a.shape) == root.numel()
+                and sh.is_contiguous(a.shape, a.strides))
+
+    def spreads(self, group: Group, a: Access) -> bool:
+        """Whether ``a`` reads row values at every inner position of their own row."""
+        if a.offset:
+            return False
+        new = group.breaks_of(a.shape, FULL)
+        every = sorted(group.breaks.union(new))
+        if any(y % x for x, y in pairwise(every)):
+            return False
+        step = 1
+        for n, s in zip(reversed(a.shape), reversed(a.strides), strict=True):
+            if n == 1:
+                continue
+            inside = any(first <= step < first * size for first, size in group.inner)
+            if inside:
+                run = next(r for r in group.inner if r[0] <= step < r[0] * r[1])
+                if s != 0 or step * n > run[0] * run[1]:
+                    return False
+            elif s == 0 or group.row_step(s) != step \
+                    or any(step < first < step * n for first, _ in group.inner):
+                return False
+            step *= n
+        return True
+
+    def join_reduce(self, group: Group, i: int, a: Access, total: int) -> bool:
+        """Add a reduction to a group if it folds just the group's inner axes."""
+        node = self.graph.nodes[i]
+        axes = node.params[0]
+        runs = reduced_runs(a.shape, axes)
+        if group.total != total or group.kind != "loop":
+            return self.refuse(i, group, "it reduces another number of elements")
+        if not group.fits(a.shape, FULL, False):
+            return self.refuse(i, group, f"axes of {list(a.shape)} cut across the group's")
+        if group.inner is not None and group.inner != runs:
+            if self.column(group, i, a, runs):
+                return True
+            return self.refuse(i, group, "it reduces other axes than the group")
+        if self.g.group_of[a.root] is group:
+            if group.level[a.root] == ROW:
+                return self.refuse(i, group, "it reduces row values")
+            if not (a.plain or self.same(group, a)):
+                return self.refuse(i, group, "its operand is read in another order")
+        if group.inner is None:
+            group.set_inner(runs)
+            group.parts = parts_of(total, group.rows, runs)
+        group.fits(a.shape, FULL, True)
+        self.add(group, i, ROW)
+        self.remember(group, a, total)
+        if group.parts > 1:
+            self.combine(group, i, group.parts, group.rows)
+        return True
+
+    def column(self, group: Group, i: int, a: Access, runs) -> bool:
+        """Add a reduction over all outer axes of a group that walks rows: each chunk keeps a row
+        of running values."""
+        if group.inner is None or len(group.inner) != 1 or group.parts > 1 or group.kind != "loop":
+            return False
+        step, width = group.inner[0]
+        if step != 1 or width < 16 or width > MAX_COLUMN or runs != ((width, group.rows),):
+            return False
+        if self.g.group_of[a.root] is group and (
+                group.level[a.root] != FULL or not (a.plain or self.same(group, a))):
+            return False
+        group.columns = max(1, min(MAX_PARTS, group.total // PART))
+        self.add(group, i, COLUMN)
+        self.combine(group, i, group.columns, width)
+        return True
+
+    def combine(self, group: Group, i: int, parts: int, rows: int) -> None:
+        """The group that folds the parts of a divided reduction."""
+        self.g.partial[i] = group
+        last = self.g.groups[-1]
+        if last is not group and last.order > group.order and last.kind == "loop" \
+                and last.members and last.members[0] in self.g.partial \
+                and self.g.partial[last.members[0]] is group:
+            target = last
+        else:
+            target = self.new("loop", parts * rows)
+            target.set_inner(((rows, parts),))
+        target.members.append(i)
+        target.level[i] = ROW
+        self.g.group_of[i] = target
+
+    def add(self, group: Group, i: int, level: int) -> None:
+        group.members.append(i)
+        group.level[i] = level
+        self.g.group_of[i] = group
+
+
+def _find_stored(g: Grouping) -> None:
+    """Which values another group or the caller reads from memory."""
+    stored = g.stored
+    for group in g.groups:
+        for i in group.members:
+            if g.partial.get(i) is not None and g.group_of[i] is group:
+                continue  # reads the parts, which are memory of their own
+            for a in operands(g, i):
+                if g.group_of[a.root] is not group and not g.graph.nodes[a.root].is_leaf \
+                        and a.root not in g.inline:
+                    stored.add(a.root)
+    stored.update(i for i in g.graph.outputs if not g.graph.nodes[i].is_leaf)
