@@ -153,6 +153,23 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, pin_mem
     return want_grad(t) if requires_grad else t
 
 
+def empty_permuted(size, physical_layout, **options) -> Tensor:
+    """A dense tensor whose dimensions lie in memory in the given order, outermost first."""
+    size, order = tuple(size), tuple(physical_layout)
+    if len(size) != len(order):
+        raise RuntimeError(f"Number of dimensions in size does not match the length of the "
+                           f"physical_layout; i.e. len(size) = {len(size)} is not equal to "
+                           f"len(physical_layout) = {len(order)}")
+    if sorted(order) != list(range(len(size))):
+        raise RuntimeError(f"Dimension out of range or duplicate dim in physical_layout {order}: "
+                           f"each of 0..{len(size) - 1} must stand there once")
+    stride, step = [0] * len(size), 1
+    for d in reversed(order):
+        stride[d] = step
+        step *= max(size[d], 1)
+    return empty_strided(size, stride, **options)
+
+
 # --- like another tensor ----------------------------------------------------------------------------
 
 
@@ -292,10 +309,12 @@ def _arange(a, b, s, dtype: dt.dtype) -> np.ndarray:
     for x in (a, b):
         if not math.isfinite(x):
             raise RuntimeError(f"unsupported range: {a} -> {b}")
-    if dtype is dt.int64:
-        a, b, s = int(a), int(b), int(s)
     if s == 0 or math.isnan(s):
         raise RuntimeError("step must be nonzero")
+    if dtype is dt.int64:
+        a, b, s = int(a), int(b), int(s)
+        if s == 0:
+            raise ValueError("step must be nonzero: as a whole number it is 0")
     if (b - a) * s < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if dtype is dt.int64:

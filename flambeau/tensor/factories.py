@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import types
 
-import numpy as np
-
-from ..autograd import modes
 from . import convert, creation, interop, legacy, options, printing, random, sampling
 from .generator import Generator, default_generator
 from .host import from_array
@@ -68,41 +65,6 @@ def set_rng_state(new_state: Tensor) -> None:
 
 Generator.get_state, Generator.set_state = _get_state, _set_state
 
-# --- complex numbers from parts ---------------------------------------------------------------------
-
-
-def _parts(name: str, real, imag):
-    for x, what in ((real, "first"), (imag, "second")):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name}(): the {what} argument must be Tensor, "
-                            f"not {type(x).__name__}")
-    if not (real.dtype.is_floating_point and imag.dtype.is_floating_point):
-        raise RuntimeError("Expected both inputs to be Half, Float or Double tensors but got "
-                           f"{options.type_name(real.dtype)} and {options.type_name(imag.dtype)}")
-    if real.dtype is not imag.dtype:
-        raise RuntimeError(f"Expected object of scalar type {options.type_name(real.dtype)} but "
-                           f"got scalar type {options.type_name(imag.dtype)} for second argument")
-    if modes.state.grad and (real.requires_grad or imag.requires_grad):
-        raise NotImplementedError(f"{name}() of tensors that require gradients")
-    return real._array(), imag._array(), real.dtype.to_complex().np
-
-
-def complex_(real, imag, *, out=None) -> Tensor:
-    """The complex tensor with these real and imaginary parts."""
-    a, b, d = _parts("complex", real, imag)
-    values = np.empty(np.broadcast_shapes(a.shape, b.shape), d)
-    values.real, values.imag = a, b
-    return from_array(values) if out is None else options.fill_out(out, values)
-
-
-def polar(abs, angle, *, out=None) -> Tensor:  # noqa: A002
-    """The complex tensor with these absolute values and angles."""
-    a, b, d = _parts("polar", abs, angle)
-    values = np.empty(np.broadcast_shapes(a.shape, b.shape), d)
-    values.real, values.imag = a * np.cos(b), a * np.sin(b)
-    return from_array(values) if out is None else options.fill_out(out, values)
-
-
 # --- where everything goes --------------------------------------------------------------------------
 
 for _name in ("uniform_", "normal_", "exponential_", "cauchy_", "log_normal_", "geometric_",
@@ -121,7 +83,8 @@ Tensor.layout = options.strided
 
 _PUBLIC = {
     convert: ("tensor", "as_tensor", "asarray", "from_numpy", "frombuffer"),
-    creation: ("zeros", "ones", "empty", "full", "scalar_tensor", "empty_strided", "zeros_like",
+    creation: ("zeros", "ones", "empty", "full", "scalar_tensor", "empty_strided",
+               "empty_permuted", "zeros_like",
                "ones_like", "empty_like", "full_like", "arange", "linspace", "logspace", "eye",
                "tril_indices", "triu_indices"),
     sampling: ("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like",
@@ -139,8 +102,7 @@ def namespace() -> dict:
     """The names of ``torch.*`` that are declared in these files."""
     names = {name: getattr(module, name) for module, names in _PUBLIC.items() for name in names}
     names.update(legacy.TYPES)
-    names.update(range=creation.range_, complex=complex_, polar=polar, get_rng_state=get_rng_state,
-                 set_rng_state=set_rng_state)
+    names.update(range=creation.range_, get_rng_state=get_rng_state, set_rng_state=set_rng_state)
     return names
 
 

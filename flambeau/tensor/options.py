@@ -275,6 +275,10 @@ def fill_out(out: Tensor, array_or_node, dtype: dt.dtype | None = None) -> Tenso
     if dtype is not None and dtype is not out.dtype:
         raise RuntimeError(f"dtype {type_name(dtype)} does not match dtype of out parameter "
                            f"({type_name(out.dtype)})")
+    if any(s == 0 and n > 1 for n, s in zip(out.shape, out.strides, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation.")
     node = leaf(array_or_node) if isinstance(array_or_node, np.ndarray) else array_or_node
     if tuple(out.shape) != tuple(node.shape):
         out.resize_(tuple(node.shape))

@@ -316,6 +316,8 @@ def multinomial(input, num_samples: int, replacement: bool = False, *,  # noqa: 
     values = R.multinomial(generator_of(generator, "multinomial"), weights, int(num_samples),
                            bool(replacement))
     values = values.reshape(*input.shape[:-1], int(num_samples))
+    if out is not None and out.dtype is not dt.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {type_name(out.dtype)}")
     return from_array(values) if out is None else fill_out(out, values)
 
 
