@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+from ..tensor import pickler, serialization
 from .core import Tensor, empty, make_subclass
 
 
@@ -178,3 +179,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Buffer):
 def is_lazy(tensor) -> bool:
     """Whether the parameter or buffer still waits for its shape."""
     return isinstance(tensor, UninitializedTensorMixin)
+
+
+serialization.register_type("torch.nn.parameter.Parameter", Parameter)
+pickler.special.update({Parameter: pickler.save_parameter, Buffer: pickler.save_plain})

@@ -1,0 +1,3 @@
+"""Utilities beside the core: data loading."""
+
+from . import data as data
