@@ -40,3 +40,5 @@ from . import backends as backends  # noqa: E402
 from . import cuda as cuda  # noqa: E402
 from . import optim as optim  # noqa: E402
 from . import utils as utils  # noqa: E402
+from . import serialization as serialization  # noqa: E402
+from .serialization import load as load, save as save  # noqa: E402
