@@ -225,11 +225,12 @@ def _nextafter_lower(x, y):
     return elementwise(NEXTAFTER, d, x, y)
 
 
-def _no_nextafter_gradient(ctx, g):
-    raise NotImplementedError("the derivative for nextafter is not implemented")
+def _nextafter_vjp(ctx, g):
+    same = eq(ctx.operand(0), ctx.operand(1))
+    return where(same, 0, g), where(same, g, 0)
 
 
-nextafter = pair("nextafter", _nextafter_lower, _no_nextafter_gradient, dtypes="float",
+nextafter = pair("nextafter", _nextafter_lower, _nextafter_vjp, saves=(0, 1), dtypes="float",
                  doc="The next representable number after ``input`` towards ``other``.")
 
 # --- logarithms of sums, products with logarithms -----------------------------------------------

@@ -45,7 +45,13 @@ def _accumulated(ufunc):
 CUMSUM = Prim("cumsum", SCAN, _same, _accumulated(np.add), doc="running sum; (axis, reverse)")
 CUMPROD = Prim("cumprod", SCAN, _same, _accumulated(np.multiply),
                doc="running product; params (axis, reverse)")
-LOGCUMSUMEXP = Prim("logcumsumexp", SCAN, _same, _accumulated(np.logaddexp),
+def _logaddexp_numpy(x, axis, reverse):
+    """In float64: gradients are differences of two such sums."""
+    wide = x if x.dtype.kind == "c" else x.astype(np.float64)
+    return _accumulated(np.logaddexp)(wide, axis, reverse).astype(x.dtype)
+
+
+LOGCUMSUMEXP = Prim("logcumsumexp", SCAN, _same, _logaddexp_numpy,
                     doc="log of the running sum of exp; params (axis, reverse)")
 
 
