@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..tensor.follow import one_operation
 from ..tensor import Tensor
 from .functions import maximum, view_as_real
 
@@ -58,32 +59,49 @@ def adam_update_(params: Sequence[Tensor], grads: Sequence[Tensor], exp_avgs: Se
         steps: 0-d step numbers, incremented here.
         counts: the same after the increment, as Python numbers.
     """
-    count = None
+    by_count: dict = {}
+    for i, count in enumerate(counts):
+        by_count.setdefault(count, []).append(i)
+    for count, chosen in by_count.items():  # one group, but for parameters that joined later
+        lists = (params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs if amsgrad else (), steps)
+        if len(by_count) > 1:
+            lists = tuple([x[i] for i in chosen] if x else x for x in lists)
+        _adam_same_count_(
+            *lists, step_size=-(lr / (1 - beta1 ** count)), root=(1 - beta2 ** count) ** 0.5,
+            shrink=1 - lr * weight_decay if decoupled and weight_decay else None, beta1=beta1, beta2=beta2, eps=eps,
+            weight_decay=0 if decoupled else weight_decay, maximize=maximize)
+
+
+def _adam_same_count_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps, *, step_size,
+                      root, shrink, beta1, beta2, eps, weight_decay, maximize) -> None:
+    """The update of tensors that have made the same number of steps; ``step_size`` is negative.
+
+    A single operation to the trace follower: ``step_size``, ``root`` and ``shrink`` differ from step
+    to step and are handed on unchanged.
+    """
     for i, param in enumerate(params):
         grad = -grads[i] if maximize else grads[i]
         exp_avg, exp_avg_sq = exp_avgs[i], exp_avg_sqs[i]
         steps[i].add_(1)
+        if shrink is not None:
+            param.mul_(shrink)
         if weight_decay != 0:
-            if decoupled:
-                param.mul_(1 - lr * weight_decay)
-            else:
-                grad = grad.add(param, alpha=weight_decay)
-        highest = max_exp_avg_sqs[i] if amsgrad else None
+            grad = grad.add(param, alpha=weight_decay)
+        highest = max_exp_avg_sqs[i] if max_exp_avg_sqs else None
         if param.is_complex():
             param, grad, exp_avg, exp_avg_sq = map(
                 view_as_real, (param, grad, exp_avg, exp_avg_sq))
-            highest = view_as_real(highest) if amsgrad else None
+            highest = view_as_real(highest) if highest is not None else None
         exp_avg.lerp_(grad, 1 - beta1)
         exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        if counts[i] != count:
-            count = counts[i]
-            step_size = lr / (1 - beta1 ** count)
-            root = (1 - beta2 ** count) ** 0.5
         second = exp_avg_sq
-        if amsgrad:
+        if highest is not None:
             second = highest.copy_(maximum(highest, exp_avg_sq))
         denom = (second.sqrt() / root).add_(eps)
         if isinstance(step_size, Tensor):
-            param.addcdiv_(exp_avg * -step_size, denom)
+            param.addcdiv_(exp_avg * step_size, denom)
         else:
-            param.addcdiv_(exp_avg, denom, value=-step_size)
+            param.addcdiv_(exp_avg, denom, value=step_size)
+
+
+_adam_same_count_ = one_operation(_adam_same_count_, ("step_size", "root", "shrink"))

@@ -20,6 +20,7 @@ from typing import ClassVar
 
 from ..autograd.modes import enable_grad, set_grad_enabled
 from ..base import dtype as dt
+from ..runtime import execute
 from ..tensor import Tensor
 from .functions import tensor
 from .optimizer import Optimizer
@@ -79,6 +80,8 @@ class Algorithm(Optimizer):
                 found = self.gather(group)
                 if found.params:
                     self.update(group, found)
+        if not self.defaults.get("differentiable", False):
+            execute.flush()  # a step ends here: what it computed repeats in the next
         return loss
 
     def update(self, group: dict, found: Gathered) -> None:

@@ -20,7 +20,7 @@ from ..graph.graph import Graph
 from ..ir import node as ir
 from ..ir.node import Node, settle
 from . import interpret
-from .plan import Plan, compile_graph
+from .plan import Plan, compile_graph, pooled
 
 lock = threading.RLock()
 
@@ -68,6 +68,8 @@ follower = None
 
 def flush() -> None:
     """Compute every pending node that is still wanted."""
+    if not ir.pending and not outstanding:
+        return
     if follower is not None and follower.before_flush():
         return
     compiled = flush_pending()
@@ -163,7 +165,7 @@ def _donations(todo: list[Node], outputs: list[Node]) -> dict[Node, Node]:
             continue
         array = old.value
         if sys.getrefcount(old) - 2 - uses[id(old)] <= 0 \
-                and sys.getrefcount(array) - 3 - read[id(array)] <= 0 and array.base is None and array.flags.writeable and array.flags.c_contiguous:
+                and sys.getrefcount(array) - 3 - read[id(array)] - pooled[id(array)] <= 0 and array.base is None and array.flags.writeable and array.flags.c_contiguous:
             given[old] = new
     return given
 

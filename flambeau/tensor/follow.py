@@ -123,7 +123,8 @@ class Recorder:
 
     def _note(self, entry: Entry, args, out) -> None:
         entry.draws = self.draws
-        entry.writes = tuple(dict.fromkeys(self._write_spec(t) for t in self.written))
+        entry.writes = tuple(dict.fromkeys(
+            spec for spec in map(self._write_spec, self.written) if spec is not None))
         if self.grads:
             entry.backward = tuple(self._grad_spec(v, before) for v, before in self.grads)
         entry.result = self._result(out, args, entry)
@@ -161,10 +162,12 @@ class Recorder:
         self.slots.append(t)
         return spec
 
-    def _write_spec(self, t: Tensor) -> tuple:
+    def _write_spec(self, t: Tensor) -> tuple | None:
         have = self.ids.get(id(t))
         if have is None:
-            raise Poison
+            if any(t.storage is k.storage for k in (*self.keep, *self.slots)):
+                raise Poison  # a view of something known
+            return None  # a value that the call made for itself
         if have[0] == "leaf":
             self.leaves[have[1]].written = True
         return have
@@ -280,8 +283,8 @@ class Recorder:
         if storage is None:
             return False
         if leaf.ref() is t:
-            if storage.stamp != leaf.stamp or t._fn is not None or t._requires != leaf.requires \
-                    or t._hooks or storage.memory is not None:
+            if t._fn is not None or t._requires != leaf.requires or t._hooks \
+                    or storage.memory is not None:
                 return False
         elif not leaf.accepts(t, self.trace.written):
             return False
@@ -468,7 +471,9 @@ class Recorder:
         tensors = [ref() for ref in self.keep]
         slots = [ref() for ref in self.slots]
         try:
-            binding = Binding(flushed, self.leaves, tensors, slots, self.seeds, {})
+            binding = Binding(flushed, self.leaves, tensors, slots, self.seeds)
+            if {tag for _, tag in binding.from_number} != set(range(self.tags)):
+                raise Poison  # a number was changed on its way: its place is not known
         except Poison:
             self.poisoned = True
             return
@@ -503,11 +508,6 @@ class Recorder:
         if self.mode == FOLLOW and self.pos == 0:
             return
         trace = self.trace if self.mode == RECORD and not self.poisoned else None
-        if trace is not None:
-            for leaf, ref in zip(trace.leaves, self.keep, strict=True):
-                t = ref()
-                if t is not None:
-                    leaf.stamp = t.storage.stamp
         if not compiled:
             self._clear()
             self.mode, self.active, self.last = OFF, False, None
@@ -575,7 +575,6 @@ class Recorder:
             storage.node = ir.leaf(results[output], storage.dtype)
             storage.stamp += 1
         for k, leaf in enumerate(trace.leaves):
-            leaf.stamp = bound[k].storage.stamp
             if leaf.ref() is not bound[k]:
                 leaf.ref = weakref.ref(bound[k])
         trace.replays = 0
@@ -653,6 +652,16 @@ def entry_point(function):
         return function(*args, **kwargs)
 
     return followed
+
+
+def one_operation(function, run_time_numbers: tuple[str, ...] = ()):
+    """Let the follower take a function of many tensors as one call.
+
+    ``run_time_numbers`` names keyword arguments, floats that may differ in every call; the function
+    must hand them to operations unchanged.
+    """
+    function.run_time_numbers = run_time_numbers
+    return entry_point(function)
 
 
 def _missing(self, name):

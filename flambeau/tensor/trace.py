@@ -24,7 +24,7 @@ class Poison(Exception):
 class Leaf:
     """A tensor from before the trace: where it comes from and what must hold of it."""
 
-    __slots__ = ("ref", "stamp", "cls", "shape", "strides", "offset", "dtype", "requires", "written",
+    __slots__ = ("ref", "cls", "shape", "strides", "offset", "dtype", "requires", "written",
                  "number", "address", "size")
 
     def __init__(self, t: Tensor, number: int):
@@ -33,7 +33,6 @@ class Leaf:
         self.cls = type(t)
         self.shape, self.strides, self.offset, self.dtype = t.shape, t.strides, t.offset, t.dtype
         self.requires = t._requires
-        self.stamp = t.storage.stamp
         self.written = False
         self.address = self.size = 0
 
@@ -122,21 +121,20 @@ class Binding:
     Built once, at the flush of a recording, when the nodes are still known.
     """
 
-    def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, seeds: list,
-                 numbers: dict):
+    def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, seeds: list):
         self.plan = flushed.plan
         self.from_leaf: dict[int, list] = {}  # leaf number: [(position, byte offset, shape, steps)]
         self.fixed: list = []  # (position, array): constants of the program
         self.from_seed: list = []  # (position, place in the run's draws)
         self.from_number: list = []  # (position, number)
         self.arrays: list = [n.value for n in flushed.leaves]
-        self._inputs(flushed, leaves, seeds, numbers)
+        self._inputs(flushed, leaves, seeds)
         self.store: list = []  # (output, leaf number): a leaf's storage takes a new array
         self.alive: dict[int, _Alive] = {}
         self._outputs(flushed, leaves, tensors, slots)
         self.bound: list = [None] * len(leaves)
 
-    def _inputs(self, flushed, leaves, seeds, numbers) -> None:
+    def _inputs(self, flushed, leaves, seeds) -> None:
         for position, node in enumerate(flushed.leaves):
             if node.prim is CONST:
                 tag = node.params[0] if node.params else None
