@@ -31,7 +31,7 @@ from ..schedule.dot import Dot
 from ..schedule.group import operands
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
-from . import interpret, kernels, team
+from . import interpret, kernels, profile, team
 from .guards import guard_graph
 
 #: element operations below which a plan runs on the calling thread alone
@@ -73,6 +73,7 @@ class Plan:
 
     Attributes:
         graph: what it computes.
+        times: seconds and calls by kernel, filled while ``FLAMBEAU_DEBUG`` is 1 or more.
         slots: for each leaf, where its value goes: the number of its cell (an address, see
             :meth:`set_address`), or the 0-d array a CONST's number is written to.
     """
@@ -80,6 +81,7 @@ class Plan:
     def __init__(self, schedule: Schedule, threads: int):
         self.schedule, self.graph = schedule, schedule.graph
         self._lock = threading.RLock()
+        self.times: dict[str, list[float]] = {}
         self.user: object | None = None  # who bound the leaves last (see tensor/trace.py)
         self.traces: list = []
         self._small = schedule.work < SMALL_WORK or threads == 1
@@ -129,6 +131,7 @@ class Plan:
         patches: list[list[tuple[int, int, int]]] = [[]]  # per segment: cell, offset, word
         rows: list[list[tuple[int, int, int]]] = [[]]  # per segment: function, word, chunks
         previous = 0  # where the last block that is no row began
+        self.row_names: list[list[str]] = [["addresses"]]  # per segment, for the profile
         self._steps: list = [0]  # segment numbers and host entries in running order
         for e in self.schedule.entries:
             if e.kind == "host":
@@ -136,6 +139,7 @@ class Plan:
                 self._steps.append(len(rows))
                 rows.append([])
                 patches.append([])
+                self.row_names.append(["addresses"])
                 continue
             for function, block, pointers, chunks in self._kernels(e):
                 at = len(words)
@@ -147,6 +151,7 @@ class Plan:
                         patches[-1].append((*self._pointer(root, offset, e), at + w))
                 if function:
                     rows[-1].append((function, at, chunks))
+                    self.row_names[-1].append(profile.name(self.graph, e))
                 else:
                     previous = at
         bind = kernels.bind()
@@ -302,7 +307,9 @@ class Plan:
             table += 24
             rows -= 1
         if rows > 0:
-            if self._small:
+            if flags.debug:
+                profile.rows(self, n, table, rows)
+            elif self._small:
                 team.run_small(table, rows)
             else:
                 team.run(table, rows)
@@ -313,6 +320,8 @@ class Plan:
         for step in self._steps:
             if type(step) is int:
                 self._segment(step)
+            elif flags.debug:
+                profile.host(self, step, state)
             else:
                 step.run(state)
 
