@@ -74,6 +74,8 @@ for _name in ("new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strid
     setattr(Tensor, _name, getattr(creation, _name))
 Tensor.new_tensor = convert.new_tensor
 Tensor.__new__ = legacy.new
+Tensor.new, Tensor.as_subclass = legacy.new_like, legacy.as_subclass
+Tensor._make_subclass = staticmethod(legacy.make_subclass)
 Tensor.__repr__ = _repr
 Tensor.__format__ = _format
 Tensor.__dlpack__, Tensor.__dlpack_device__ = interop.dlpack, interop.dlpack_device

@@ -106,6 +106,9 @@ def to_dlpack(tensor: Tensor):
 
 
 def array_wrap(self: Tensor, array, context=None, return_scalar=False):
-    """What a NumPy function that was given a tensor returns: a tensor (``__array_wrap__``)."""
+    """What a NumPy function that was given a tensor returns: a tensor (``__array_wrap__``).
+
+    Truth values come back as uint8, as in PyTorch.
+    """
     array = np.asarray(array)
-    return from_numpy(array)
+    return from_numpy(array.astype(np.uint8) if array.dtype == np.bool_ else array)

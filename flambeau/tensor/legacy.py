@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..base import dtype as dt
 from ..ir.node import leaf
 from .convert import array_of
-from .options import device_of, finish, size_of
+from .options import device_of, finish, size_of, want_grad
 from .storage import zeros_node
 from .tensor import Tensor
 
@@ -16,6 +16,8 @@ def _build(args, dtype: dt.dtype, device) -> Tensor:
         if args[0].dtype is not dtype:
             raise TypeError(f"expected {dtype} (got {args[0].dtype}): convert it with .to(dtype)")
         return args[0].detach()
+    if from_data and isinstance(args[0], (float, complex)):
+        raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
     if from_data and not hasattr(args[0], "numel"):
         array, d = array_of(args[0], dtype, "new")
         return finish(leaf(array, d), device)
@@ -35,6 +37,27 @@ def new(cls, *args, device=None, **options):
     if cls is not Tensor:
         t.__class__ = cls
     return t
+
+
+def make_subclass(cls, data: Tensor, require_grad: bool = False) -> Tensor:
+    """A leaf of class ``cls`` on the memory of ``data`` (``Tensor._make_subclass``)."""
+    result = object.__new__(cls)
+    result.data = data
+    return want_grad(result) if require_grad else result
+
+
+def as_subclass(self: Tensor, cls) -> Tensor:
+    """The same tensor, with its place on the tape, as an instance of ``cls``."""
+    if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+        raise TypeError(f"as_subclass(): {cls!r} is no subclass of Tensor")
+    result = self.view_as(self) if self.requires_grad else self.detach()
+    result.__class__ = cls
+    return result
+
+
+def new_like(self: Tensor, *args, device=None) -> Tensor:
+    """``tensor.new(...)``: the old constructor with this tensor's dtype and device."""
+    return _build(args, self.dtype, self.device if device is None else device_of(device))
 
 
 class _TypedMeta(type):

@@ -1,3 +1,4 @@
 """Utilities beside the core: data loading."""
 
 from . import data as data
+from . import dlpack as dlpack

@@ -310,3 +310,27 @@ def test_typed_constructors():
     assert not isinstance(torch.zeros(2), torch.LongTensor)
     assert torch.Tensor(2, 3).shape == (2, 3)
     assert torch.Tensor().shape == (0,)
+
+
+class _Tagged(torch.Tensor):
+    @staticmethod
+    def __new__(cls, data, tag=None):
+        return torch.Tensor._make_subclass(cls, data)
+
+    def __init__(self, data, tag=None):
+        self.tag = tag
+
+
+def test_subclasses_of_tensor():
+    t = _Tagged(torch.ones(2), tag=5)
+    assert t.tag == 5 and repr(t) == "_Tagged([1., 1.])"
+    x = torch.ones(2, requires_grad=True)
+    assert type(x.as_subclass(_Tagged)) is _Tagged and x.as_subclass(_Tagged).requires_grad
+    assert torch.ones(2, dtype=torch.int32).new([1, 2]).dtype is torch.int32
+    with pytest.raises(TypeError, match="must be a sequence"):
+        torch.Tensor(5.0)
+
+
+def test_dlpack_module():
+    assert torch.utils.dlpack.from_dlpack(
+        torch.utils.dlpack.to_dlpack(torch.ones(2))).tolist() == [1.0, 1.0]
