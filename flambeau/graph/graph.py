@@ -59,7 +59,8 @@ class Graph:
             memory: the donated one is overwritten only after the other has been read.
     """
 
-    __slots__ = ("_key", "donated", "leaves", "locs", "nodes", "outputs", "overlaps")
+    __slots__ = ("_key", "donated", "leaves", "locs", "nodes", "origin", "outputs",
+                 "overlaps")
 
     def __init__(self, nodes: list[GNode], leaves: list[int], outputs: list[int],
                  donated: dict[int, int] | None = None,
@@ -68,6 +69,7 @@ class Graph:
         self.donated = donated or {}
         self.overlaps = tuple(sorted(overlaps))
         self.locs: list = [None] * len(nodes)  # user lines of the records, for messages
+        self.origin: list[int] | None = None  # records of the captured graph, after a pass
         self._key: tuple | None = None
 
     @classmethod

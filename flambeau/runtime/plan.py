@@ -24,6 +24,7 @@ from ..codegen.gemm_drive import SLOT
 from ..codegen.loops_memory import NoVectorForm
 from ..graph.graph import Graph
 from ..graph.text import to_text as graph_text
+from ..graph.transposed import turn_products
 from ..graph.verify import verify
 from ..ir.node import CONST
 from ..schedule.compile import Entry, Schedule, schedule_graph
@@ -49,10 +50,13 @@ def compile_graph(graph: Graph) -> Plan:
     if flags.verify:
         verify(graph)
     threads = team.threads()
+    turned = turn_products(graph)
+    if flags.verify:
+        verify(turned)
     while True:
-        schedule = schedule_graph(graph, threads, explain=flags.debug >= 2)
+        schedule = schedule_graph(turned, threads, explain=flags.debug >= 2)
         try:
-            plan = Plan(schedule, threads)
+            plan = Plan(schedule, threads, graph)
         except NoVectorForm as error:  # this primitive runs by NumPy from now on
             without_kernel.add((error.prim, error.dtypes))
             continue
@@ -78,8 +82,9 @@ class Plan:
             :meth:`set_address`), or the 0-d array a CONST's number is written to.
     """
 
-    def __init__(self, schedule: Schedule, threads: int):
-        self.schedule, self.graph = schedule, schedule.graph
+    def __init__(self, schedule: Schedule, threads: int, source: Graph | None = None):
+        self.schedule, self._graph = schedule, schedule.graph
+        self.graph = source or schedule.graph
         self._lock = threading.RLock()
         self.times: dict[str, list[float]] = {}
         self.user: object | None = None  # who bound the leaves last (see tensor/trace.py)
@@ -88,21 +93,26 @@ class Plan:
         self._threads, self._workspace = threads, 0
         self._cells()
         self._layout()
-        self._seen: list = [None] * len(self.graph.leaves)
+        self._seen: list = [None] * len(self._graph.leaves)
         self._dirty = True
         self._guards: dict[int, list[Plan]] = {}  # by leaf position
         for guard in dict.fromkeys(schedule.grouping.guards):
-            graph, numbers = guard_graph(self.graph, guard)
+            graph, numbers = guard_graph(self._graph, guard)
             plan = Plan(schedule_graph(graph, threads), threads)
             for n, value in enumerate(numbers, 1):
                 plan.set_number(n, value)
             self._guards.setdefault(self._position[guard.leaf], []).append(plan)
 
+    @property
+    def has_host_steps(self) -> bool:
+        """Whether some steps run in NumPy, on the arrays themselves."""
+        return len(self._steps) > 1
+
     # -- building --------------------------------------------------------------------------------
 
     def _cells(self) -> None:
         """Number the cells: leaves, outputs, host results, the arena."""
-        graph, s = self.graph, self.schedule
+        graph, s = self._graph, self.schedule
         nodes = graph.nodes
         leaves, outputs = len(graph.leaves), len(graph.outputs)
         hosts = sorted(i for kind, i in s.place.values() if kind == "host")
@@ -151,7 +161,7 @@ class Plan:
                         patches[-1].append((*self._pointer(root, offset, e), at + w))
                 if function:
                     rows[-1].append((function, at, chunks))
-                    self.row_names[-1].append(profile.name(self.graph, e))
+                    self.row_names[-1].append(profile.name(self._graph, e))
                 else:
                     previous = at
         bind = kernels.bind()
@@ -180,7 +190,7 @@ class Plan:
 
     def _memory(self, base: int) -> None:
         """The arena, the numbers' places and the outputs' pools."""
-        nodes, graph = self.graph.nodes, self.graph
+        nodes, graph = self._graph.nodes, self._graph
         self._arena = np.empty(self.schedule.arena + 128, np.uint8)
         self.words[self._arena_cell] = self._arena.ctypes.data + -self._arena.ctypes.data % 64
         self._arena_start = -self._arena.ctypes.data % 64
@@ -325,6 +335,11 @@ class Plan:
             else:
                 step.run(state)
 
+    def loc(self, record: int):
+        """The user's line of a record."""
+        origin = self._graph.origin
+        return self.graph.locs[record if origin is None else origin[record]]
+
     def address_of_host(self, record: int, array: np.ndarray) -> None:
         """Let later kernels read a host step's result."""
         cell = self._cell_of(record)[0]
@@ -332,7 +347,7 @@ class Plan:
 
     def arena_view(self, root: int, offset: int) -> np.ndarray:
         """The array of a value that lives in the arena."""
-        node = self.graph.nodes[root]
+        node = self._graph.nodes[root]
         return np.ndarray(node.shape, node.dtype.np, self._arena,
                           self._arena_start + offset)
 
@@ -397,7 +412,7 @@ class _Host:
 
     def __init__(self, plan: Plan, record: int):
         self.plan, self.record = plan, record
-        self.node = plan.graph.nodes[record]
+        self.node = plan.schedule.graph.nodes[record]
         self.reads = operands(plan.schedule.grouping, record)
         self.feeds = record in plan.schedule.place
 
@@ -409,7 +424,7 @@ class _Host:
             with np.errstate(all="ignore"):
                 value = interpret.evaluate(task)
         except (IndexError, IndexValueError) as error:
-            raise interpret.located(error, self.plan.graph.locs[self.record]) from None
+            raise interpret.located(error, self.plan.loc(self.record)) from None
         if type(value) is not tuple:
             if not value.flags.c_contiguous or not value.flags.owndata:
                 value = np.array(value, order="C")
@@ -417,7 +432,7 @@ class _Host:
                 value = value.copy()
         state.values[self.record] = value
         place = self.plan.schedule.place.get(self.record)
-        for k, i in enumerate(self.plan.graph.outputs):
+        for k, i in enumerate(self.plan._graph.outputs):
             if i == self.record:
                 state.results[k] = value
         if place is not None and type(value) is not tuple:

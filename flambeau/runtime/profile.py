@@ -52,7 +52,7 @@ def host(plan: Plan, step, state) -> None:
     """Run a host step."""
     begin = time.perf_counter()
     step.run(state)
-    node = plan.graph.nodes[step.record]
+    node = plan.schedule.graph.nodes[step.record]
     _note(plan, f"host: {node.prim.name} {list(node.shape)}", time.perf_counter() - begin)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from flambeau.graph.access import through, whole
 from flambeau.graph.graph import Graph
+from flambeau.graph.transposed import turn_products
 from flambeau.graph.text import GraphTextError, parse, to_text
 from flambeau.graph.verify import GraphError, verify
 from flambeau.ir.node import leaf
@@ -12,6 +13,7 @@ from flambeau.ir.view import view
 from flambeau.ops.prim import contract as C
 from flambeau.ops.prim import elementwise as E
 from flambeau.ops.prim import reduce as R
+from flambeau.ops.prim import shape as S
 
 
 def example(rows=4):
@@ -85,3 +87,16 @@ def test_views_compose_as_numpy_does(seed):
         got = np.lib.stride_tricks.as_strided(base[found.offset:], found.shape,
                                               [s * 8 for s in found.strides])
         np.testing.assert_array_equal(got, want)
+
+
+def test_products_read_transposed_are_turned():
+    x, g = leaf(np.ones((7, 3), np.float32)), leaf(np.ones((7, 4), np.float32))
+    product = C.dot(S.transpose(x, 0, 1), g)
+    graph, _ = Graph.capture([E.neg(S.transpose(product, 0, 1))])
+    turned = turn_products(graph)
+    verify(turned)
+    assert [n.prim.name for n in turned.nodes].count("dot") == 1
+    assert next(n for n in turned.nodes if n.prim.name == "dot").shape == (4, 3)
+    assert len(turned.leaves) == len(graph.leaves)
+    kept, _ = Graph.capture([S.transpose(product, 0, 1), product])
+    assert turn_products(kept) is kept
