@@ -23,3 +23,7 @@ class InternalError(RuntimeError):
 class IndexValueError(RuntimeError):
     """A position outside its axis, in the operations where PyTorch raises RuntimeError for it;
     it reaches the program as a plain RuntimeError that names the line."""
+
+
+class LinAlgError(RuntimeError):
+    """A matrix for which a decomposition or an inverse does not exist (torch.linalg.LinAlgError)."""
