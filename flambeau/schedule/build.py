@@ -148,7 +148,7 @@ class Builder:
                     when = max(when, ready[a.root])
                     price += cost[a.root]
                 else:
-                    price += 1
+                    price += self.g.inline.get(a.root, 1)
             ready[i], cost[i] = when, price if self.level(i) == FULL else 0
         self.ready = ready
         self.count = 1 + max(ready.values(), default=0)

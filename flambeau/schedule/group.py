@@ -160,7 +160,7 @@ class Grouping:
         stored: records whose value must be in memory: read by another group, or an output.
         partial: ``{reduce record: group of the parts}`` for divided reductions.
         reads: for each computed record how it reads its operands.
-        inline: records that belong to no group, see ``inline.py``.
+        inline: records that belong to no group, with their cost: see ``inline.py``.
         guards: checks of leaves to be made before each run.
         reducible: reductions that kernels can compute.
     """
@@ -173,7 +173,7 @@ class Grouping:
         self.stored: set[int] = set()
         self.partial: dict[int, Group] = {}
         self.reads: dict[int, list[Access]] = {}
-        self.inline: set[int] = set()
+        self.inline: dict[int, int] = {}
         self.guards: list[Guard] = []
         self.reducible: set[int] = set()
         self.reasons: list[tuple[int, Group, str]] | None = None

@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 #: operations an inlined expression may have
 LIMIT = 3
+#: what random bits cost; an expression with them is inlined into its only reader, so that it does
+#: not tie that reader to a place in the order
+RANDOM = 24
 #: elementwise primitives that cost much more than a multiplication
 DEAR = {"exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "sin", "cos", "expm1",
-        "log1p", "erfinv", "random_bits", "exp2", "log2", "rsqrt", "reciprocal", "atan2", "tan",
+        "log1p", "erfinv", "exp2", "log2", "rsqrt", "reciprocal", "atan2", "tan",
         "remainder", "fmod", "floordiv", "truncdiv"}
 
 
-def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> set[int]:
-    """The records to inline.
+def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> dict[int, int]:
+    """The records to inline, with what each costs.
 
     Args:
         computed: records with a value of their own, in order.
@@ -35,21 +38,26 @@ def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> set[int
     """
     nodes, outputs = g.graph.nodes, set(g.graph.outputs)
     cost: dict[int, int] = {}
+    readers = [0] * len(nodes)
+    for i in computed:
+        for a in g.reads[i]:
+            readers[a.root] += 1
 
-    def candidates(banned: set[int]) -> set[int]:
+    def candidates(banned: set[int]) -> dict[int, int]:
         cost.clear()
         for i in computed:
             node = nodes[i]
             if i not in compiled or i in outputs or i in banned or node.prim.name in DEAR \
                     or node.prim.cls is OpClass.VIEW:
                 continue
-            price = 1
+            price = RANDOM if node.prim.name == "random_bits" else 1
             for a in g.reads[i]:
                 if not nodes[a.root].is_leaf:
                     price += cost.get(a.root, LIMIT)
-            if price <= LIMIT and _composes(g, i, cost):
+            allowed = price <= LIMIT or RANDOM <= price <= RANDOM + LIMIT and readers[i] == 1
+            if allowed and _composes(g, i, cost):
                 cost[i] = price
-        return set(cost)
+        return dict(cost)
 
     found = candidates(set())
     if not found:
@@ -58,7 +66,10 @@ def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> set[int
     for i in computed:
         takes = i in compiled or nodes[i].prim.cls is OpClass.REDUCE and i in g.reducible
         for a in g.reads[i]:
-            if a.root in found and not (takes and expand(g, a, found) is not None):
+            if a.root not in found:
+                continue
+            repeats = found[a.root] > LIMIT and g.graph.nodes[a.root].numel() != nodes[i].numel()
+            if repeats or not takes or expand(g, a, found) is None:
                 banned.add(a.root)
     return candidates(banned) if banned else found
 

@@ -34,7 +34,7 @@ from .group import (
     reduced_runs,
     triple,
 )
-from .inline import expand, find_inline
+from .inline import RANDOM, expand, find_inline
 
 
 def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
@@ -265,6 +265,8 @@ class _Walk:
             if self.g.group_of[a.root] is group:
                 if not (a.plain or self.same(group, a)):
                     return self.refuse(i, group, "it reads the product in another order")
+            elif self.g.inline.get(a.root, 0) >= RANDOM:
+                return self.refuse(i, group, "random bits are cheaper in a loop of their own")
             elif any(triple(group, b) is None for b in self.behind(a)):
                 return self.refuse(i, group, "an operand's axes are not the product's rows and "
                                              "columns")
