@@ -40,7 +40,8 @@ def _elementwise(node: Node, arrays: list) -> np.ndarray:
         value = np.asarray(value, node.dtype.np)
     if value.shape != node.shape:
         value = np.broadcast_to(value, node.shape).copy()
-    return value
+    # ufuncs keep the order of their operands; a value is row-major
+    return value if value.flags.c_contiguous else np.ascontiguousarray(value)
 
 
 def run(nodes: list[Node]) -> None:

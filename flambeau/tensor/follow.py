@@ -523,14 +523,16 @@ class Recorder:
         self._clear()
         execute.outstanding = False
         self.active = True
-        if expected is not None and expected.confirmed and expected.replays < _GIVE_UP:
+        if expected is not None and expected.binding.store and expected.upgrades < 2:
+            expected.upgrades += 1  # recorded anew, the arrays it hands on may be written over
+        elif expected is not None and expected.confirmed and expected.replays < _GIVE_UP:
             self.mode = FOLLOW
             self.trace = expected
             self.bound = [None] * len(expected.leaves)
             self.slots = [None] * expected.slot_count
             self.numbers = [0.0] * expected.numbers
-        else:
-            self.mode = RECORD
+            return
+        self.mode = RECORD
 
     def _refuse(self, why: str) -> bool:
         if flags.debug >= 2:
@@ -569,7 +571,10 @@ class Recorder:
                 plan.set_number(position, self.numbers[number])
             for position, place in binding.from_seed:
                 plan.set_number(position, self.seeds[place])
-            results = plan.execute(binding.arrays)
+            try:
+                results = plan.execute(binding.arrays)
+            finally:
+                binding.unbind()
         for output, k in binding.store:
             storage = bound[k].storage
             storage.node = ir.leaf(results[output], storage.dtype)

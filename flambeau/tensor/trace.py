@@ -98,7 +98,7 @@ class Trace:
         self.binding = binding
         self.next: Trace | None = None
         self.confirmed = False
-        self.replays = 0
+        self.replays = self.upgrades = 0
         self.signature = (tuple(e.signature() for e in entries),
                           tuple(leaf.signature() for leaf in leaves))
 
@@ -127,7 +127,8 @@ class Binding:
         self.fixed: list = []  # (position, array): constants of the program
         self.from_seed: list = []  # (position, place in the run's draws)
         self.from_number: list = []  # (position, number)
-        self.arrays: list = [n.value for n in flushed.leaves]
+        # arrays of leaves stand here only while host steps run: a reference would look like a user
+        self.arrays: list = [None] * len(flushed.leaves)
         self._inputs(flushed, leaves, seeds)
         self.store: list = []  # (output, leaf number): a leaf's storage takes a new array
         self.alive: dict[int, _Alive] = {}
@@ -145,6 +146,7 @@ class Binding:
                     self.from_seed.append((position, seeds.index(value)))
                 else:
                     self.fixed.append((position, node.value))
+                self.arrays[position] = node.value
                 continue
             array = node.value
             address = array.__array_interface__["data"][0]
@@ -156,6 +158,7 @@ class Binding:
                     break
             else:
                 self.fixed.append((position, array))
+                self.arrays[position] = array
 
     def _outputs(self, flushed, leaves, tensors, slots) -> None:
         number = {id(n): i for i, n in enumerate(flushed.outputs)}
@@ -197,23 +200,30 @@ class Binding:
                 and all(a is theirs[p] or np.array_equal(a, theirs[p]) for p, a in mine.items()))
 
     def bind(self, k: int, t: Tensor) -> bool:
-        """Let the plan read another tensor (or the same one at another place) as leaf ``k``."""
-        node = t.storage.node
-        array = node.value
+        """Let the plan read a tensor as leaf ``k``; False when its memory is not row-major."""
+        array = t.storage.node.value
+        known = self.bound[k]
+        if known is not None and known() is array and not self.plan.has_host_steps:
+            return True
         if array is None or not array.flags.c_contiguous:
             return False
-        if self.bound[k] is array:
-            return True
+        host = self.plan.has_host_steps
         for position, offset, shape, steps, dtype in self.from_leaf.get(k, ()):
-            if len(array.shape) == len(shape) and array.shape == shape and not offset \
-                    and array.strides == steps:
-                view = array
-            else:
+            view = array
+            if offset or array.shape != shape or array.strides != steps:
                 view = np.ndarray(shape, dtype, array, offset, steps)
-            self.arrays[position] = view
             self.plan.bind(position, view)
-        self.bound[k] = array
+            if host:
+                self.arrays[position] = view
+        self.bound[k] = weakref.ref(array)
         return True
+
+    def unbind(self) -> None:
+        """After a run: the leaves' arrays belong to their tensors alone."""
+        if self.plan.has_host_steps:
+            for places in self.from_leaf.values():
+                for place in places:
+                    self.arrays[place[0]] = None
 
     def exclusive(self, t: Tensor) -> bool:
         """Whether nobody but its storage can see the content that the plan will overwrite."""
