@@ -82,7 +82,7 @@ def collate(batch: Sequence, *, collate_fn_map: dict | None = None):
         return _like_mapping(elem, {
             key: _part(batch, key, collate_fn_map) for key in elem})
     if isinstance(elem, tuple) and hasattr(elem, "_fields"):
-        columns = zip(*batch)
+        columns = zip(*batch, strict=True)
         return type(elem)(*(collate(c, collate_fn_map=collate_fn_map) for c in columns))
     if isinstance(elem, Sequence):
         lengths = [len(sample) for sample in batch]

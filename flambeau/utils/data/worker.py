@@ -59,14 +59,16 @@ class Failure:
 
     def reraise(self) -> None:
         """Raise an exception of the same class whose message holds the worker's traceback."""
+        raise self._error()  # no local name: it would keep the iterator alive in a cycle
+
+    def _error(self) -> Exception:
         message = f"Caught {self.kind.__name__} {self.where}.\nOriginal {self.text}"
         if issubclass(self.kind, KeyError):
-            raise self.kind(_Verbatim(message))  # a KeyError prints the repr of its message
+            return self.kind(_Verbatim(message))  # a KeyError prints the repr of its message
         try:
-            error = self.kind(message)
-        except Exception:
-            raise RuntimeError(message) from None  # the class wants other arguments
-        raise error
+            return self.kind(message)
+        except Exception:  # noqa: BLE001  (the class wants other arguments)
+            return RuntimeError(message)
 
 
 class _Verbatim(str):
@@ -136,7 +138,7 @@ def _serve(job: Job, mailbox: Mailbox) -> None:
         if job.init_fn is not None:
             job.init_fn(job.number)
         fetcher = job.fetcher()
-    except Exception:
+    except Exception:  # noqa: BLE001  (goes to the parent)
         failure = Failure(where)
     ended = False
     while os.getppid() == job.parent:
@@ -160,7 +162,7 @@ def _serve(job: Job, mailbox: Mailbox) -> None:
                 data = fetcher.fetch(index)
             else:
                 kind, data, failure = FAILED, failure, None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (goes to the parent)
             if job.iterable and isinstance(error, StopIteration):
                 kind, ended = END, True
             else:
@@ -173,12 +175,12 @@ def _answer(mailbox: Mailbox, kind: int, number: int, data, where: str) -> None:
         mailbox.send((kind, number, data))
     except (BrokenPipeError, ConnectionResetError):
         raise
-    except Exception:  # a batch (or an exception) that cannot be pickled
+    except Exception:  # noqa: BLE001  (a batch or an exception that cannot be pickled)
         failure = Failure(where)
         try:
             mailbox.send((FAILED, number, failure))
         except (BrokenPipeError, ConnectionResetError):
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  (a class that is not importable)
             failure.kind = RuntimeError
             mailbox.send((FAILED, number, failure))
