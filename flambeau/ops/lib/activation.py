@@ -12,10 +12,11 @@ from ..core import cast_node
 from ..prim.comparison import logical_and, logical_or
 from ..prim.elementwise import (add, div, exp, ge, gt, le, lt, mul, neg, relu, sigmoid, sub, tanh,
                                 where)
-from ..prim.pointwise import abs, erf, expm1, log1p, not_implemented, widened
+from ..prim.pointwise import abs, erf, expm1, log1p, in_float32, not_implemented, widened
 from ..prim.ternary import clamp_max, clamp_min
 from ..prim.shape import _slice as SLICE
 from ..prim.shape import embed, reshape, slice_dim
+from .dropout import uniform_like
 
 SQRT_HALF = math.sqrt(0.5)
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -175,6 +176,31 @@ def threshold(input, threshold, value, inplace=False):
     return apply(_threshold, input, threshold=threshold, value=value)
 
 
+@api(functional=True, inplace=True, cases=cases_plain)
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+    """``leaky_relu`` with a random slope of [lower, upper) per negative element in training, with
+    the middle one otherwise.
+
+    Raises:
+        RuntimeError: ``lower`` is above ``upper``.
+    """
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
+    if inplace:
+        return writes("rrelu", input, lower, upper, training)
+    if not input.dtype.is_floating_point:
+        raise not_implemented("rrelu_with_noise_out", input.dtype)
+    if not training:
+        return apply(_leaky_relu, input, negative_slope=(lower + upper) / 2)
+    noise = add(mul(uniform_like(input, input.shape), upper - lower), lower)
+    return apply(_rrelu, input, noise)
+
+
+_rrelu = Op("rrelu_with_noise", lambda x, noise: where(gt(x, 0), x, mul(x, noise)),
+            lambda ctx, g: (where(gt(ctx.operand(0), 0), g, mul(g, ctx.operand(1))), None),
+            saves=(0, 1))
+
+
 # --- exponential units --------------------------------------------------------------------------
 
 
@@ -183,6 +209,7 @@ def _elu_lower(x, alpha, scale, input_scale):
     return where(gt(x, 0), x if scale == 1 else mul(x, scale), below)
 
 
+@in_float32
 def _elu_vjp(ctx, g):
     x, alpha, scale, inner = ctx.operand(0), ctx.alpha, ctx.scale, ctx.input_scale
     below = mul(exp(x if inner == 1 else mul(x, inner)), alpha * scale * inner)
@@ -237,6 +264,7 @@ def _gelu_lower(x, approximate):
     return mul(mul(x, 0.5), add(erf(mul(x, SQRT_HALF)), 1))
 
 
+@in_float32
 def _gelu_vjp(ctx, g):
     x = ctx.operand(0)
     if ctx.approximate == "tanh":
@@ -254,7 +282,7 @@ def _gelu_vjp(ctx, g):
 _gelu = Op("gelu", rounded_once(_gelu_lower, floats="GeluKernelImpl"), _gelu_vjp, saves=(0,))
 
 
-@api(torch=False, functional=True,
+@api(torch=False, functional=True, out=1,
      cases=lambda t: [t.call(t.f(2, 3)), t.call(t.f(2, 3), approximate="tanh")])
 def gelu(input, approximate="none"):
     """``x * Phi(x)`` with the normal distribution function, exact or through tanh.
@@ -267,6 +295,7 @@ def gelu(input, approximate="none"):
     return apply(_gelu, input, approximate=approximate)
 
 
+@in_float32
 def _silu_vjp(ctx, g):
     x = ctx.operand(0)
     s = sigmoid(x)
@@ -294,6 +323,7 @@ def _softplus_plain(x):
     return add(clamp_min(x, 0), log1p(exp(neg(abs(x)))))
 
 
+@in_float32
 def _mish_vjp(ctx, g):
     x = ctx.operand(0)
     s, t = sigmoid(x), tanh(_softplus_plain(x))
@@ -316,6 +346,7 @@ def _softplus_lower(x, beta, threshold):
     return where(gt(scaled, threshold), x, soft if beta == 1 else div(soft, beta))
 
 
+@in_float32
 def _softplus_vjp(ctx, g):
     scaled = mul(ctx.operand(0), ctx.beta)
     return (where(gt(scaled, ctx.threshold), g, mul(g, sigmoid(scaled))),)
@@ -325,12 +356,13 @@ _softplus = Op("softplus", rounded_once(_softplus_lower, floats="softplus"), _so
                saves=(0,))
 
 
-@api(torch=False, functional=True, cases=cases_plain)
+@api(torch=False, functional=True, out=1, cases=cases_plain)
 def softplus(input, beta=1, threshold=20):
     """``log(1 + exp(beta x)) / beta``; ``x`` itself where ``beta x`` is above ``threshold``."""
     return apply(_softplus, input, beta=beta, threshold=threshold)
 
 
+@in_float32
 def _logsigmoid_vjp(ctx, g):
     return (mul(g, sigmoid(neg(ctx.operand(0)))),)
 
@@ -339,7 +371,7 @@ _logsigmoid = Op("log_sigmoid", rounded_once(lambda x: neg(_softplus_plain(neg(x
                                              floats="log_sigmoid"), _logsigmoid_vjp, saves=(0,))
 
 
-@api(torch=False, functional=True, cases=cases_plain)
+@api(torch=False, functional=True, out=1, cases=cases_plain)
 def logsigmoid(input):
     """``log(sigmoid(x))`` without overflow."""
     return apply(_logsigmoid, input)
@@ -379,6 +411,7 @@ def hardsigmoid(input, inplace=False):
     return writes("hardsigmoid", input) if inplace else apply(_hardsigmoid, input)
 
 
+@in_float32
 def _hardswish_vjp(ctx, g):
     x = ctx.operand(0)
     middle = mul(g, add(div(x, 3), 0.5))
@@ -410,7 +443,7 @@ _hardshrink = Op("hardshrink", _hardshrink_lower,
                  lambda ctx, g: (where(_outside(ctx.operand(0), ctx.lambd), g, 0),), saves=(0,))
 
 
-@api(method=True, functional=True, cases=cases_plain)
+@api(method=True, functional=True, out=1, cases=cases_plain)
 def hardshrink(input, lambd=0.5):
     """``input`` where it is outside [-lambd, lambd], 0 inside."""
     return apply(_hardshrink, input, lambd=lambd)
@@ -427,7 +460,7 @@ _softshrink = Op("softshrink", _softshrink_lower,
                  lambda ctx, g: (where(_outside(ctx.operand(0), ctx.lambd), g, 0),), saves=(0,))
 
 
-@api(torch=False, functional=True, cases=cases_plain)
+@api(torch=False, functional=True, out=1, cases=cases_plain)
 def softshrink(input, lambd=0.5):
     """``input`` moved towards 0 by ``lambd``, 0 within.
 
@@ -454,6 +487,7 @@ def _glu_lower(x, dim):
     return cast_node(mul(widened(a), sigmoid(widened(b))), x.dtype)
 
 
+@in_float32
 def _glu_vjp(ctx, g):
     a, b = _halves(ctx.operand(0), ctx.dim)
     s = sigmoid(b)

@@ -15,7 +15,7 @@ from ..prim.binary import xlogy
 from ..prim.elementwise import DIV, add, div, exp, le, log, lt, mul, neg, sigmoid, sub, where
 from ..prim.extremes import any
 from ..prim.index import host
-from ..prim.pointwise import abs, log1p, sign, square, widened
+from ..prim.pointwise import abs, in_float32, log1p, sign, square, widened
 from ..prim.reduce import SUM, expand, mean, reduce, sum
 from ..prim.shape import unsqueeze
 from ..prim.ternary import clamp, clamp_min
@@ -93,6 +93,7 @@ def _distance_op(name: str, value, slope, grad_name: str) -> Op:
         wide = [widened(cast_node(v, d)) for v in (x, y)]
         return folded_node(value(sub(*wide), **params), reduction, d)
 
+    @in_float32
     def vjp(ctx, g):
         params = {k: v for k, v in ctx.params.items() if k != "reduction"}
         gap = sub(ctx.operand(0), ctx.operand(1))
@@ -216,6 +217,7 @@ def _bce_lower(x, y, weight, reduction):
     return folded_node(_weighted(neg(add(first, second)), weight), reduction, x.dtype)
 
 
+@in_float32
 def _bce_vjp(ctx, g):
     x, y = ctx.operand(0), ctx.operand(1)
     g = _weighted(unfolded(ctx, g), ctx.operand(2))
@@ -266,6 +268,7 @@ def _logits_lower(x, y, weight, pos_weight, reduction):
     return folded_node(_weighted(add(mul(sub(1, t), wide), soft), weight), reduction, d)
 
 
+@in_float32
 def _logits_vjp(ctx, g):
     x, y, weight, pos_weight = (ctx.operand(i) for i in range(4))
     g = _weighted(unfolded(ctx, g), weight)

@@ -332,6 +332,8 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
     if len(target.shape) > 1 or sh.numel(target.shape) != count:
         raise RuntimeError(f"inconsistent target size, expected {count} but got "
                            f"{list(target.shape)}")
+    if target.dtype is not dt.int64:
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype}")
     rows = reshape(input, (count, sh.numel(input.shape) // count if count else input.shape[-1]))
     if weight is not None and sh.numel(weight.shape) != rows.shape[1]:
         raise RuntimeError(f"inconsistent weight size, expected {rows.shape[1]} but got "

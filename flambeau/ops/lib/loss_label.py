@@ -170,7 +170,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     """
     reduction = reduction_of(size_average, reduce, reduction)
     rank = len(input.shape)
-    if rank > 2 or 0 in tuple(input.shape)[1:]:
+    if rank > 2 or 0 in tuple(input.shape)[1 if rank == 2 else 0:]:
         raise RuntimeError("Expected non-empty vector or matrix with optional 0-dim batch size, "
                            f"but got: {list(input.shape)}")
     if tuple(target.shape) != tuple(input.shape):

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import math
 
-from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import Node
 from ...ir.op import Op, apply
 from ..core import cast_node, elementwise
-from ..prim.elementwise import ADD, MUL, SUB, add, cast, div, mul, sub
-from ..prim.pointwise import rsqrt, square, widened
+from ..prim.elementwise import ADD, MUL, SUB, add, cast, div, mul, pow, sub
+from ..prim.pointwise import in_float32, rsqrt, square, widened
 from ..prim.reduce import expand, mean, sum
 from ..prim.shape import reshape
 from ..prim.statistics import moments
 from ..prim.ternary import clamp_min
+from .padding import pad
+from .pooling import avg_pool2d
 from .statistics import norm
-
-
-def _wide(x):
-    """A 16-bit operand as float32, on nodes and tensors alike."""
-    narrow = x.dtype.itemsize == 2 and x.dtype.is_floating_point
-    return cast(x, dt.float32) if narrow else x
 
 
 def _normalized(x: Node, axes, eps: float):
@@ -75,8 +70,9 @@ def _layer_norm_lower(x, weight, bias, count, eps):
     return cast_node(y, x.dtype), mean_, rstd
 
 
+@in_float32
 def _layer_norm_vjp(ctx, g, *_):
-    x, weight, g = _wide(ctx.operand(0)), ctx.operand(1), _wide(g)
+    x, weight = ctx.operand(0), ctx.operand(1)
     axes = _last_axes(len(x.shape), ctx.count)
     mean_, rstd = _statistics(ctx, x, axes)
     centred = mul(sub(x, mean_), rstd)
@@ -137,8 +133,9 @@ def _rms_lower(x, weight, count, eps):
     return cast_node(_affine(mul(wide, scale), weight, None, x.shape[-count:]), x.dtype)
 
 
+@in_float32
 def _rms_vjp(ctx, g):
-    x, weight, g = _wide(ctx.operand(0)), ctx.operand(1), _wide(g)
+    x, weight = ctx.operand(0), ctx.operand(1)
     axes = _last_axes(len(x.shape), ctx.count)
     scale = rsqrt(add(mean(mul(x, x), axes, True), ctx.eps))
     scaled = mul(x, scale)
@@ -194,8 +191,9 @@ def _batch_norm_lower(x, weight, bias, running_mean, running_var, training, eps)
             reshape(rstd, flat), reshape(var_, flat))
 
 
+@in_float32
 def _batch_norm_vjp(ctx, g, *_):
-    x, weight, g = _wide(ctx.operand(0)), ctx.operand(1), _wide(g)
+    x, weight = ctx.operand(0), ctx.operand(1)
     axes, shape = _all_but_channel(x), _channels(x)
     if ctx.training:
         mean_, rstd = (reshape(s, shape) for s in _statistics(ctx, x, axes))
@@ -342,8 +340,9 @@ def _group_norm_lower(x, weight, bias, groups, eps):
     return cast_node(y, x.dtype), mean_, rstd
 
 
+@in_float32
 def _group_norm_vjp(ctx, g, *_):
-    x, weight, g = _wide(ctx.operand(0)), ctx.operand(1), _wide(g)
+    x, weight = ctx.operand(0), ctx.operand(1)
     rows = _grouped(x, ctx.groups)
     mean_, rstd = _statistics(ctx, rows, (2,))
     centred = mul(sub(rows, mean_), rstd)
@@ -401,3 +400,25 @@ def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
     if out is None:
         return div(input, expand(length, tuple(input.shape)))
     return out.copy_(div(input, length))
+
+
+@api(torch=False, functional=True, cases=lambda t: [t.call(t.f(2, 4, 3), 2)])
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+    """``input / (k + alpha * mean of squares over size neighbouring channels) ** beta``.
+
+    Args:
+        input: (N, C, *).
+
+    Raises:
+        ValueError: fewer than 3 dimensions.
+    """
+    shape = tuple(input.shape)
+    if len(shape) < 3:
+        raise ValueError("Expected 3D or higher dimensionality                          input (got "
+                         f"{len(shape)} dimensions)")
+    if not sh.numel(shape):
+        return input
+    rows = reshape(square(input), (shape[0], 1, shape[1], sh.numel(shape[2:])))
+    rows = pad(rows, (0, 0, size // 2, (size - 1) // 2))
+    means = reshape(avg_pool2d(rows, (size, 1), 1), shape)
+    return div(input, pow(add(mul(means, alpha), k), beta))

@@ -11,7 +11,7 @@ from ...ir.node import Node, make
 from ...ir.op import Op, apply
 from ..core import cast_node, elementwise
 from ..prim.elementwise import COPY, SUB, cast, div, exp, log, mul, neg, sub
-from ..prim.pointwise import not_implemented, widened
+from ..prim.pointwise import in_float32, not_implemented, widened
 from ..prim.reduce import AMAX, SUM, reduce, sum
 
 
@@ -33,6 +33,7 @@ def _softmax_lower(x, dim):
     return cast_node(div(part, _total(part, dim)), x.dtype)
 
 
+@in_float32
 def _softmax_vjp(ctx, g):
     out = ctx.result()
     weighted = mul(g, out)
@@ -50,6 +51,7 @@ def _log_softmax_lower(x, dim):
     return cast_node(sub(shifted, log(_total(exp(shifted), dim))), x.dtype)
 
 
+@in_float32
 def _log_softmax_vjp(ctx, g):
     out = ctx.result()
     total = sum(g, ctx.dim, True) if out.shape else g

@@ -173,8 +173,11 @@ def _div_lower(x, y):
 
 def _div_vjp(ctx, g):
     y = ctx.operand(1)
-    gx = div(g, conj_or_number(y))
-    return gx, (neg(mul(gx, conj_or_number(div(ctx.operand(0), y)))) if ctx.needs(1) else None)
+    gx = div(g, conj_or_number(y)) if ctx.needs(0) else None
+    gy = None
+    if ctx.needs(1):
+        gy = mul(neg(g), conj_or_number(div(div(ctx.operand(0), y), y)))
+    return gx, gy
 
 
 _div = Op("div", _div_lower, _div_vjp, saves=lambda needs, params: (0, 1) if needs[1] else (1,))

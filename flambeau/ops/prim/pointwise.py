@@ -12,9 +12,9 @@ from ...ir.api import api
 from ...ir.node import OpClass, Prim, const, make
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
-from ..core import cast_node, elementwise, same_dtype, to_float
-from .elementwise import (COPY, DIV, MUL, SUB, add, conj, div, eq, exp, mul, neg, pow, sub, unary,
-                          where)
+from ..core import elementwise, is_number, same_dtype, to_float
+from .elementwise import (COPY, DIV, MUL, SUB, add, cast, conj, div, eq, exp, mul, neg, pow, sub,
+                          unary, where)
 from .special_erf import erf_numpy, erfc_numpy
 
 E = OpClass.ELEMENTWISE
@@ -381,6 +381,42 @@ def nan_to_num(input, nan=None, posinf=None, neginf=None):  # noqa: A002
     return apply(_nan_to_num, input, nan=nan, posinf=posinf, neginf=neginf)
 
 
+def _is_narrow(x) -> bool:
+    return x.dtype.itemsize == 2 and x.dtype.is_floating_point
+
+
 def widened(x):
-    """A 16-bit float node as float32, others as they are: for ops that round only their result."""
-    return cast_node(x, dt.float32) if x.dtype.itemsize == 2 and x.dtype.is_floating_point else x
+    """A 16-bit float operand as float32, others as they are: for ops that round once."""
+    return cast(x, dt.float32) if _is_narrow(x) else x
+
+
+class _WideCtx:
+    """A gradient rule's context whose 16-bit values are float32."""
+
+    def __init__(self, ctx):
+        self._ctx = ctx
+
+    def __getattr__(self, name):
+        return getattr(self._ctx, name)
+
+    def _value(self, x):
+        return x if x is None or is_number(x) else widened(x)
+
+    def operand(self, i):
+        """Operand ``i``."""
+        return self._value(self._ctx.operand(i))
+
+    def result(self, i=0):
+        """Result ``i``."""
+        return self._value(self._ctx.result(i))
+
+
+def in_float32(vjp):
+    """A gradient rule that computes 16-bit floats in float32 and rounds once."""
+
+    def rule(ctx, *grads):
+        if not _is_narrow(grads[0]):
+            return vjp(ctx, *grads)
+        return vjp(_WideCtx(ctx), *[widened(g) for g in grads])
+
+    return rule

@@ -7,7 +7,7 @@ import math
 from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.op import Op, apply
-from ..core import elementwise, is_number, result_type
+from ..core import elementwise, is_number, operand, result_type
 from .elementwise import (ADD, DIV, MAXIMUM, MINIMUM, MUL, SUB, cast_node, check_tensor, conj,
                           conj_or_number, div, ge, gt, le, lt, mul, neg, sub, where)
 from .pointwise import not_implemented
@@ -110,20 +110,22 @@ def _lerp_lower(x, end, weight):
         raise RuntimeError(f"expected dtype {d} for `weight` but got dtype {weight.dtype}")
     if d.category < dt.dtype.FLOAT:
         raise not_implemented("lerp_scalar" if is_number(weight) else "lerp_tensor", d)
-    gap = elementwise(SUB, d, end, x)
+    number = is_number(weight)
+    w, x, end, weight_ = _wide(d, x, end, 0 if number else weight)
+    weight = weight if number else weight_
+    gap = elementwise(SUB, w, end, x)
 
     def from_start():
-        return elementwise(ADD, d, x, elementwise(MUL, d, gap, weight))
+        return elementwise(ADD, w, x, elementwise(MUL, w, gap, weight))
 
     def from_end():
-        rest = 1 - weight if is_number(weight) else elementwise(SUB, d, 1, weight)
-        return elementwise(SUB, d, end, elementwise(MUL, d, gap, rest))
+        rest = 1 - weight if number else elementwise(SUB, w, 1, weight)
+        return elementwise(SUB, w, end, elementwise(MUL, w, gap, rest))
 
-    if is_number(weight):
-        return from_start() if abs(weight) < 0.5 else from_end()
-    if d.is_complex:
-        return from_start()
-    return where(lt(where(lt(weight, 0), neg(weight), weight), 0.5), from_start(), from_end())
+    if number or d.is_complex:
+        return cast_node(from_end() if number and abs(weight) >= 0.5 else from_start(), d)
+    near = lt(where(lt(weight, 0), neg(weight), weight), 0.5)
+    return cast_node(where(near, from_start(), from_end()), d)
 
 
 def _lerp_vjp(ctx, g):
@@ -155,6 +157,13 @@ def lerp(input, end, weight):  # noqa: A002
 # --- addcmul, addcdiv ---------------------------------------------------------------------------
 
 
+def _wide(d, *operands):
+    """The dtype to compute in, and operands in it: 16-bit floats are rounded once, at the end."""
+    if d.itemsize != 2 or not d.is_floating_point:
+        return d, *operands
+    return dt.float32, *(operand(x, dt.float32) for x in operands)
+
+
 def _addcmul_lower(x, a, b, value=1):
     d = result_type(x, a, b)
     if d is dt.bool_:
@@ -162,10 +171,11 @@ def _addcmul_lower(x, a, b, value=1):
     if isinstance(value, float) and d.category < dt.dtype.FLOAT:
         raise RuntimeError("value cannot be converted to type int64_t without overflow: "
                            f"addcmul of {d} tensors needs a whole number, got {value}")
-    product = elementwise(MUL, d, a, b)
+    w, x, a, b = _wide(d, x, a, b)
+    product = elementwise(MUL, w, a, b)
     if value != 1:
-        product = elementwise(MUL, d, product, value)
-    return elementwise(ADD, d, x, product)
+        product = elementwise(MUL, w, product, value)
+    return cast_node(elementwise(ADD, w, x, product), d)
 
 
 def _scaled(g, value):
@@ -198,8 +208,9 @@ def _addcdiv_lower(x, a, b, value=1):
             "behavior can be implemented as (input + value * torch.trunc(tensor1 / tensor2))"
             ".to(input.dtype)")
     d = result_type(x, a, b)
-    quotient = a if value == 1 else elementwise(MUL, d, a, value)
-    return elementwise(ADD, d, x, elementwise(DIV, d, quotient, b))
+    w, x, a, b = _wide(d, x, a, b)
+    quotient = a if value == 1 else elementwise(MUL, w, a, value)
+    return cast_node(elementwise(ADD, w, x, elementwise(DIV, w, quotient, b)), d)
 
 
 def _addcdiv_vjp(ctx, g):
