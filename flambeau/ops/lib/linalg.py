@@ -15,12 +15,29 @@ from ..prim.contract import matmul
 from ..prim.elementwise import add, clone, eq, gt, mul, sub, where
 from ..prim.extremes import amax
 from ..prim.index import host, on_host
-from ..prim.linalg import (CHOLESKY_OP, DET_OP, EIG_OP, EIGH_OP, INV_OP, LU_OP, PERMUTATION_OP,
-                           PINV_OP, QR_OP, SLOGDET_OP, SOLVE_OP, SVD_OP, SVDVALS_OP, TRISOLVE_OP,
-                           eye_like, h, triangle)
+from ..prim.linalg import (
+    CHOLESKY_OP,
+    DET_OP,
+    EIG_OP,
+    EIGH_OP,
+    FACTORED_OP,
+    INV_OP,
+    LU_OP,
+    PERMUTATION_OP,
+    PINV_OP,
+    QR_OP,
+    SLOGDET_OP,
+    SOLVE_OP,
+    SVD_OP,
+    SVDVALS_OP,
+    TRISOLVE_OP,
+    eye_like,
+    h,
+    triangle,
+)
 from ..prim.pointwise import abs  # noqa: A004
 from ..prim.reduce import expand, sum  # noqa: A004
-from ..prim.shape import squeeze, transpose, unsqueeze
+from ..prim.shape import reshape, slice_dim, squeeze, transpose, unsqueeze
 from ..results import return_type
 from .joining import zeros_like_shape
 
@@ -247,9 +264,7 @@ def cholesky_solve(input, L, upper=False):  # noqa: A002
         raise RuntimeError(f"Incompatible matrix sizes for cholesky_solve: each A matrix is "
                            f"{L.shape[-1]} by {L.shape[-1]} but each b matrix is "
                            f"{input.shape[-2]} by {input.shape[-1]}")
-    if upper:
-        return solve_triangular(L, solve_triangular(h(L), input, upper=False), upper=True)
-    return solve_triangular(h(L), solve_triangular(L, input, upper=False), upper=True)
+    return apply(FACTORED_OP, input, L, upper=bool(upper))
 
 
 @api(method=True, out=1)
@@ -364,8 +379,8 @@ def lu_factor_ex(A, *, pivot=True, check_errors=False):
 def _unpacked(packed, pivots):
     m, n = packed.shape[-2:]
     k = min(m, n)
-    low = add(triangle(packed[..., :k], False, True), eye_rectangle(packed, m, k))
-    up = triangle(packed[..., :k, :], True)
+    low = add(triangle(slice_dim(packed, -1, 0, k), False, True), eye_rectangle(packed, m, k))
+    up = triangle(slice_dim(packed, -2, 0, k), True)
     return apply(PERMUTATION_OP, pivots, m=m, to=packed.dtype), low, up
 
 
@@ -415,6 +430,15 @@ def torch_lu_solve(input, LU_data, LU_pivots):  # noqa: A002
     return linalg_lu_solve(LU_data, LU_pivots, input)
 
 
+@api("lu", method=True, out=0)
+def torch_lu(input, pivot=True, get_infos=False):  # noqa: A002
+    """Packed LU factors and pivots (and, on request, which matrices are singular)."""
+    packed, pivots = lu_factor(input, pivot=pivot)
+    if get_infos:
+        return _pair("lu_with_infos", "LU", "pivots", "infos")((packed, pivots, _no_info(input)))
+    return _pair("lu", "LU", "pivots")((packed, pivots))
+
+
 # --- pseudo-inverse, rank, least squares ----------------------------------------------------------
 
 
@@ -447,7 +471,7 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None):
     if rcond is not None and rtol is None:
         rtol = rcond
     if not A.numel():
-        return zeros_like_shape(A, (*A.shape[:-2], A.shape[-1], A.shape[-2]))
+        return transpose(A, -2, -1)
     with_rule = A.detach() if hasattr(A, "detach") else A
     tol = _tolerance(with_rule, hermitian, atol, rtol)[1]
     return apply(PINV_OP, A, tol, hermitian=bool(hermitian))
@@ -491,7 +515,8 @@ def lstsq(A, B, rcond=None, *, driver=None):
     driver = driver or "gelsy"
     m, n = A.shape[-2:]
     x = matmul(pinv(A, rtol=rcond), b)
-    residuals = values = zeros_like_shape(x, (0,))
+    values = zeros_like_shape(x, (0,))
+    residuals = slice_dim(reshape(x, (x.numel(),)), 0, 0, 0)
     rank = on_host(np.zeros(0, np.int64), A) if driver == "gels" else matrix_rank(A, rtol=rcond)
     if m > n and driver != "gelsy" and (driver == "gels" or bool((host(rank) == n).all())):
         d = sub(matmul(A, x), b)

@@ -19,7 +19,7 @@ from ..prim.join import cat, stack
 from ..prim.linalg import eye_like, h, mask_like
 from ..prim.pointwise import cos
 from ..prim.reduce import expand, mean, sum  # noqa: A004
-from ..prim.shape import permute, reshape, squeeze, unsqueeze, unsqueeze_all
+from ..prim.shape import permute, reshape, slice_dim, squeeze, unsqueeze, unsqueeze_all
 from ..prim.statistics import vector_norm
 from .dropout import uniform_like
 from .linalg import LA, _float, _matrices, inv, linalg_qr, linalg_svd, solve, svdvals
@@ -58,10 +58,15 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
         return vector_norm(A, 2, (rows, columns), keepdim)
     if ord in ("nuc", 2, -2):
         s = svdvals(movedim(A, (rows, columns), (-2, -1)))
+        if ord == 2 and not s.shape[-1]:
+            ord = "nuc"  # no singular values: 0
         out = sum(s, -1) if ord == "nuc" else (amax if ord == 2 else amin)(s, -1)
         return unsqueeze_all(out, tuple(sorted((rows, columns)))) if keepdim else out
     inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
     total = vector_norm(A, 1, inner, True)
+    if ord > 0 and not A.shape[outer]:
+        out = sum(total, outer, True)  # no rows or columns: 0
+        return out if keepdim else squeeze(out, (rows, columns))
     out = (amax if ord > 0 else amin)(total, outer, True)
     return out if keepdim else squeeze(out, (rows, columns))
 
@@ -114,7 +119,7 @@ def _power(A, n, name):
         _float(name, A)
         return _power(inv(A), -n, name)
     if n == 0:
-        return expand(eye_like(A, A.shape[-1]), tuple(A.shape))
+        return add(mul(A, 0), eye_like(A, A.shape[-1]))
     out, square = None, A
     while n:
         if n & 1:
@@ -172,7 +177,7 @@ def _exp_vjp(ctx, g):
     n = a.shape[-1]
     zero = mul(a, mask_like(a, np.zeros((n, n))))
     block = cat([cat([a, g], -1), cat([zero, a], -1)], -2)
-    return (apply(_matrix_exp, block)[..., :n, n:],)
+    return (slice_dim(slice_dim(apply(_matrix_exp, block), -1, n), -2, 0, n),)
 
 
 _matrix_exp = Op("linalg_matrix_exp", lambda x: make(MATRIX_EXP, (x,)), _exp_vjp, saves=(0,))
@@ -240,11 +245,9 @@ def _vander(x, n, increasing):
 @api("vander", dtypes="number", cases=lambda t: [t.call(t.f(3))], **LA)
 def linalg_vander(x, *, N=None):
     """Vandermonde matrices: powers 0, 1, .. of each element along a new last axis."""
-    if not x.shape:
-        raise RuntimeError("Expected dim >= 1, got a 0-d tensor")
     if N is not None and N <= 1:
         raise RuntimeError(f"N must be greater than 1, got {N}")
-    return _vander(x, N, True)
+    return _vander(x if x.shape else reshape(x, (1,)), N, True)
 
 
 @api(dtypes="number", cases=lambda t: [t.call(t.f(3))])
@@ -277,7 +280,7 @@ def householder_product(A, tau):
                            f"match input dtype {A.dtype}")
     rows = np.arange(m)[:, None]
     v = add(mul(A, mask_like(A, rows > np.arange(n))), mask_like(A, np.eye(m, n)))
-    out = expand(mask_like(A, np.eye(m, n)), tuple(A.shape))
+    out = add(mul(A, 0), mask_like(A, np.eye(m, n)))
     for i in reversed(range(k)):
         column = v[..., :, i:i + 1]
         scaled = mul(column, unsqueeze(tau[..., i:i + 1], -1))

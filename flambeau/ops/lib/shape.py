@@ -11,7 +11,7 @@ from ...ir.api import api
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
 from ...ir.view import view
-from ..prim.elementwise import COPY, clone
+from ..prim.elementwise import COPY, clone, conj
 from ..prim.index import host, index_select, on_host, put_zeros
 from ..prim.join import cat_nodes
 from ..prim.reduce import expand, sum  # noqa: A004
@@ -119,6 +119,23 @@ def matrix_transpose(input):  # noqa: A002
 def reversed_axes(input):  # noqa: A002
     """``x.T``: all axes in reverse order."""
     return permute(input, tuple(reversed(range(len(input.shape)))))
+
+
+@api(cases=lambda t: [t.call(t.f(2, 3, 4))], method=True, dtypes="any")
+def adjoint(input):  # noqa: A002
+    """Conjugate transposes of the last two axes (``x.mH``)."""
+    if len(input.shape) == 1:
+        raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. "
+                           "Got 1-D tensor.")
+    return conj(transpose(input, -2, -1)) if input.shape else conj(input)
+
+
+def hermitian(input):  # noqa: A002
+    """The conjugate transpose of a matrix (``x.H``)."""
+    if len(input.shape) not in (0, 2):
+        raise RuntimeError("tensor.H is only supported on matrices (2-D tensors). Got "
+                           f"{len(input.shape)}-D tensor.")
+    return adjoint(input)
 
 
 # --- repeating ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from .elementwise import add, cast, conj, div, mul, neg, sub
 from .index import on_host
 from .join import cat
 from .reduce import sum, sum_to  # noqa: A004
-from .shape import transpose, unsqueeze
+from .shape import slice_dim, transpose, unsqueeze
 
 LIB = OpClass.LIBRARY
 
@@ -240,9 +240,10 @@ def _qr_vjp(ctx, gq, gr):
     q, r = ctx.result(0), ctx.result(1)
     if m >= n:
         return (_qr_tall(q, r, gq, gr),)
-    left, right = r[..., :m], ctx.operand(0)[..., m:]
-    ga = _qr_tall(q, left, add(gq, matmul(right, h(gr[..., m:]))), gr[..., :m])
-    return (cat([ga, matmul(q, gr[..., m:])], -1),)
+    left, right = slice_dim(r, -1, 0, m), slice_dim(ctx.operand(0), -1, m)
+    g_right = slice_dim(gr, -1, m)
+    ga = _qr_tall(q, left, add(gq, matmul(right, h(g_right))), slice_dim(gr, -1, 0, m))
+    return (cat([ga, matmul(q, g_right)], -1),)
 
 
 def _qr_tall(q, r, gq, gr):
@@ -286,7 +287,8 @@ def _svd_vjp(ctx, gu, gs, gvh):
     m, n = ctx.shape(0)[-2:]
     k = min(m, n)
     if ctx.full:
-        u, vh, gu, gvh = u[..., :k], vh[..., :k, :], gu[..., :k], gvh[..., :k, :]
+        u, gu = slice_dim(u, -1, 0, k), slice_dim(gu, -1, 0, k)
+        vh, gvh = slice_dim(vh, -2, 0, k), slice_dim(gvh, -2, 0, k)
     v = h(vh)
     wide = cast(s, u.dtype)
 
@@ -423,8 +425,8 @@ PINV_OP = Op("linalg_pinv", lambda x, tol, hermitian: make(PINV, (x, tol), (herm
 
 def lu_numpy(x: np.ndarray):
     """Partial pivoting on a batch: packed factors and pivots counted from 1 (LAPACK's)."""
-    a = np.array(x, order="C").reshape(-1, *x.shape[-2:])
-    m, n = a.shape[-2:]
+    m, n = x.shape[-2:]
+    a = np.array(x, order="C").reshape(int(np.prod(x.shape[:-2])), m, n)
     k = min(m, n)
     pivots = np.empty((len(a), k), np.int32)
     rows = np.arange(len(a))
@@ -448,7 +450,7 @@ LU = Prim("lu_factor", LIB, _lu_infer, lu_numpy, doc="packed LU factors and pivo
 
 def permutation(pivots: np.ndarray, m: int) -> np.ndarray:
     """The row order that pivots stand for: ``a[order] = l @ u``."""
-    flat = pivots.reshape(-1, pivots.shape[-1])
+    flat = pivots.reshape(int(np.prod(pivots.shape[:-1])), pivots.shape[-1])
     order = np.tile(np.arange(m), (len(flat), 1))
     for row, swaps in zip(order, flat, strict=True):
         for i, p in enumerate(swaps):
@@ -469,21 +471,65 @@ PERMUTATION_OP = Op("permutation", lambda pivots, m, to: make(PERMUTATION, (pivo
                     nondiff="pivots have no gradient")
 
 
-def _lu_vjp(ctx, g, _):
-    """For square and tall matrices; wide ones are refused."""
-    packed, pivots = ctx.result(0), ctx.result(1)
-    m, n = ctx.shape(0)[-2:]
-    if m != n:
-        raise NotImplementedError("the gradient of lu_factor of matrices that are not square is "
-                                  "not implemented")
-    low = add(triangle(packed, False, True), eye_like(packed, n))
-    up = triangle(packed, True)
-    gl, gu = triangle(g, False, True), triangle(g, True)
+def _lu_square(low, up, gl, gu):
+    """The gradient of P^H A from those of square factors."""
     inner = add(triangle(matmul(h(low), gl), False, True), triangle(matmul(gu, h(up)), True))
     left = apply(TRISOLVE_OP, h(low), inner, upper=True, unit=True)
-    both = h(apply(TRISOLVE_OP, up, h(left), upper=True, unit=False))
-    return (matmul(apply(PERMUTATION_OP, pivots, m=m, to=packed.dtype), both),)
+    return h(apply(TRISOLVE_OP, up, h(left), upper=True, unit=False))
+
+
+def _lu_vjp(ctx, g, _):
+    """The square part first; what is beside or below it follows by substitution."""
+    packed, pivots = ctx.result(0), ctx.result(1)
+    m, n = ctx.shape(0)[-2:]
+    k = min(m, n)
+    square, g_square = (slice_dim(slice_dim(x, -1, 0, k), -2, 0, k) for x in (packed, g))
+    low = add(triangle(square, False, True), eye_like(packed, k))
+    up = triangle(square, True)
+    gl, gu = triangle(g_square, False, True), triangle(g_square, True)
+    if m < n:
+        beside, g_beside = slice_dim(packed, -1, k), slice_dim(g, -1, k)
+        ga = apply(TRISOLVE_OP, h(low), g_beside, upper=True, unit=True)
+        gl = sub(gl, matmul(ga, h(beside)))
+        out = cat([_lu_square(low, up, gl, gu), ga], -1)
+    elif m > n:
+        below, g_below = slice_dim(packed, -2, k), slice_dim(g, -2, k)
+        ga = h(apply(TRISOLVE_OP, up, h(g_below), upper=True, unit=False))
+        gu = sub(gu, matmul(h(below), ga))
+        out = cat([_lu_square(low, up, gl, gu), ga], -2)
+    else:
+        out = _lu_square(low, up, gl, gu)
+    return (matmul(apply(PERMUTATION_OP, pivots, m=m, to=packed.dtype), out),)
 
 
 LU_OP = Op("linalg_lu_factor_ex", lambda x: make_many(LU, (x,)), _lu_vjp,
            saves=("result0", "result1"), nondiff_results=(1,))
+
+
+# --- systems with a known Cholesky factor ---------------------------------------------------------
+
+
+def _factored_numpy(b, factor, upper):
+    conj_t = np.conj(np.swapaxes(factor, -1, -2))
+    first, second = (conj_t, factor) if upper else (factor, conj_t)
+    return triangular_solve(second, triangular_solve(first, b, False, False), True, False)
+
+
+FACTORED = Prim("cholesky_solve", LIB, lambda b, factor, upper: _solve_infer(factor, b),
+                _factored_numpy, doc="x with a @ x = b, given a's Cholesky factor")
+
+
+def _factored_vjp(ctx, g):
+    factor, x = ctx.operand(1), ctx.result()
+    gb = apply(FACTORED_OP, g, factor, upper=ctx.upper)
+    gf = None
+    if ctx.needs(1):
+        common = matmul(gb, h(x))
+        common = add(common, h(common))
+        gf = neg(matmul(factor, common) if ctx.upper else matmul(common, factor))
+        gf = sum_to(gf, ctx.shape(1))
+    return gb, gf
+
+
+FACTORED_OP = Op("cholesky_solve", lambda b, factor, upper: make(FACTORED, (b, factor), (upper,)),
+                 _factored_vjp, saves=(1, "result"))
