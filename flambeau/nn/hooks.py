@@ -10,7 +10,7 @@ import warnings
 import weakref
 from collections import OrderedDict
 
-from .core import Function, RemovableHandle, Tensor, is_grad_enabled
+from .core import Function, RemovableHandle, Tensor, is_grad_enabled, zeros
 
 #: attributes of a module that hold hooks which run around forward
 TABLES = ("_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_pre_hooks")
@@ -210,7 +210,6 @@ class BackwardHookFunction(Function):
     @staticmethod
     def forward(ctx, *tensors):
         """Each tensor under a new name."""
-        ctx.mark_non_differentiable(*[t for t in tensors if not t.requires_grad])
         return tuple(t.view_as(t) for t in tensors)
 
     @staticmethod
@@ -238,15 +237,16 @@ class BackwardHook:
 
     def _border(self, values: tuple, attach):
         """Pass tensors through the identity; ``attach`` its grad_fn. None: nothing to watch."""
-        places = [i for i, v in enumerate(values) if isinstance(v, Tensor)]
-        tensors = [values[i] for i in places]
-        if not (is_grad_enabled() and any(t.requires_grad for t in tensors)):
+        places = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
+        if not (is_grad_enabled() and places):
             return values, None
-        new = BackwardHookFunction.apply(*tensors)
+        new = BackwardHookFunction.apply(*[values[i] for i in places])
         grad_fn = next((t.grad_fn for t in new if t.grad_fn is not None), None)
         if grad_fn is None:
             raise RuntimeError("Error while setting up backward hooks. Please report it.")
-        attach(grad_fn, places)
+        constants = {i: (v.shape, v.dtype, v.device) for i, v in enumerate(values)
+                     if isinstance(v, Tensor) and not v.requires_grad}
+        attach(grad_fn, places, constants)
         values = list(values)
         for i, t in zip(places, new, strict=True):
             values[i] = t
@@ -258,8 +258,9 @@ class BackwardHook:
         if not self.hooks:
             return args
 
-        def attach(grad_fn, places):
-            grad_fn.register_hook(lambda grads, _: self._inputs_done(grads, places))
+        def attach(grad_fn, places, constants):
+            grad_fn.register_hook(
+                lambda grads, _: self._inputs_done(grads, places, constants))
 
         args, self.input_places = self._border(args, attach)
         return args
@@ -270,8 +271,9 @@ class BackwardHook:
         values = (result,) if single else result
         self.output_count = len(values)
 
-        def attach(grad_fn, places):
-            grad_fn.register_prehook(lambda grads: self._outputs_there(grads, places))
+        def attach(grad_fn, places, constants):
+            grad_fn.register_prehook(
+                lambda grads: self._outputs_there(grads, places, constants))
 
         new, _ = self._border(values, attach)
         if single:
@@ -279,15 +281,18 @@ class BackwardHook:
         return type(result)(*new) if hasattr(result, "_fields") else new
 
     @staticmethod
-    def _spread(grads, places: list, count: int) -> tuple:
+    def _spread(grads, places: list, constants: dict, count: int) -> tuple:
+        """One gradient per argument: zeros for tensors without, None for what is no tensor."""
         full = [None] * count
+        for i, (shape, dtype, device) in constants.items():
+            full[i] = zeros(shape, dtype=dtype, device=device)
         for i, g in zip(places, grads, strict=True):
             full[i] = g
         return tuple(full)
 
-    def _outputs_there(self, grads, places: list):
+    def _outputs_there(self, grads, places: list, constants: dict):
         module = self.module()
-        full = self._spread(grads, places, self.output_count)
+        full = self._spread(grads, places, constants, self.output_count)
         for hook in self.pre_hooks:
             changed = hook(module, full)
             if changed is not None:
@@ -308,9 +313,9 @@ class BackwardHook:
             self.grad_outputs = None
         return tuple(full[i] for i in places)
 
-    def _inputs_done(self, grads, places: list):
+    def _inputs_done(self, grads, places: list, constants: dict):
         module = self.module()
-        full = self._spread(grads, places, self.input_count)
+        full = self._spread(grads, places, constants, self.input_count)
         for hook in self.hooks:
             changed = hook(module, full, self.grad_outputs)
             if changed is not None:

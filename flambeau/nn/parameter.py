@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from ..tensor import pickler, serialization
 from .core import Tensor, empty, make_subclass
 
@@ -33,10 +31,7 @@ class Parameter(Tensor):
     def __deepcopy__(self, memo):
         if id(self) in memo:
             return memo[id(self)]
-        result = type(self)(self.data.clone(), self.requires_grad)
-        memo[id(self)] = result
-        for name, value in _extra_attributes(self).items():
-            setattr(result, name, copy.deepcopy(value, memo))
+        result = memo[id(self)] = type(self)(self.data.clone(), self.requires_grad)
         return result
 
     def __repr__(self, *, tensor_contents=None) -> str:
@@ -83,7 +78,8 @@ def _rebuild_parameter(data, requires_grad: bool, attributes: dict | None = None
     return result
 
 
-_OWN_NAMES = frozenset(vars(Parameter(empty(0)))) | {"shape", "dtype", "storage", "strides", "offset"}
+_OWN_NAMES = frozenset(vars(Parameter(empty(0)))) | {"shape", "dtype", "storage", "strides",
+                                                     "offset"}
 
 _REASON = ("an uninitialized parameter or buffer has no shape yet: a lazy module makes it at its "
            "first call; run the module once on an example before anything that needs the values")

@@ -12,7 +12,7 @@ from .parameter import Parameter, is_lazy
 _EXTRA = "_extra_state"
 
 
-class IncompatibleKeys(namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+class _IncompatibleKeys(namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """What ``load_state_dict`` returns: names it did not find, names it did not know."""
 
     __slots__ = ()
@@ -230,7 +230,7 @@ class StateMixin:
                     start = prefix + name + "."
                     load(child, {k: v for k, v in local_state.items() if k.startswith(start)},
                          start)
-            keys = IncompatibleKeys(missing, unexpected)
+            keys = _IncompatibleKeys(missing, unexpected)
             for hook in module._load_state_dict_post_hooks.values():
                 if hook(module, keys) is not None:
                     raise AssertionError(
@@ -244,7 +244,7 @@ class StateMixin:
         if errors:
             raise RuntimeError("Error(s) in loading state_dict for {}:\n\t{}".format(
                 type(self).__name__, "\n\t".join(errors)))
-        return IncompatibleKeys(missing, unexpected)
+        return _IncompatibleKeys(missing, unexpected)
 
 
 class _LoadHook:

@@ -6,7 +6,7 @@ import numbers
 
 from .. import functional as F
 from .. import init
-from ..core import Tensor, empty
+from ..core import Function, Tensor, empty
 from ..module import Module
 from ..parameter import Parameter
 
@@ -30,11 +30,47 @@ class LocalResponseNorm(Module):
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-class CrossMapLRN2d(LocalResponseNorm):
-    """The older local response normalisation of (N, C, H, W).
+def _channel_windows(x: Tensor, before: int, size: int) -> Tensor:
+    """For each channel c the sum of the channels c - before ... c - before + size - 1."""
+    padded = F.pad(x, (0, 0, 0, 0, before, size - 1 - before))
+    return padded.unfold(1, size, 1).sum(-1)
 
-    The windows reach ``(size - 1) // 2`` channels to both sides.
+
+class _CrossMapLRN(Function):
+    """Local response normalisation with the windows of PyTorch's older implementation.
+
+    They are kept as they are: the running sum of the forward pass never drops the first channel,
+    and the window of the backward pass lies to the left.
     """
+
+    @staticmethod
+    def forward(ctx, x, size, alpha, beta, k):
+        """x / (k + alpha / size * windows of x^2)^beta."""
+        reach = (size - 1) // 2
+        square = x * x
+        total = _channel_windows(square, reach, 2 * reach + 1)
+        late = x.size(1) - reach - 1
+        if late > 0:
+            first = square[:, :1].expand(-1, late, -1, -1)
+            total = total + F.pad(first, (0, 0, 0, 0, reach + 1, 0))
+        scale = k + alpha / size * total
+        result = x * scale.pow(-beta)
+        ctx.save_for_backward(x, result, scale)
+        ctx.numbers = size, alpha, beta
+        return result
+
+    @staticmethod
+    def backward(ctx, grad):
+        """The gradient of x."""
+        x, result, scale = ctx.saved_tensors
+        size, alpha, beta = ctx.numbers
+        around = _channel_windows(grad * result / scale, size - (size - 1) // 2, size)
+        grad = grad * scale.pow(-beta) - 2 * alpha * beta / size * x * around
+        return grad, None, None, None, None
+
+
+class CrossMapLRN2d(LocalResponseNorm):
+    """The older local response normalisation of (N, C, H, W); its windows are of odd size."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1):
         super().__init__(size, alpha, beta, k)
@@ -48,10 +84,7 @@ class CrossMapLRN2d(LocalResponseNorm):
         if input.dim() != 4:
             raise ValueError("CrossMapLRN2d: Expected input to be 4D, got "
                              f"{input.dim()}D instead.")
-        reach = (self.size - 1) // 2
-        square = F.pad(input * input, (0, 0, 0, 0, reach, reach))
-        total = square.unfold(1, 2 * reach + 1, 1).sum(-1)
-        return input * (self.k + self.alpha / self.size * total).pow(-self.beta)
+        return _CrossMapLRN.apply(input, self.size, self.alpha, self.beta, self.k)
 
 
 class LayerNorm(Module):
