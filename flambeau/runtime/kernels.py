@@ -12,8 +12,10 @@ from collections.abc import Callable
 from ..base.flags import values as flags
 from ..codegen.emit import Module
 from ..codegen.gemm import GemmKernel, gemm
+from ..codegen.emit_types import ELEMENT
 from ..codegen.host import host
 from ..codegen.loops import emit_epilogue, emit_kernel
+from ..codegen.scatter import emit_scatter
 from ..kernel.ir import Kernel
 from ..kernel.text import to_text
 from ..kernel.verify import verify
@@ -51,6 +53,17 @@ def epilogue(kernel: Kernel) -> int:
     if found is None:
         with _lock:
             found = _found[key] = _make(kernel, emit_epilogue, "epilogue")
+    return found
+
+
+def scatter(dtype: str, index: str) -> int:
+    """The address of the kernel that adds rows at positions."""
+    key = (host(), "scatter", dtype, index)
+    found = _found.get(key)
+    if found is None:
+        with _lock:
+            text = str(emit_scatter(ELEMENT[dtype], ELEMENT[index]))
+            found = _found[key] = jit.load(text, ["scatter"])["scatter"]
     return found
 
 

@@ -27,7 +27,9 @@ from ..graph.text import to_text as graph_text
 from ..graph.transposed import turn_products
 from ..graph.verify import verify
 from ..ir.node import CONST
-from ..schedule.compile import Entry, Schedule, schedule_graph
+from ..schedule.assemble import Scatter
+from ..schedule.build import Step
+from ..schedule.compile import Entry, Schedule, chunks_of, schedule_graph
 from ..schedule.dot import Dot
 from ..schedule.group import operands
 from ..schedule.walk import without_kernel
@@ -218,8 +220,22 @@ class Plan:
         """Rows of an entry: function address, argument words, pointers, chunks."""
         if e.kind == "loop":
             yield kernels.loop(e.step.kernel), e.step.words, e.step.pointers, e.chunks
+        elif e.kind == "assemble":
+            for part in e.step.parts:
+                yield self._part(part)
         else:
             yield from self._product(e.step)
+
+    def _part(self, part: Step | Scatter):
+        """The row of one part of an assembled value."""
+        threads = 1 if self._small else self._threads
+        if isinstance(part, Step):
+            chunks = chunks_of(part.units, part.work, threads)
+            return kernels.loop(part.kernel), part.words, part.pointers, chunks
+        chunks = chunks_of(part.width // 16, 4 * part.rows * part.width, threads)
+        return (kernels.scatter(part.dtype, part.index_dtype),
+                [part.rows, part.width, 0, 0, 0],
+                [(2, *part.source), (3, *part.index), (4, part.target, 0)], chunks)
 
     def _product(self, d: Dot):
         """Rows of a matrix product; its epilogue's arguments are a block of their own."""

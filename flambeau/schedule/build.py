@@ -108,7 +108,7 @@ class Builder:
             return (*spread(a.shape, a.strides, self.row_axes), *[0] * len(self.inner))
         found = spread(a.shape, a.strides, self.sorted_axes)
         out = [0] * len(found)
-        for k, s in zip(self.by_step, found):
+        for k, s in zip(self.by_step, found, strict=True):
             out[k] = s
         return tuple(out)
 
@@ -341,8 +341,8 @@ class Builder:
         split = group.parts > 1
         sizes = [n for _, n in self.outer], [n for _, n in self.inner]
         steps = [list(b[1]) for b in self.buffers]
-        outer = _merge(sizes[0], steps, 0)
-        inner = _merge(sizes[1], steps, len(outer))
+        outer = merge_axes(sizes[0], steps, 0)
+        inner = merge_axes(sizes[1], steps, len(outer))
         lanes = self._lanes(outer, inner, steps)
         if lanes == OUTER and not outer:
             outer = [1]
@@ -408,7 +408,7 @@ class Builder:
         return lanes_along(self.group.inner, self.group.rows)
 
 
-def _merge(sizes: list[int], steps: list[list[int]], first: int) -> list[int]:
+def merge_axes(sizes: list[int], steps: list[list[int]], first: int) -> list[int]:
     """Drop axes of size 1 and merge neighbours that every buffer walks through in one stride.
 
     ``steps`` (of all axes, this group of axes starting at ``first``) is changed in place.

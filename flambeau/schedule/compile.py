@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 
 from ..graph.graph import Graph
+from .assemble import Assemble, build_assemble
 from .build import Step, accumulator, build
 from .dot import Dot, build_dot
 from .group import FULL, Group, Grouping, operands
@@ -26,9 +27,9 @@ class Entry:
     """One thing the plan runs.
 
     Attributes:
-        kind: "loop", "dot" or "host".
+        kind: "loop", "dot", "assemble" or "host".
         group: the group it comes from.
-        step: the kernel and its arguments (loop and dot entries).
+        step: the kernels and their arguments (not of host entries).
         record: the record a host entry computes.
         chunks: in how many chunks a loop entry runs.
         scratch: offset in the arena of the chunks' scratch memory.
@@ -36,7 +37,7 @@ class Entry:
 
     kind: str
     group: Group
-    step: Step | Dot | None = None
+    step: Step | Dot | Assemble | None = None
     record: int = -1
     chunks: int = 1
     scratch: int = -1
@@ -74,19 +75,26 @@ def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Sch
     for group in g.groups:
         if group.kind == "loop":
             step = build(g, group, late)
-            chunks = max(1, min(step.units, step.work // CHUNK_WORK, 4 * threads))
-            if threads == 1:
-                chunks = 1
+            chunks = chunks_of(step.units, step.work, threads)
             s.entries.append(Entry("loop", group, step, chunks=group.columns or chunks))
             s.work += step.work
         elif group.kind == "dot":
             step = build_dot(g, group, late)
             s.entries.append(Entry("dot", group, step))
             s.work += step.work
+        elif group.kind == "assemble":
+            step = build_assemble(g, group)
+            s.entries.append(Entry("assemble", group, step))
+            s.work += step.work
         else:
             s.entries.append(Entry("host", group, record=group.members[0]))
     _plan_memory(s)
     return s
+
+
+def chunks_of(units: int, work: int, threads: int) -> int:
+    """In how many chunks a kernel runs."""
+    return max(1, min(units, work // CHUNK_WORK, 4 * threads)) if threads > 1 else 1
 
 
 def _place_outputs(s: Schedule) -> None:
@@ -121,7 +129,7 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
     group = s.grouping.group_of[record]
     if node.shape != target.shape or node.dtype is not target.dtype or node.layout is not None:
         return False
-    if group is None or group.kind == "host" or group.members[0] == record and group.kind == "dot":
+    if group is None or group.kind in ("host", "assemble") or group.members[0] == record and group.kind == "dot":
         return False
     level = group.level[record]
     if level == FULL and group.inner is not None:

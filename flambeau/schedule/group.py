@@ -39,7 +39,8 @@ class Group:
 
     Attributes:
         order: its number.
-        kind: "loop", "dot" (a matrix product and what is done to its elements) or "host".
+        kind: "loop", "dot" (a matrix product and what is done to its elements), "assemble" (see
+            ``assemble.py``) or "host".
         members: computed nodes, in topological order.
         total: elements of the domain.
         inner: runs of the inner axes, merged; None while no reduction is in the group.

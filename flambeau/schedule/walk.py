@@ -17,6 +17,7 @@ from ..graph.access import Access, through, whole
 from ..graph.graph import GNode, Graph
 from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
+from .assemble import can_assemble, guard_of
 from .group import (
     COLUMN,
     DOT_DTYPES,
@@ -64,8 +65,15 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
             walk.elementwise(i)
         elif i in g.reducible:
             walk.reduction(i)
+        elif _multiplied(graph, i):
+            walk.opaque(i, "dot")
+        elif can_assemble(g, i):
+            walk.opaque(i, "assemble")
+            guard = guard_of(g, i)
+            if guard is not None:
+                g.guards.append(guard)
         else:
-            walk.opaque(i, "dot" if _multiplied(graph, i) else "host")
+            walk.opaque(i, "host")
     _find_stored(g)
     return g
 
@@ -159,7 +167,7 @@ class _Walk:
         reads = operands(self.g, i)
         total = node.numel()
         newest = self.newest(reads)
-        if newest is not None and newest.kind != "host" and self.join(newest, i, reads, total):
+        if newest is not None and newest.kind in ("loop", "dot") and self.join(newest, i, reads, total):
             return
         at = newest.order if newest is not None else -1
         if total == 1 and self.scalars is not None and self.scalars.order > at \

@@ -7,8 +7,8 @@ from flambeau.base import dtype as dt
 from flambeau.base import flags
 from flambeau.codegen.host import available_kinds
 from flambeau.graph.graph import Graph
-from flambeau.ir.node import const, leaf
-from flambeau.ir.view import broadcast, view
+from flambeau.ir.node import PRIMS, const, leaf, make
+from flambeau.ir.view import VIEW_SET, broadcast, view
 from flambeau.ops.prim import contract as C
 from flambeau.ops.prim import elementwise as E
 from flambeau.ops.prim import reduce as R
@@ -262,3 +262,19 @@ def test_threads_agree():
                     np.testing.assert_array_equal(a, b)
     for a, b in zip(results[0], results[1], strict=True):
         np.testing.assert_allclose(a, b, 1e-6)
+
+
+def test_assembled_values():
+    rng = np.random.default_rng(15)
+    x, y = E.exp(floats(rng, 4, 5)), floats(rng, 4, 3)
+    plan = check([make(PRIMS["cat"], (x, y, S.transpose(floats(rng, 2, 4), 0, 1)), (1,)),
+                  make(VIEW_SET, (x, E.neg(floats(rng, 2, 2))), ((5, 2), 6))])
+    assert all(e.kind != "host" for e in plan.schedule.entries)
+    table, index = floats(rng, 9, 37), leaf(rng.integers(0, 9, 50))
+    rows = E.mul(floats(rng, 50, 37), 2.0)
+    plan = check([make(PRIMS["index_put"], (table, rows, index), ((0,), True))])
+    assert all(e.kind != "host" for e in plan.schedule.entries)
+    graph, leaves = Graph.capture([make(PRIMS["index_put"], (table, rows, index), ((0,), True))])
+    index.value[3] = 9
+    with pytest.raises(IndexError, match="out of bounds"):
+        compile_graph(graph).run([n.value for n in leaves])
