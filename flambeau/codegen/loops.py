@@ -208,8 +208,8 @@ class _Lowering(Memory):
                 self.row[i[1]] = mine
 
     def _used(self, section: Section) -> list[int]:
-        return sorted({i[2] if i[0] == "load" else i[1] for i in section.body
-                       if i[0] in ("load", "store", "column")})
+        return sorted({i[2] if i[0] in ("load", "take") else i[1] for i in section.body
+                       if i[0] in ("load", "take", "store", "column")})
 
     def _nest(self, section: Section, folds: list, place: dict[int, Value], lanes: Lanes,
               axis: int, lo: dict, hi: dict, acc: list[Value], env: dict) -> list[Value]:
@@ -316,6 +316,8 @@ class _Lowering(Memory):
                     env[i[1]] = self._load(i[2], place, lanes)
             elif kind == "op":
                 env[i[1]] = self._op(i, env, lanes)
+            elif kind == "take":
+                env[i[1]] = self._take(i[2], self._get(i[3], env, lanes), place, lanes)
             elif kind == "column":
                 self._column(i, self._get(i[3], env, lanes), place, lanes)
             elif kind == "store":

@@ -63,6 +63,8 @@ class Memory:
                 if i[0] == "load":
                     b = self.k.buffers[i[2]]
                     out[i[1]] = "int64" if b.role == "index" else b.dtype
+                elif i[0] == "take":
+                    out[i[1]] = self.k.buffers[i[2]].dtype
                 elif i[0] not in ("store", "column"):
                     out[i[1]] = i[-1]
         return out
@@ -74,6 +76,7 @@ class Memory:
         self.sizes: dict[int, Value] = {}
         self.pointer: list[Value] = []
         self.steps: dict[tuple[int, int], Value] = {}
+        self.index_step: dict[int, Value] = {}
         self.parts = f.const(1, "i64")
         chunk_bytes = {}
         for word, what in enumerate(argument_words(k)):
@@ -86,8 +89,10 @@ class Memory:
                 self.pointer.append(f.arg(word) if index else f.arg(word, "ptr"))
             elif what[0] == "step":
                 self.steps[what[1], what[2]] = f.arg(word)
-            else:
+            elif what[0] == "bytes":
                 chunk_bytes[what[1]] = f.arg(word)
+            else:
+                self.index_step[what[1]] = f.arg(word)
         for n, size in chunk_bytes.items():
             self.pointer[n] = f.gep(self.pointer[n], size * f.args[1])
         self._clear_columns(chunk_bytes)
@@ -189,6 +194,29 @@ class Memory:
                 iota = f.iota(lanes.width, "i64")
                 out.append(here + iota * step if lanes.width > 1 else here)
             elif unit or lanes.width == 1:
+                out.append(self._read(b.dtype, here, lanes.width, lanes.mask))
+            else:
+                out.append(self._gather(b.dtype, here, step, lanes))
+        return out
+
+    def _take(self, n: int, index: list[Value], place: dict[int, Value],
+              lanes: Lanes) -> list[Value]:
+        """Read a table at integer positions: one for all lanes, or one for each."""
+        b, f = self.k.buffers[n], self.f
+        p, step = self._first_lane(n, place, lanes)
+        elem, out = ELEMENT[b.dtype], []
+        moves = lanes.at is not None and step is not None
+        for c in range(lanes.copies):
+            by = f.convert(index[c], "i64") * self.index_step[n]
+            here = p if c == 0 or not moves else self.advance(n, p, step * (c * lanes.width))
+            if lanes_in(by.type) > 1:
+                offsets = by + f.iota(lanes.width, "i64") * step if moves else by
+                out.append(f.gather(here, offsets, elem, lanes.mask))
+                continue
+            here = f.gep(here, by, elem)
+            if not moves:
+                out.append(self._read(b.dtype, here, 1, None))
+            elif lanes.width == 1 or b.steps[self._lane_axis() + self.k.split] == 1:
                 out.append(self._read(b.dtype, here, lanes.width, lanes.mask))
             else:
                 out.append(self._gather(b.dtype, here, step, lanes))

@@ -10,11 +10,12 @@ Grammar::
     long     := bool                   sums are long: add up in blocks
     buffer   := dtype steps role       steps: one per axis, 0 | 1 | 2 (any: a run-time argument);
                                        with split, a leading step for the part
-    role     := "in" | "out" | "scratch" | "index" | "column"
+    role     := "in" | "out" | "scratch" | "index" | "column" | "take"
     section  := level instruction*     level: "row" once for each outer index,
                                        "loop" for every inner index of it
     instruction :=
         ("load", v, buffer)                         v = buffer[here]
+        ("take", v, buffer, index)                  v = buffer[here, moved by index]
         ("op", v, prim, params, srcs, dtype)        v = prim(srcs)
         ("fold", v, prim, src, dtype)               after the loop v = prim over the inner axes
         ("column", buffer, prim, src, dtype)        buffer[here] = prim(buffer[here], src)
@@ -25,7 +26,7 @@ a loop section until the end of that section; a fold's value belongs to the row.
 memory of the chunk's own that keeps a loop value from one section to a later one; ``index`` has no
 memory: its "value" is the sum of position times step, an int64. ``column`` is one row of memory for
 each chunk, over the inner axes, in which a fold over the *outer* axes is kept; another kernel folds
-the chunks' rows.
+the chunks' rows. ``take`` is memory with one more step, by which an integer value moves.
 
 A kernel has no sizes and no addresses: they are arguments (see :func:`argument_words`), so one
 kernel serves every size. It is a tuple of tuples: equal kernels are equal keys.
@@ -77,7 +78,8 @@ def argument_words(kernel: Kernel) -> list[tuple]:
     """The meaning of each 8-byte word of the argument block, in order.
 
     ``("size", axis)``, ``("parts",)``, ``("pointer", buffer)``, ``("step", buffer, axis)`` and
-    ``("bytes", buffer)``, a scratch or column buffer's bytes for each chunk. Axes count outer first, then
+    ``("bytes", buffer)``, a scratch or column buffer's bytes for each chunk, and
+    ``("index step", buffer)``. Axes count outer first, then
     inner; a leading part axis (``split``) counts as axis -1.
     """
     words: list[tuple] = [("size", k) for k in range(kernel.outer + kernel.inner)]
@@ -89,4 +91,6 @@ def argument_words(kernel: Kernel) -> list[tuple]:
         words.extend(("step", n, k - shift) for k, s in enumerate(b.steps) if s == 2)
         if b.role in ("scratch", "column"):
             words.append(("bytes", n))
+        elif b.role == "take":
+            words.append(("index step", n))
     return words

@@ -48,6 +48,8 @@ def _instruction(i: tuple) -> str:
         return f"v{i[1]} = load b{i[2]}"
     if i[0] == "store":
         return f"store b{i[1]} v{i[2]}"
+    if i[0] == "take":
+        return f"v{i[1]} = take b{i[2]} v{i[3]}"
     if i[0] == "column":
         return f"column b{i[1]} {i[2]} v{i[3]} {i[4]}"
     if i[0] == "fold":
@@ -65,6 +67,7 @@ _BUFFER = re.compile(r"b(\d+) = (\w+) (\w+) \[([^]]*)\]$")
 _OP = re.compile(r"v(\d+) = op (\w+)((?: v\d+)*) (\w+)(?: params=(\(.*\)))?$")
 _FOLD = re.compile(r"v(\d+) = fold (\w+) v(\d+) (\w+)$")
 _COLUMN = re.compile(r"column b(\d+) (\w+) v(\d+) (\w+)$")
+_TAKE = re.compile(r"v(\d+) = take b(\d+) v(\d+)$")
 _LOAD = re.compile(r"v(\d+) = load b(\d+)$")
 _STORE = re.compile(r"store b(\d+) v(\d+)$")
 
@@ -102,6 +105,8 @@ def _parse_instruction(line: str, number: int) -> tuple:
         return ("load", int(found[1]), int(found[2]))
     if found := _STORE.match(line):
         return ("store", int(found[1]), int(found[2]))
+    if found := _TAKE.match(line):
+        return ("take", int(found[1]), int(found[2]), int(found[3]))
     if found := _COLUMN.match(line):
         return ("column", int(found[1]), found[2], int(found[3]), found[4])
     if found := _FOLD.match(line):

@@ -7,7 +7,7 @@ from ..base.errors import InternalError
 from ..ir.node import PRIMS, OpClass
 from .ir import INNER, OUTER, Kernel, axis_count
 
-ROLES = ("in", "out", "scratch", "index", "column")
+ROLES = ("in", "out", "scratch", "index", "column", "take")
 
 
 class KernelError(InternalError):
@@ -40,7 +40,7 @@ def check_buffers(k: Kernel) -> None:
 def _uses(i: tuple) -> tuple[int, ...]:
     if i[0] == "op":
         return i[4]
-    return {"load": (), "fold": i[3:4], "column": i[3:4], "store": i[2:3]}[i[0]]
+    return {"load": (), "take": i[3:4], "fold": i[3:4], "column": i[3:4], "store": i[2:3]}[i[0]]
 
 
 def check_values(k: Kernel) -> None:
@@ -71,7 +71,7 @@ def check_levels(k: Kernel) -> None:
             if s.level == "row":
                 if i[0] in ("fold", "column"):
                     _fail("check_levels", f"a fold in a row section: {i}")
-                n = i[2] if i[0] == "load" else i[1] if i[0] == "store" else None
+                n = i[2] if i[0] in ("load", "take") else i[1] if i[0] == "store" else None
                 if n is not None and any(k.buffers[n].steps[first:]):
                     _fail("check_levels", f"b{n} moves along inner axes, used in a row section")
 

@@ -18,7 +18,7 @@ from ..graph.access import Access
 from ..graph.graph import GNode
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED, INNER, OUTER, Buffer, Kernel, Section
-from .group import COLUMN, FULL, ROW, Group, Grouping, lanes_along, operands, spread
+from .group import COLUMN, FULL, ROW, Group, Grouping, lanes_along, operands, spread, take_step
 from .inline import DEAR, compose
 
 #: a full value whose recomputation costs more than this is kept between passes
@@ -70,6 +70,7 @@ class Builder:
         self._axes()
         self.buffers: list[tuple] = []  # (dtype name, steps, role, root, byte offset)
         self.buffer_of: dict[tuple, int] = {}
+        self.take_steps: dict[int, int] = {}
         self.values = 0
         self.rows: list[list[tuple]] = []
         self.loops: list[list[tuple]] = []
@@ -288,11 +289,35 @@ class Builder:
 
     def compute(self, i: int, at: int, body: list, cache: dict) -> None:
         node, level = self.nodes[i], self.level(i)
+        if node.prim.name == "take":
+            v = self.take(i, level, at, cache)
+            body.append(v)
+            self.computed(i, v[1], at, body, cache)
+            return
         srcs = tuple(self.operand(a, level, at, cache) for a in operands(self.g, i))
         if node.prim.cls is OpClass.VIEW or node.prim.name == "copy":
             v = srcs[0]
         else:
             v = self.instruction(node, srcs, (), level, at, cache, body)
+        self.computed(i, v, at, body, cache)
+
+    def take(self, i: int, level: int, at: int, cache: dict) -> tuple:
+        """The instruction of a lookup."""
+        index, table = operands(self.g, i)
+        position = self.operand(index, level, at, cache)
+        dtype, step = self.nodes[i].dtype, take_step(self.g, i)
+        key = (dtype.name, self.steps_of(table, level), "take", table.root,
+               table.offset * dtype.itemsize)
+        n = self.buffer_of.get((*key, step))
+        if n is None:
+            n = self.buffer_of[*key, step] = len(self.buffers)
+            self.buffers.append(key)
+            self.take_steps[n] = step
+        return "take", self.value(), n, position
+
+    def computed(self, i: int, v: int, at: int, body: list, cache: dict) -> None:
+        """Note a member's value and store it where it is wanted."""
+        level = self.level(i)
         cache[i] = v
         if i in self.g.stored and self.ready[i] == at:
             to = self.after if i in self.late else body
@@ -352,7 +377,8 @@ class Builder:
         if split:
             words.append(group.parts)
         buffers, pointers, scratch, ends = [], [], 0, []
-        for (dtype, _, role, root, offset), s in zip(self.buffers, steps, strict=True):
+        for number, (dtype, _, role, root, offset) in enumerate(self.buffers):
+            s = steps[number]
             if role == "scratch" and lanes == OUTER:
                 s[len(outer):] = [x * SCRATCH_LANES for x in s[len(outer):]]
                 s[len(outer) - 1] = 1
@@ -370,6 +396,8 @@ class Builder:
                 scratch += -(-each * dt.BY_NAME[dtype].itemsize // 64) * 64
                 ends.append(len(words))
                 words.append(0)
+            elif role == "take":
+                words.append(self.take_steps[number])
             elif role == "column":
                 words.append(math.prod(inner) * dt.BY_NAME[dtype].itemsize)
         for at in ends:

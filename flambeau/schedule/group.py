@@ -203,7 +203,27 @@ def _operands(g: Grouping, i: int) -> list[Access]:
                 a = Access(a.root, node.shape, (0,) * len(node.shape), a.offset, False)
             out.append(a)
         return out
+    if node.prim.name == "take":
+        return _taken(g, i)
     return [g.access[s] for s in node.srcs]
+
+
+def _taken(g: Grouping, i: int) -> list[Access]:
+    """A lookup's index and table, each read at the lookup's own positions; the table's step along
+    the looked-up axis is :func:`take_step`."""
+    node = g.graph.nodes[i]
+    table, index = (g.access[s] for s in node.srcs)
+    axis, rank = node.params[0], len(index.shape)
+    along = (0,) * axis + index.strides + (0,) * (len(table.shape) - axis - 1)
+    beside = table.strides[:axis] + (0,) * rank + table.strides[axis + 1:]
+    return [Access(index.root, node.shape, along, index.offset, False),
+            Access(table.root, node.shape, beside, table.offset, False)]
+
+
+def take_step(g: Grouping, i: int) -> int:
+    """The step of a lookup's table along the looked-up axis."""
+    node = g.graph.nodes[i]
+    return g.access[node.srcs[0]].strides[node.params[0]]
 
 
 def reduced_runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
@@ -234,12 +254,13 @@ def triple(group: Group, a: Access) -> tuple[int, int, int] | None:
     ordered = sorted(x for x in steps if x < group.total or x == 1)
     if any(y % x for x, y in pairwise(ordered)):
         return None
-    axes = [(x, y // x) for x, y in zip(ordered, [*ordered[1:], group.total])]
+    axes = [(x, y // x) for x, y in zip(ordered, [*ordered[1:], group.total], strict=True)]
     axes.reverse()
     strides = spread(a.shape, a.strides, axes)
     out = []
     for low, high in ((m * n, group.total), (n, m * n), (1, n)):
-        mine = [(size, s) for (at, size), s in zip(axes, strides) if low <= at < high and size > 1]
+        mine = [(size, s) for (at, size), s in zip(axes, strides, strict=True)
+                if low <= at < high and size > 1]
         for (_, outer), (size, inner) in pairwise(mine):
             if outer != inner * size:
                 return None

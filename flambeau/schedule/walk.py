@@ -54,6 +54,10 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
         if i in copies or cls is OpClass.ELEMENTWISE or node.prim.name in INDEXED:
             if _compiled(graph, i):
                 compiled.add(i)
+        elif node.prim.name == "take" and _looked_up(g, i):
+            compiled.add(i)
+            g.guards.append(Guard(g.reads[i][0].root, 0,
+                                  graph.nodes[node.srcs[0]].shape[node.params[0]], None))
         elif cls is OpClass.REDUCE and _compiled(graph, i):
             g.reducible.add(i)
     g.inline = find_inline(g, computed, compiled)
@@ -100,6 +104,16 @@ def _compiled(graph: Graph, i: int) -> bool:
     if node.prim.cls is OpClass.REDUCE:
         return node.prim.fold is not None
     return node.prim.cls is OpClass.VIEW or node.prim.llvm is not None
+
+
+def _looked_up(g: Grouping, i: int) -> bool:
+    """Whether a kernel can look up the table: the positions are all of a leaf's integers."""
+    node, nodes = g.graph.nodes[i], g.graph.nodes
+    index = g.access[node.srcs[1]]
+    leaf = nodes[index.root]
+    return (leaf.is_leaf and leaf.prim is not CONST and leaf.dtype.name in ("int64", "int32")
+            and (index.plain or index.root == node.srcs[1]) and 0 not in node.shape
+            and node.dtype.name in _KINDS and node.dtype.itemsize >= 4)
 
 
 def _multiplied(graph: Graph, i: int) -> bool:
@@ -246,6 +260,9 @@ class _Walk:
         else:
             return self.refuse(i, group, f"{list(node.shape)} is neither the group's "
                                          f"{group.total} elements nor its {group.rows} rows")
+        if node.prim.name == "take" and (
+                group.kind == "dot" or self.g.group_of[reads[1].root] is group):
+            return self.refuse(i, group, "a lookup needs its table complete and a loop of its own")
         if group.kind == "dot":
             if node.prim.name == "random_bits":
                 return self.refuse(i, group, "random bits are cheaper in a loop of their own")

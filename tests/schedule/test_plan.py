@@ -278,3 +278,16 @@ def test_assembled_values():
     index.value[3] = 9
     with pytest.raises(IndexError, match="out of bounds"):
         compile_graph(graph).run([n.value for n in leaves])
+
+
+def test_lookups_fuse():
+    rng = np.random.default_rng(16)
+    table, index = floats(rng, 9, 37), leaf(rng.integers(0, 9, (5, 4)))
+    take = PRIMS["take"]
+    plan = check([E.add(make(take, (table, index), (0,)), 1.0)])
+    assert [e.kind for e in plan.schedule.entries] == ["loop"]
+    assert len(plan.schedule.entries[0].group.members) == 2
+    check([make(take, (table, leaf(rng.integers(0, 37, 6))), (1,)),
+           softmax(make(take, (table, leaf(rng.integers(0, 9, 30).astype(np.int32))), (0,)), 1),
+           make(take, (floats(rng, 50), leaf(rng.integers(0, 50, 70))), (0,)),
+           make(take, (E.exp(floats(rng, 7, 3)), leaf(rng.integers(0, 7, (20,)))), (0,))])
