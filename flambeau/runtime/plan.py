@@ -14,6 +14,7 @@ import sys
 import threading
 import weakref
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
@@ -105,11 +106,6 @@ class Plan:
                 plan.set_number(n, value)
             self._guards.setdefault(self._position[guard.leaf], []).append(plan)
 
-    @property
-    def has_host_steps(self) -> bool:
-        """Whether some steps run in NumPy, on the arrays themselves."""
-        return len(self._steps) > 1
-
     # -- building --------------------------------------------------------------------------------
 
     def _cells(self) -> None:
@@ -188,6 +184,7 @@ class Plan:
             for n, (_, block, _) in enumerate(rows[segment]):
                 self.words[tables[segment] + 3 * n + 1] = base + 8 * block
         self._segments = [(base + 8 * t, len(r)) for t, r in zip(tables, rows, strict=True)]
+        self.has_host_steps = len(self._steps) > 1  # these work on the arrays themselves
         self._memory(base)
 
     def _memory(self, base: int) -> None:
@@ -215,6 +212,9 @@ class Plan:
         host = {step.record for step in self._steps if type(step) is _Host}
         for o, i in zip(self._outputs, graph.outputs, strict=True):
             o.fresh = o.place == ("output", o.index) and i not in host
+        self._fresh = [o for o in self._outputs if o.fresh]
+        self._passed = [(o.index, o.place[1]) for o in self._outputs
+                        if not o.fresh and o.place[0] in ("leaf", "given")]
 
     def _kernels(self, e: Entry):
         """Rows of an entry: function address, argument words, pointers, chunks."""
@@ -291,20 +291,33 @@ class Plan:
         for plan in self._guards.get(position, ()):
             plan.bind(0, array)
 
+    def set_address(self, position: int, address: int) -> None:
+        """Let a BUFFER leaf read memory that somebody else keeps alive."""
+        self._seen[position] = None
+        self.words[position] = address
+        self._dirty = True
+
     def set_number(self, position: int, value) -> None:
         """Give a CONST leaf its number."""
         self.slots[position][()] = value
 
-    def execute(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        """Run with what is bound; ``arrays`` are read only by host steps and leaf outputs."""
+    def execute(self, arrays: list, fetch: Callable[[], list] | None = None) -> list:
+        """Run with what is bound.
+
+        ``arrays`` are read only by host steps and for outputs that are leaves (which come out as
+        given, None too); where an input is out of range NumPy runs on ``fetch()`` instead, to
+        raise what the primitives raise.
+        """
         for plans in self._guards.values():
             for plan in plans:
                 if plan.execute([])[0]:
-                    return self.interpreted(arrays)
-        results = []
-        for o in self._outputs:
-            array, changed = o.take(arrays)
-            results.append(array)
+                    return self.interpreted(arrays if fetch is None else fetch())
+        results: list = [None] * len(self._outputs)
+        for k, p in self._passed:
+            results[k] = arrays[p]
+        for o in self._fresh:
+            array, changed = o.take()
+            results[o.index] = array
             if changed:
                 self.words[self._output_cell + o.index] = changed
                 self._dirty = True
@@ -394,11 +407,8 @@ class _Output:
         for array, _ in self.pool:
             pooled[id(array)] -= 1
 
-    def take(self, arrays: list) -> tuple[np.ndarray | None, int]:
+    def take(self) -> tuple[np.ndarray | None, int]:
         """The array to write and its address if it is another one than last time, else 0."""
-        if not self.fresh:
-            kind, at = self.place
-            return (arrays[at], 0) if kind in ("leaf", "given") else (None, 0)
         count = sys.getrefcount
         pool = self.pool
         for n in range(len(pool)):

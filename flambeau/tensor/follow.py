@@ -15,6 +15,7 @@ Terms: a *slot* is a tensor made within the trace; a *leaf* is a tensor from bef
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import threading
@@ -22,17 +23,17 @@ import weakref
 
 from ..autograd.modes import set_grad_enabled, state
 from ..base.flags import values as flags
+from ..ir import autocast
 from ..ir import node as ir
 from ..ir.node import Tagged
 from ..runtime import execute
 from .generator import default_generator
+from .steps import MISS, Steps
 from .tensor import Tensor
 from .trace import Binding, Entry, Leaf, Poison, Trace
 
 OFF, RECORD, FOLLOW = range(3)
-_MISS = object()
 _GIVE_UP = 4  # replays in a row after which a trace is no longer followed
-_new = object.__new__
 
 
 class Recorder:
@@ -42,6 +43,7 @@ class Recorder:
         self.active = False  # whether a public call is to be looked at
         self.mode = OFF
         self.owner = 0
+        self.autocast = None  # the owner's lower precision, None while autocast is off
         self.inside = False  # a recorded call is being made
         self.last: Trace | None = None
         self.done: tuple | None = None  # (trace, slots, results, storages) of the last run
@@ -62,8 +64,8 @@ class Recorder:
         self.tags = 0
         self.trace: Trace | None = None
         self.pos = 0
-        self.bound: list = []
-        self.numbers: list = []
+        self.changed: list[int] = []
+        self.functions: list = []
 
     # --- recording --------------------------------------------------------------------------------
 
@@ -72,8 +74,10 @@ class Recorder:
         if threading.get_ident() != self.owner:
             return function(*args, **kwargs)
         if self.mode == FOLLOW:
-            out = self.follow(function, args, kwargs)
-            if out is not _MISS:
+            out = self.functions[self.pos](function, args, kwargs)
+            if out is not MISS:
+                self.pos += 1
+                execute.outstanding = True
                 return out
             if _outside(function, args):
                 return function(*args, **kwargs)
@@ -119,7 +123,8 @@ class Recorder:
                 self.tags += 1
             else:
                 specs[name] = self._spec(value)
-        return Entry(function, tuple(self._spec(a) for a in args), specs, state.grad), passed
+        return Entry(function, tuple(self._spec(a) for a in args), specs, state.grad,
+                     autocast.state.dtype), passed
 
     def _note(self, entry: Entry, args, out) -> None:
         entry.draws = self.draws
@@ -214,73 +219,13 @@ class Recorder:
 
     # --- following --------------------------------------------------------------------------------
 
-    def follow(self, function, args, kwargs):
-        """The results of the next entry if this call is it, else _MISS."""
-        entries = self.trace.entries
-        if self.pos >= len(entries):
-            return _MISS
-        entry = entries[self.pos]
-        if entry.function is not function or len(entry.args) != len(args) \
-                or len(entry.kwargs) != len(kwargs) or entry.grad is not state.grad:
-            return _MISS
-        matches = self._matches
-        for spec, value in zip(entry.args, args):
-            if not matches(spec, value):
-                return _MISS
-        for name, value in kwargs.items():
-            spec = entry.kwargs.get(name)
-            if spec is None or not matches(spec, value):
-                return _MISS
-        if entry.backward is not None and not self._follow_backward(entry):
-            return _MISS
-        self.pos += 1
-        execute.outstanding = True
-        for kind, i in entry.writes:
-            if kind == "leaf":
-                self.bound[i].storage.version += 1
-        if entry.draws:
-            self.seeds.extend(next_seed() for _ in range(entry.draws))
-        result = entry.result
-        if result[0] == "slot":
-            return self._bare(result[1], entry.templates[0])
-        return self._produce(result, args, iter(entry.templates))
-
-    def _matches(self, spec, value) -> bool:
-        kind = spec[0]
-        if kind == "slot":
-            return value is self.slots[spec[1]]
-        if kind == "leaf":
-            k = spec[1]
-            have = self.bound[k]
-            return have is value if have is not None else self._bind(k, value)
-        want = spec[1]
-        if kind == "value":
-            if want is value:
-                return True
-            if type(value) is list:
-                value = tuple(value)
-            elif type(value) is slice:
-                value = (slice, value.start, value.stop, value.step)
-            return type(value) is type(want) and value == want
-        if kind == "number":
-            if type(value) is not float:
-                return False
-            self.numbers[want] = value
-            return True
-        if type(value) is not want or len(value) != len(spec[2]):
-            return False
-        for s, v in zip(spec[2], value):
-            if not self._matches(s, v):
-                return False
-        return True
-
     def _bind(self, k: int, t) -> bool:
         if not isinstance(t, Tensor):
             return False
         leaf = self.trace.leaves[k]
         d = t.__dict__
         storage = d.get("storage")
-        if storage is None:
+        if storage is None or self.trace.steps.bound[k] is not None:
             return False
         if leaf.ref() is t:
             if t._fn is not None or t._requires != leaf.requires or t._hooks \
@@ -288,44 +233,26 @@ class Recorder:
                 return False
         elif not leaf.accepts(t, self.trace.written):
             return False
-        for other in self.bound:
+        steps = self.trace.steps
+        for other in steps.bound:
             if other is t:
                 return False
-        self.bound[k] = t
+        steps.bound[k] = t
+        self.changed.append(k)
         return True
 
-    def _bare(self, i: int, template: dict) -> Tensor:
-        t = _new(Tensor)
-        t.__dict__.update(template)
-        self.slots[i] = t
-        return t
-
-    def _produce(self, spec, args, templates):
-        kind = spec[0]
-        if kind == "slot":
-            return self._bare(spec[1], next(templates))
-        if kind == "arg":
-            return args[spec[1]]
-        if kind == "none":
-            return None
-        return _build(spec[1], [self._produce(s, args, templates) for s in spec[2]])
-
-    def _follow_backward(self, entry: Entry) -> bool:
-        bound = self.bound
-        for k, _, _ in entry.backward:
-            leaf = bound[k]
-            if leaf is None or leaf._grad is not None or leaf._hooks:
-                return False
-        for k, slot, template in entry.backward:
-            bound[k]._grad = self._bare(slot[1], template)
-        return True
+    def _draw(self, count: int) -> None:
+        self.seeds.extend(next_seed() for _ in range(count))
 
     # --- undoing ----------------------------------------------------------------------------------
 
     def replay(self) -> None:
         """Make the matched calls in the ordinary way; bare tensors become what these give."""
-        trace, count, bound, bare = self.trace, self.pos, self.bound, self.slots
-        numbers = self.numbers
+        trace, count = self.trace, self.pos
+        bound, bare = trace.steps.bound[:], trace.steps.slots[:]
+        numbers = trace.steps.numbers[:]
+        trace.steps.clear()
+        trace.release()
         self.replayed_seeds = self.seeds
         execute.outstanding = False
         self._clear()
@@ -349,13 +276,10 @@ class Recorder:
             return spec[1]
 
         for entry in trace.entries[:count]:
-            for kind, i in entry.writes:  # counted when followed, and again by the call
-                if kind == "leaf":
-                    bound[i].storage.version -= 1
             now = [bound[k]._grad for k, _, _ in entry.backward or ()]
             for k, _, _ in entry.backward or ():
                 bound[k]._grad = None
-            with set_grad_enabled(entry.grad):
+            with set_grad_enabled(entry.grad), _autocast_as(entry.autocast):
                 real = self.record(entry.function, tuple(value(s) for s in entry.args),
                                    {n: value(s) for n, s in entry.kwargs.items()})
             self._adopt_all(entry.result, real, bare, made)
@@ -400,23 +324,23 @@ class Recorder:
             self.inside = was_inside
 
     def result_of(self, t: Tensor):
-        """The array of a bare tensor that the last run computed, whole; None for any other."""
+        """The array of a bare tensor of one element that the last run computed, else None."""
         if self.done is None:
             return None
         trace, slots, results, _ = self.done
-        for alive in trace.binding.alive.values():
-            if slots[alive.slot] is t:
-                out = results[alive.output]
-                return out if out.size == 1 and "storage" not in t.__dict__ else None
-        return None
+        i = t._run - 1
+        if i < 0 or i >= len(slots) or slots[i] is not t:
+            return None
+        alive = trace.binding.alive.get(i)
+        return results[alive.output] if alive is not None else None
 
     def _settle_done(self, t: Tensor) -> bool:
         trace, slots, results, storages = self.done
-        for alive in trace.binding.alive.values():
-            if slots[alive.slot] is t:
-                trace.binding.settle(alive, t, results, storages)
-                return True
-        return False
+        i = t._run - 1
+        if i < 0 or i >= len(slots) or slots[i] is not t:
+            return False
+        trace.binding.settle(trace.binding.alive[i], t, results, storages)
+        return True
 
     def _release_done(self) -> None:
         """Before the buffers of the last run are written again: who is still there gets them."""
@@ -477,10 +401,9 @@ class Recorder:
         except Poison:
             self.poisoned = True
             return
-        trace = Trace(self.entries, self.leaves, len(slots), binding)
-        trace.numbers = self.tags
-        trace.written = {id(t.storage) for t, leaf in zip(tensors, self.leaves, strict=True)
-                         if t is not None and leaf.written}
+        written = {id(t.storage) for t, leaf in zip(tensors, self.leaves, strict=True)
+                   if t is not None and leaf.written}
+        trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags, written)
         self.trace = self._merge(trace)
 
     def _merge(self, trace: Trace) -> Trace:
@@ -489,8 +412,7 @@ class Recorder:
         for old in known:
             if old.signature == trace.signature:
                 old.confirmed = old.binding.agrees(trace.binding)
-                old.leaves, old.binding, old.entries = trace.leaves, trace.binding, trace.entries
-                old.written = trace.written
+                old.adopt(trace)
                 return old
         known.append(trace)
         del known[:-4]
@@ -504,7 +426,7 @@ class Recorder:
         if self.owner != me:
             if self.mode != OFF and self.owner in _running_threads():
                 return
-            self.owner, self.last = me, None
+            self.owner, self.last, self.autocast = me, None, autocast.state.dtype
         if self.mode == FOLLOW and self.pos == 0:
             return
         trace = self.trace if self.mode == RECORD and not self.poisoned else None
@@ -520,18 +442,23 @@ class Recorder:
             self.last.next = trace
         self.last = trace
         expected = trace.next if trace is not None else None
-        self._clear()
         execute.outstanding = False
         self.active = True
         if expected is not None and expected.binding.store and expected.upgrades < 2:
             expected.upgrades += 1  # recorded anew, the arrays it hands on may be written over
         elif expected is not None and expected.confirmed and expected.replays < _GIVE_UP:
-            self.mode = FOLLOW
-            self.trace = expected
-            self.bound = [None] * len(expected.leaves)
-            self.slots = [None] * expected.slot_count
-            self.numbers = [0.0] * expected.numbers
+            if expected is not trace or self.mode != FOLLOW:
+                self._clear()
+                self.mode, self.trace = FOLLOW, expected
+                if expected.steps is None:
+                    expected.steps = Steps(expected.entries, expected.leaves, expected.slot_count,
+                                           expected.numbers, self._bind, self._draw)
+                self.functions = expected.steps.functions
+            else:  # the same again: the usual case
+                self.pos = 0
+                self.changed, self.seeds = [], []
             return
+        self._clear()
         self.mode = RECORD
 
     def _refuse(self, why: str) -> bool:
@@ -541,61 +468,62 @@ class Recorder:
 
     def _run(self) -> bool:
         """Run the followed trace's plan; False when something stands in the way."""
-        trace, slots, bound = self.trace, self.slots, self.bound
-        binding = trace.binding
-        alive = binding.alive
-        count = sys.getrefcount
-        for i in range(len(slots)):
-            if slots[i] is not None and count(slots[i]) > 2 and i not in alive:
-                return self._refuse(f"result {i} of shape {tuple(slots[i].shape)} is still held")
+        trace = self.trace
+        steps, binding = trace.steps, trace.binding
+        if not trace.held_are_known():
+            return self._refuse("a result is still held that was not at the recording")
         execute.outstanding = False  # what the program made beside the trace runs first
         if ir.pending:
             execute.flush_pending()
-        for k, leaf in enumerate(trace.leaves):
-            t = bound[k]
-            if t is None or leaf.written and not binding.exclusive(t):
-                execute.outstanding = True
-                return self._refuse(f"the content of input {k} {tuple(leaf.shape)} is held by "
-                                    "another tensor, it cannot be written over")
         with execute.lock:
             self._release_done()
             plan = binding.plan
             if plan.user is not binding:
                 self._rebind(binding)
-            for k, t in enumerate(bound):
-                if not binding.bind(k, t):
-                    plan.user = None
-                    execute.outstanding = True
-                    return self._refuse(f"input {k} has no contiguous value")
+            if not trace.bind_leaves(self.changed):
+                plan.user = None
+                execute.outstanding = True
+                return self._refuse("a content that would be written over is held elsewhere")
             for position, number in binding.from_number:
-                plan.set_number(position, self.numbers[number])
+                plan.set_number(position, steps.numbers[number])
             for position, place in binding.from_seed:
                 plan.set_number(position, self.seeds[place])
             try:
-                results = plan.execute(binding.arrays)
+                results = plan.execute(binding.arrays,
+                                       lambda: binding.all_arrays(steps.bound))
             finally:
                 binding.unbind()
-        for output, k in binding.store:
-            storage = bound[k].storage
-            storage.node = ir.leaf(results[output], storage.dtype)
-            storage.stamp += 1
-        for k, leaf in enumerate(trace.leaves):
-            if leaf.ref() is not bound[k]:
-                leaf.ref = weakref.ref(bound[k])
-        trace.replays = 0
-        self.done = (trace, slots, results, {})
+        trace.finish(results)
+        self.done = (trace, steps.slots[:], results, {})
+        steps.clear()
         self._expect(trace)
         return True
 
     def _rebind(self, binding: Binding) -> None:
         plan = binding.plan
         plan.user = binding
-        binding.bound = [None] * len(self.trace.leaves)
+        self.trace.release()
         for position, array in binding.fixed:
             if array.shape == () and type(plan.slots[position]) is not int:
                 plan.set_number(position, array)
             else:
                 plan.bind(position, array)
+
+
+@contextlib.contextmanager
+def _autocast_as(dtype):
+    """Autocast as it was when a call was made."""
+    before = autocast.state.dtype
+    autocast.state.dtype = dtype
+    try:
+        yield
+    finally:
+        autocast.state.dtype = before
+
+
+def _autocast_changed() -> None:
+    if threading.get_ident() == recorder.owner:
+        recorder.autocast = autocast.state.dtype
 
 
 def _running_threads() -> set[int]:
@@ -625,7 +553,7 @@ def _build(cls, items):
 
 def _template(t: Tensor) -> dict:
     """What a bare tensor knows."""
-    return {"shape": t.shape, "dtype": t.dtype, "_run": True}
+    return {"shape": t.shape, "dtype": t.dtype}
 
 
 recorder = Recorder()
@@ -680,3 +608,4 @@ def _missing(self, name):
 
 Tensor.__getattr__ = _missing
 execute.follower = recorder
+autocast.listeners.append(_autocast_changed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from operator import attrgetter
 
 import numpy as np
 
@@ -71,10 +72,10 @@ class Entry:
     """
 
     __slots__ = ("function", "args", "kwargs", "result", "templates", "writes", "backward", "draws",
-                 "grad")
+                 "grad", "autocast")
 
-    def __init__(self, function, args, kwargs, grad: bool):
-        self.grad = grad
+    def __init__(self, function, args, kwargs, grad: bool, autocast=None):
+        self.grad, self.autocast = grad, autocast
         self.function, self.args, self.kwargs = function, args, kwargs
         self.result: tuple = ("none",)
         self.templates: list = []
@@ -86,21 +87,103 @@ class Entry:
         """What two recordings must have in common."""
         backward = self.backward and tuple((k, slot) for k, slot, _ in self.backward)
         return (self.function, self.args, tuple(self.kwargs.items()), self.result, self.writes,
-                backward, self.draws, self.grad, tuple(t["shape"] for t in self.templates))
+                backward, self.draws, self.grad, self.autocast,
+                tuple(t["shape"] for t in self.templates))
 
 
 class Trace:
-    """A recorded run from one flush to the next, with the plan that computes it."""
+    """A recorded run from one flush to the next, with the plan that computes it.
+
+    ``nodes`` and ``counts`` belong to runs that follow each other directly: the content of every
+    leaf and the references to it after the last run. A difference means that the program has read
+    or replaced it.
+    """
 
     def __init__(self, entries: list[Entry], leaves: list[Leaf], slot_count: int,
-                 binding: Binding):
+                 binding: Binding, numbers: int, written: set[int]):
         self.entries, self.leaves, self.slot_count = entries, leaves, slot_count
-        self.binding = binding
+        self.binding, self.numbers = binding, numbers
+        self.written = written  # ids of the storages that are written
         self.next: Trace | None = None
         self.confirmed = False
         self.replays = self.upgrades = 0
+        self.steps = None
+        self.plan_moves = binding.plan.has_host_steps  # these read the arrays themselves
+        self.release()
         self.signature = (tuple(e.signature() for e in entries),
                           tuple(leaf.signature() for leaf in leaves))
+
+    def adopt(self, other: Trace) -> None:
+        """The same calls were recorded again: take over what is new about them."""
+        self.confirmed = self.binding.agrees(other.binding)
+        self.entries, self.leaves, self.binding = other.entries, other.leaves, other.binding
+        self.written, self.steps = other.written, None
+        self.release()
+
+    def release(self) -> None:
+        """Hold nothing of the program."""
+        self.nodes: list = [None] * len(self.leaves)
+        self.counts: list[int] = []
+        self.storages: list = [None] * len(self.leaves)
+        self.binding.bound = [None] * len(self.leaves)
+        if self.steps is not None:
+            self.steps.last[:] = self.nodes
+
+    def held_are_known(self) -> bool:
+        """Whether every slot that is still referred to was so at the recording."""
+        slots = self.steps.slots
+        counts = list(map(sys.getrefcount, slots))  # the list, map's argument
+        alive = self.binding.alive
+        for i, n in enumerate(counts):
+            if n > 2 and i not in alive and slots[i] is not None:
+                return False
+        return True
+
+    def bind_leaves(self, changed: list[int]) -> bool:
+        """Give the plan the leaves of this run; False where one may not be written over."""
+        bound, nodes = self.steps.bound, self.nodes
+        if not self.counts or self.plan_moves:
+            return self._bind_all(bound)
+        for k in changed:
+            if not self._bind_one(k, bound[k]):
+                return False
+            self.counts[k] = sys.getrefcount(nodes[k])
+        if list(map(_node_of, self.storages)) != nodes \
+                or list(map(sys.getrefcount, nodes)) != self.counts:
+            return self._bind_all(bound)
+        return True
+
+    def _bind_all(self, bound: list) -> bool:
+        for k, t in enumerate(bound):
+            if t is None or not self._bind_one(k, t):
+                return False
+        self.counts = list(map(sys.getrefcount, self.nodes))
+        return True
+
+    def _bind_one(self, k: int, t: Tensor) -> bool:
+        self.nodes[k] = None
+        if self.leaves[k].written and not self.binding.exclusive(t) \
+                or not self.binding.bind(k, t):
+            return False
+        self.nodes[k], self.storages[k] = t.storage.node, t.storage
+        return True
+
+    def finish(self, results: list) -> None:
+        """After the plan has run: what was written in place counts as a write."""
+        bound = self.steps.bound
+        for output, k in self.binding.store:
+            storage = bound[k].storage
+            storage.node = leaf_node(results[output], storage.dtype)
+            storage.stamp += 1
+            self.counts = []
+        for leaf, storage in zip(self.leaves, self.storages, strict=True):
+            if leaf.written:
+                storage.version += 1
+        self.steps.last[:] = bound
+        self.replays = 0
+
+
+_node_of = attrgetter("node")
 
 
 class _Alive:
@@ -113,6 +196,14 @@ class _Alive:
         self.strides, self.offset = t.strides, t.offset
         self.fn: GradFn | None = t._fn
         self.nr, self.requires = t._nr, t._requires
+
+
+def _place(array: np.ndarray, place: tuple) -> np.ndarray:
+    """The part of a leaf's memory that a plan's input reads."""
+    _, offset, shape, steps, dtype = place
+    if not offset and array.shape == shape and array.strides == steps:
+        return array
+    return np.ndarray(shape, dtype, array, offset, steps)
 
 
 class Binding:
@@ -203,20 +294,26 @@ class Binding:
         """Let the plan read a tensor as leaf ``k``; False when its memory is not row-major."""
         array = t.storage.node.value
         known = self.bound[k]
-        if known is not None and known() is array and not self.plan.has_host_steps:
+        host = self.plan.has_host_steps
+        if known is not None and known() is array and not host:
             return True
         if array is None or not array.flags.c_contiguous:
             return False
-        host = self.plan.has_host_steps
-        for position, offset, shape, steps, dtype in self.from_leaf.get(k, ()):
-            view = array
-            if offset or array.shape != shape or array.strides != steps:
-                view = np.ndarray(shape, dtype, array, offset, steps)
-            self.plan.bind(position, view)
+        address = array.__array_interface__["data"][0]
+        for place in self.from_leaf.get(k, ()):
+            self.plan.set_address(place[0], address + place[1])
             if host:
-                self.arrays[position] = view
+                self.arrays[place[0]] = _place(array, place)
         self.bound[k] = weakref.ref(array)
         return True
+
+    def all_arrays(self, tensors: list) -> list:
+        """The plan's inputs as arrays."""
+        out = self.arrays[:]
+        for k, places in self.from_leaf.items():
+            for place in places:
+                out[place[0]] = _place(tensors[k].storage.node.value, place)
+        return out
 
     def unbind(self) -> None:
         """After a run: the leaves' arrays belong to their tensors alone."""

@@ -1,0 +1,165 @@
+"""Entries of a trace as Python functions: the checks of one call, written out.
+
+``compile_entry`` turns ``linear(slot 3, leaf 1, leaf 2) -> slot 4`` into::
+
+    def step(function, args, kwargs):
+        if function is not F or state.grad is not True or len(args) != 3 or kwargs: return MISS
+        a0, a1, a2 = args
+        if a0 is not slots[3]: return MISS
+        if (a1 is last[1] and a1._fn is None and not a1._hooks and a1._requires is True
+            and a1.storage.memory is None): bound[1] = a1
+        elif not bind(1, a1): return MISS
+        if a2 is not bound[2]: return MISS
+        t4 = new(Tensor); t4.shape = shape4; t4.dtype = dtype4; t4._run = 5; slots[4] = t4
+        return t4
+
+A generic loop over the same checks costs five times as much.
+"""
+
+from __future__ import annotations
+
+from ..autograd.modes import state
+from .tensor import Tensor
+from .trace import Entry, Leaf
+
+MISS = object()
+
+
+class Steps:
+    """The functions of a trace's entries and what they share.
+
+    Attributes:
+        slots: the trace's tensors, filled as calls are followed.
+        bound: the tensors that stand for the leaves in this run; None before their first use.
+        last: those of the last run; held only while the trace is followed again and again.
+        numbers: run-time numbers by tag.
+    """
+
+    def __init__(self, entries: list[Entry], leaves: list[Leaf], slots: int, numbers: int, bind,
+                 draw):
+        self.slots: list = [None] * slots
+        self.bound: list = [None] * len(leaves)
+        self.last: list = [None] * len(leaves)
+        self.numbers: list = [0.0] * numbers
+        self._no_slots, self._no_leaves = [None] * slots, [None] * len(leaves)
+        self._leaves = leaves
+        self._met: set[int] = set()
+        self._shared = {"slots": self.slots, "bound": self.bound, "numbers": self.numbers,
+                        "last": self.last, "draw": draw, "bind": bind, "MISS": MISS, "state": state, "Tensor": Tensor,
+                        "new": object.__new__}
+        self.functions = [self._compile(e, n) for n, e in enumerate(entries)]
+        self.functions.append(_end)
+
+    def clear(self) -> None:
+        """Forget the run."""
+        self.slots[:] = self._no_slots
+        self.bound[:] = self._no_leaves
+
+    def _compile(self, entry: Entry, number: int):
+        names = dict(self._shared)
+        names["F"] = entry.function
+        lines = [f"if function is not F or state.grad is not {entry.grad} or "
+                 f"len(args) != {len(entry.args)} or len(kwargs) != {len(entry.kwargs)}: "
+                 "return MISS"]
+        for i, spec in enumerate(entry.args):
+            lines.append(f"a{i} = args[{i}]")
+            self._check(lines, names, spec, f"a{i}")
+        for i, (key, spec) in enumerate(entry.kwargs.items()):
+            lines.append(f"k{i} = kwargs.get({key!r}, MISS)")
+            self._check(lines, names, spec, f"k{i}")
+        if entry.backward:
+            for k, _, _ in entry.backward:
+                lines.append(f"g{k} = bound[{k}]")
+                lines.append(f"if g{k} is None or g{k}._grad is not None or g{k}._hooks: "
+                             "return MISS")
+            for k, slot, template in entry.backward:
+                _bare(lines, names, slot[1], template)
+                lines.append(f"g{k}._grad = t{slot[1]}")
+        if entry.draws:
+            lines.append(f"draw({entry.draws})")
+        result = _result(lines, names, entry.result, iter(entry.templates))
+        lines.append(f"return {result}")
+        source = "def step(function, args, kwargs):\n" + "\n".join("    " + x for x in lines)
+        exec(compile(source, f"<trace entry {number}>", "exec"), names)
+        return names["step"]
+
+    def _check(self, lines: list, names: dict, spec, name: str) -> None:
+        """Lines that return MISS unless ``name`` is what ``spec`` says."""
+        kind = spec[0]
+        if kind == "slot":
+            lines.append(f"if {name} is not slots[{spec[1]}]: return MISS")
+        elif kind == "leaf":
+            k = spec[1]
+            if k in self._met:
+                lines.append(f"if {name} is not bound[{k}]: return MISS")
+            else:
+                self._met.add(k)
+                lines.append(
+                    f"if {name} is last[{k}] and {name}._fn is None and not {name}._hooks and "
+                    f"{name}._requires is {self._leaves[k].requires} and "
+                    f"{name}.storage.memory is None: bound[{k}] = {name}")
+                lines.append(f"elif not bind({k}, {name}): return MISS")
+        elif kind == "number":
+            lines.append(f"if type({name}) is not float: return MISS")
+            lines.append(f"numbers[{spec[1]}] = {name}")
+        elif kind == "list":
+            cls = f"c{len(names)}"
+            names[cls] = spec[1]
+            lines.append(f"if type({name}) is not {cls} or len({name}) != {len(spec[2])}: "
+                         "return MISS")
+            items = [f"{name}_{i}" for i in range(len(spec[2]))]
+            lines.append(f"{', '.join(items)}{',' if len(items) == 1 else ''} = {name}")
+            for item, inner in zip(items, spec[2], strict=True):
+                self._check(lines, names, inner, item)
+        else:
+            _check_value(lines, names, spec[1], name)
+
+
+def _end(function, args, kwargs):
+    """The entry after the last."""
+    return MISS
+
+
+def _check_value(lines: list, names: dict, want, name: str) -> None:
+    if want is None or want is True or want is False:
+        lines.append(f"if {name} is not {want}: return MISS")
+        return
+    v = f"v{len(names)}"
+    names[v] = want
+    if type(want) is tuple and want[:1] == (slice,):
+        lines.append(f"if type({name}) is not slice or (slice, {name}.start, {name}.stop, "
+                     f"{name}.step) != {v}: return MISS")
+    elif type(want) is tuple:
+        lines.append(f"if {name} is not {v} and (type({name}) not in (tuple, list) and "
+                     f"type({name}) is not type({v}) or tuple({name}) != {v}): return MISS")
+    else:
+        lines.append(f"if {name} is not {v} and (type({name}) is not type({v}) or "
+                     f"{name} != {v}): return MISS")
+
+
+def _bare(lines: list, names: dict, i: int, template: dict) -> None:
+    """Lines that make the bare tensor ``t<i>``."""
+    names[f"shape{i}"], names[f"dtype{i}"] = template["shape"], template["dtype"]
+    lines.append(f"t{i} = new(Tensor); t{i}.shape = shape{i}; t{i}.dtype = dtype{i}; "
+                 f"t{i}._run = {i + 1}; slots[{i}] = t{i}")
+
+
+def _result(lines: list, names: dict, spec, templates) -> str:
+    """The expression of a call's result."""
+    kind = spec[0]
+    if kind == "none":
+        return "None"
+    if kind == "arg":
+        return f"args[{spec[1]}]"
+    if kind == "slot":
+        _bare(lines, names, spec[1], next(templates))
+        return f"t{spec[1]}"
+    parts = [_result(lines, names, s, templates) for s in spec[2]]
+    items = ", ".join(parts) + ("," if len(parts) == 1 else "")
+    if spec[1] is list:
+        return f"[{items}]"
+    if spec[1] is tuple:
+        return f"({items})"
+    cls = f"c{len(names)}"
+    names[cls] = spec[1]
+    return f"{cls}({items})" if hasattr(spec[1], "_fields") else f"{cls}(({items}))"
