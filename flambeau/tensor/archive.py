@@ -128,6 +128,8 @@ class Reader:
             raise RuntimeError(f"PytorchStreamReader failed reading file {name}: it is compressed; "
                                "saved files hold plain entries, so this one was packed again by "
                                "another program: unpack and zip it without compression (zip -0)")
+        if not 0 <= entry.header_offset < self.size:
+            raise self._damaged(name)
         self.file.seek(entry.header_offset)
         head = self.file.read(_LOCAL.size)
         if len(head) != _LOCAL.size or head[:4] != b"PK\3\4":

@@ -176,6 +176,9 @@ def _foreign(head: bytes, weights_only: bool, name) -> Exception:
         return RuntimeError(
             f"{name} was written in the format from before PyTorch 1.6, which is not supported: "
             "load it with PyTorch and torch.save it again")
+    if not weights_only and head[:1] == b"\x80":
+        return RuntimeError(f"Invalid magic number; corrupt file? {name} is a pickle, but none that "
+                            "torch.save has written")
     return pickle.UnpicklingError(
         f"Weights only load failed. {name} is not a file that torch.save has written: it begins "
         f"with {head[:8]!r}" if weights_only else
@@ -249,7 +252,9 @@ class _Storages:
         self.reader, self.map_location = reader, map_location
         self.found: dict[str, _Bytes] = {}
         order = reader.read("byteorder").tobytes() if "byteorder" in reader else b"little"
-        self.swapped = order.decode("ascii", "replace") != sys.byteorder
+        if order not in (b"little", b"big"):
+            raise RuntimeError(f"Unknown endianness type: {order[:20]!r}")
+        self.swapped = order.decode() != sys.byteorder
 
     def find(self, key: tuple) -> _Bytes:
         """The storage of a persistent id ``("storage", type, number, location, length)``."""

@@ -67,7 +67,7 @@ class Machine:
         except Stop as end:
             return end.args[0]
         except (IndexError, KeyError, struct.error, UnicodeDecodeError, ValueError,
-                OverflowError) as error:
+                OverflowError, TypeError, AttributeError) as error:
             raise UnpicklingError(f"the pickle is damaged at byte {self.at}: "
                                   f"{type(error).__name__}: {error}") from error
 
