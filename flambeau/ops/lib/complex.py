@@ -13,7 +13,7 @@ from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, const, make
 from ...ir.op import Op, apply
 from ..core import cast_node, spread, to_float
-from ..prim.elementwise import CONJ, COPY, conj, div, eq, lt, mul, neg, where
+from ..prim.elementwise import CONJ, conj, div, eq, lt, mul, neg, where
 from ..prim.pointwise import abs, cos, sin, zeros_of
 
 E = OpClass.ELEMENTWISE
@@ -129,14 +129,14 @@ def conjugate(input):
     return conj(input)
 
 
-_conj_physical = Op("conj_physical", lambda x: make(CONJ if x.dtype.is_complex else COPY, (x,)),
+_conj_physical = Op("conj_physical", lambda x: make(CONJ, (x,)),
                     lambda ctx, g: (conj(g),))
 
 
 @api(method=True, inplace=True, out=1, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])
 def conj_physical(input):
-    """The complex conjugate in memory of its own."""
-    return apply(_conj_physical, input)
+    """The complex conjugate, computed; real tensors are returned as they are."""
+    return apply(_conj_physical, input) if input.dtype.is_complex else input
 
 
 @api(method=True, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])

@@ -227,7 +227,7 @@ def _nextafter_lower(x, y):
 
 def _nextafter_vjp(ctx, g):
     same = eq(ctx.operand(0), ctx.operand(1))
-    return where(same, 0, g), where(same, g, 0)
+    return where(same, 0, g), (zeros_of(g) if ctx.needs(1) else None)
 
 
 nextafter = pair("nextafter", _nextafter_lower, _nextafter_vjp, saves=(0, 1), dtypes="float",

@@ -313,8 +313,14 @@ def _pow_vjp(ctx, g):
     return gx, gy
 
 
-_pow = Op("pow", _pow_lower, _pow_vjp,
-          saves=lambda needs, params: (0, 1, "result") if needs[1] else (0, 1))
+def _pow_saves(needs, params):
+    return (0, 1, "result") if needs[1] else (0, 1)
+
+
+_pow = Op("pow", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward1")
+_pow_number = Op("pow_scalar", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward0")
+_number_pow = Op("pow_of_scalar", _pow_lower, _pow_vjp, saves=_pow_saves,
+                 grad_name="PowBackward2")
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -325,7 +331,8 @@ def pow(input, exponent):  # noqa: A001, A002
     if is_number(input) and is_number(exponent):
         raise TypeError("pow() received an invalid combination of arguments: one of the operands "
                         "must be a Tensor")
-    return apply(_pow, input, exponent)
+    op = _pow_number if is_number(exponent) else _number_pow if is_number(input) else _pow
+    return apply(op, input, exponent)
 
 
 # --- signs, exponentials and what activations need ------------------------------------------------

@@ -238,7 +238,8 @@ log10 = unary("log10", np.log10, lambda b, x: b.log10(x), _log_vjp(math.log(10))
               cases=_pos, doc="Logarithm to base 10.")
 log1p = unary("log1p", np.log1p, lambda b, x: b.log1p(x),
               lambda ctx, g: (div(g, conj(add(ctx.operand(0), 1))),), saves=(0,), cases=_pos,
-              aliases=("special.log1p",), doc="log(1 + x), exact near 0.")
+              aliases=("special.log1p",), grad_name="Log1PBackward0",
+              doc="log(1 + x), exact near 0.")
 
 # --- trigonometry -------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ def reduce(prim: Prim, x: Node, axes, keepdim: bool) -> Node:
     return out
 
 
-# --- broadcasting, the adjoint of sum -------------------------------------------------------------------
+# --- broadcasting, the adjoint of sum -----------------------------------------------------------
 
 
 def _expand_geometry(shape, strides, offset, size):
@@ -141,8 +141,16 @@ def sum_dtype(x, dtype) -> dt.dtype:
     return dt.int64 if x.dtype.category < dt.dtype.FLOAT else x.dtype
 
 
-_sum = Op("sum", lambda x, axes, keepdim, dtype: reduce(SUM, cast_node(x, dtype), axes, keepdim),
-          lambda ctx, g: (restore(g, ctx.shape(0), ctx.axes, ctx.keepdim),))
+def _sum_lower(x, axes, keepdim, dtype):
+    return reduce(SUM, cast_node(x, dtype), axes, keepdim)
+
+
+def _sum_vjp(ctx, g):
+    return (restore(g, ctx.shape(0), ctx.axes, ctx.keepdim),)
+
+
+_sum = Op("sum", _sum_lower, _sum_vjp)
+_sum_dim = Op("sum_dim", _sum_lower, _sum_vjp, grad_name="SumBackward1")
 
 
 @api(method=True, out=1, dtypes="any",
@@ -151,8 +159,8 @@ _sum = Op("sum", lambda x, axes, keepdim, dtype: reduce(SUM, cast_node(x, dtype)
      errors=lambda t: [(IndexError, "Dimension out of range", t.call(t.f(2, 3), 2))])
 def sum(input, dim=None, keepdim=False, *, dtype=None):  # noqa: A001, A002
     """Sum over ``dim`` (all when None); integers are summed in int64."""
-    return apply(_sum, input, axes=reduce_axes(dim, input.ndim), keepdim=keepdim,
-                 dtype=sum_dtype(input, dtype))
+    return apply(_sum if dim is None else _sum_dim, input, axes=reduce_axes(dim, input.ndim),
+                 keepdim=keepdim, dtype=sum_dtype(input, dtype))
 
 
 def _mean_lower(x, axes, keepdim, dtype):
@@ -167,6 +175,7 @@ def _mean_vjp(ctx, g):
 
 
 _mean = Op("mean", _mean_lower, _mean_vjp)
+_mean_dim = Op("mean_dim", _mean_lower, _mean_vjp, grad_name="MeanBackward1")
 
 
 @api(method=True, out=1,
@@ -183,7 +192,8 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):  # noqa: A002
         raise RuntimeError(
             "mean(): could not infer output dtype. Input dtype must be either a floating point or "
             f"complex dtype. Got: {input.dtype.name}; use x.float().mean() or mean(dtype=...)")
-    return apply(_mean, input, axes=reduce_axes(dim, input.ndim), keepdim=keepdim, dtype=dtype)
+    return apply(_mean if dim is None else _mean_dim, input, axes=reduce_axes(dim, input.ndim),
+                 keepdim=keepdim, dtype=dtype)
 
 
 def sum_to(g, shape):

@@ -12,7 +12,7 @@ from ...ir.op import Op, apply
 from ..core import cast_node
 from ..results import return_type
 from .comparison import logical_and
-from .elementwise import add, conj, div, eq, exp, gt, log, lt, mul, ne, neg, sub, where
+from .elementwise import cast, add, conj, div, eq, exp, gt, log, lt, mul, ne, neg, sub, where
 from .index import scatter_add_zeros
 from .pointwise import not_implemented
 from .reduce import sum_dtype
@@ -81,19 +81,24 @@ def cumsum(input, dim, *, dtype=None):
 def _cumprod_vjp(ctx, g):
     """Where nothing is 0: the reversed running sum of g * out, over x. At the first 0, the product
     of the others instead; nothing after it."""
-    x, dim = ctx.operand(0), ctx.dim
+    x, dim, reverse = ctx.operand(0), ctx.dim, ctx.params.get("reverse", False)
     zero = eq(x, 0)
-    count = cumsum(zero, dim)
+    count = running_sum(cast(zero, dt.int64), dim, reverse)
     first = logical_and(zero, eq(count, 1))
-    before = running_sum(mul(g, conj(ctx.result())), dim, reverse=True)
+    before = running_sum(mul(g, conj(ctx.result())), dim, not reverse)
     before = div(before, conj(where(zero, 1, x)))
-    others = apply(_cumprod, where(first, 1, x), dim=dim, dtype=x.dtype)
-    at_first = running_sum(mul(g, conj(others)), dim, reverse=True)
+    others = running_product(where(first, 1, x), dim, reverse)
+    at_first = running_sum(mul(g, conj(others)), dim, not reverse)
     return (where(eq(count, 0), before, where(first, at_first, 0)),)
 
 
-def _cumprod_lower(x, dim, dtype):
-    return make(CUMPROD, (cast_node(x, dtype),), (dim, False))
+def _cumprod_lower(x, dim, dtype, reverse=False):
+    return make(CUMPROD, (cast_node(x, dtype),), (dim, reverse))
+
+
+def running_product(x, dim: int, reverse: bool = False):
+    """``cumprod`` in the operand's dtype, from the end when ``reverse``."""
+    return apply(_cumprod, x, dim=dim, dtype=x.dtype, reverse=reverse)
 
 
 _cumprod = Op("cumprod", _cumprod_lower, _cumprod_vjp, saves=(0, "result"))
@@ -111,10 +116,12 @@ def _logcumsumexp_vjp(ctx, g):
     """sum over later i of g_i exp(x - out_i), with positive and negative parts in logarithms."""
     x, out, dim = ctx.operand(0), ctx.result(), ctx.dim
 
+    back = not ctx.params.get("reverse", False)
+
     def part(gradient):
         some = ne(gradient, 0)
         scaled = where(some, sub(log(where(some, gradient, 1)), out), -float("inf"))
-        total = apply(_logcumsumexp, scaled, dim=dim, reverse=True)
+        total = apply(_logcumsumexp, scaled, dim=dim, reverse=back)
         return exp(add(total, x))
 
     return (sub(part(where(gt(g, 0), g, 0)), part(where(lt(g, 0), neg(g), 0))),)

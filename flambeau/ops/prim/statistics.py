@@ -14,15 +14,35 @@ from .elementwise import (ADD, DIV, SQUARE, SUB, add, cast, conj, div, eq, exp, 
                           sqrt, sub, where)
 from .pointwise import ABS, abs, not_implemented, sgn, widened
 from .reduce import AMAX, AMIN, PROD, SUM, mean, reduce, reduce_axes, restore, sum, sum_dtype
-from .shape import reshape
+from .join import cat
+from .scan import running_product
+from .shape import permute, reshape, slice_dim
 
 # --- products -----------------------------------------------------------------------------------
+
+
+def _other_products(x, axes):
+    """The product of all others for each element, by running products from both ends: slower, but
+    its own derivative is right at zeros too."""
+    shape = tuple(x.shape)
+    order = (*[i for i in range(len(shape)) if i not in axes], *axes)
+    lead = tuple(shape[i] for i in order[:len(shape) - len(axes)])
+    n = math.prod(shape[i] for i in axes)
+    rows = reshape(permute(x, order), (*lead, n))
+    dim = len(lead)
+    one = add(mul(slice_dim(rows, dim, 0, 1), 0), 1)
+    before = running_product(cat([one, slice_dim(rows, dim, 0, n - 1)], dim), dim)
+    after = running_product(cat([slice_dim(rows, dim, 1, n), one], dim), dim, True)
+    back = tuple(sorted(range(len(order)), key=order.__getitem__))
+    return permute(reshape(mul(before, after), tuple(shape[i] for i in order)), back)
 
 
 def _prod_vjp(ctx, g):
     """out / x without zeros; with one 0, only it has a gradient: the product of the others."""
     x, axes, keepdim = ctx.operand(0), ctx.axes, ctx.keepdim
     shape = ctx.shape(0)
+    if not isinstance(g, Node) and axes and math.prod(shape):
+        return (mul(restore(g, shape, axes, keepdim), conj(_other_products(x, axes))),)
     zero = eq(x, 0)
     others = where(zero, 1, x)
     rest = restore(apply(_prod, others, axes=axes, keepdim=keepdim, dtype=others.dtype), shape,
