@@ -25,6 +25,17 @@ def sgd_update_(params: Sequence[Tensor], grads: Sequence[Tensor],
     Args:
         momentum_buffers: one per parameter; a None (no step made yet) is replaced by a new buffer.
     """
+    if isinstance(lr, Tensor) or any(b is None for b in momentum_buffers) and momentum != 0:
+        _sgd_each(params, grads, momentum_buffers, -lr, momentum, dampening, weight_decay,
+                  nesterov, maximize)
+    else:
+        _sgd_together_(params, grads, momentum_buffers, step_size=-float(lr), momentum=momentum,
+                       dampening=dampening, weight_decay=weight_decay, nesterov=nesterov,
+                       maximize=maximize)
+
+
+def _sgd_each(params, grads, momentum_buffers, step_size, momentum, dampening, weight_decay,
+              nesterov, maximize) -> None:
     for i, param in enumerate(params):
         grad = -grads[i] if maximize else grads[i]
         if isinstance(weight_decay, Tensor):
@@ -38,10 +49,20 @@ def sgd_update_(params: Sequence[Tensor], grads: Sequence[Tensor],
             else:
                 buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
             grad = grad.add(buffer, alpha=momentum) if nesterov else buffer
-        if isinstance(lr, Tensor):
-            param.addcmul_(grad, lr, value=-1)
+        if isinstance(step_size, Tensor):
+            param.addcmul_(grad, step_size)
         else:
-            param.add_(grad, alpha=-lr)
+            param.add_(grad, alpha=step_size)
+
+
+def _sgd_together_(params, grads, momentum_buffers, *, step_size, momentum, dampening,
+                   weight_decay, nesterov, maximize) -> None:
+    """The update as a single operation to the trace follower; ``step_size`` is negative."""
+    _sgd_each(params, grads, momentum_buffers, step_size, momentum, dampening, weight_decay,
+              nesterov, maximize)
+
+
+_sgd_together_ = one_operation(_sgd_together_, ("step_size",))
 
 
 def adam_update_(params: Sequence[Tensor], grads: Sequence[Tensor], exp_avgs: Sequence[Tensor],
@@ -59,17 +80,18 @@ def adam_update_(params: Sequence[Tensor], grads: Sequence[Tensor], exp_avgs: Se
         steps: 0-d step numbers, incremented here.
         counts: the same after the increment, as Python numbers.
     """
-    by_count: dict = {}
-    for i, count in enumerate(counts):
-        by_count.setdefault(count, []).append(i)
-    for count, chosen in by_count.items():  # one group, but for parameters that joined later
-        lists = (params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs if amsgrad else (), steps)
-        if len(by_count) > 1:
-            lists = tuple([x[i] for i in chosen] if x else x for x in lists)
+    lists = (params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs if amsgrad else (), steps)
+    same = counts.count(counts[0]) == len(counts)
+    for count in (counts[0],) if same else dict.fromkeys(counts):
+        some = lists
+        if not same:  # parameters that joined later
+            chosen = [i for i, c in enumerate(counts) if c == count]
+            some = tuple([x[i] for i in chosen] if x else x for x in lists)
         _adam_same_count_(
-            *lists, step_size=-(lr / (1 - beta1 ** count)), root=(1 - beta2 ** count) ** 0.5,
-            shrink=1 - lr * weight_decay if decoupled and weight_decay else None, beta1=beta1, beta2=beta2, eps=eps,
-            weight_decay=0 if decoupled else weight_decay, maximize=maximize)
+            *some, step_size=-(lr / (1 - beta1 ** count)), root=(1 - beta2 ** count) ** 0.5,
+            shrink=1 - lr * weight_decay if decoupled and weight_decay else None, beta1=beta1,
+            beta2=beta2, eps=eps, weight_decay=0 if decoupled else weight_decay,
+            maximize=maximize)
 
 
 def _adam_same_count_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps, *, step_size,

@@ -105,7 +105,7 @@ class Algorithm(Optimizer):
             if len(params) == len(old.everyone):
                 grads = []
                 for p, before, had in zip(params, old.everyone, old.has_grad):
-                    g = p.grad
+                    g = p._grad
                     if p is not before or (g is not None) is not had:
                         break
                     if had:

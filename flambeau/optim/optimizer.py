@@ -177,7 +177,7 @@ class Optimizer:
         if set_to_none:
             for group in self.param_groups:
                 for p in group["params"]:
-                    p.grad = None
+                    p._grad = None  # what the property would do, without asking it
             return
         for group in self.param_groups:
             for p in group["params"]:

@@ -16,7 +16,7 @@ from ..base import dtype as dt
 from ..ir.api import API, ApiFunction
 from ..ops.core import is_number
 from .dispatch import assign, check_writable, snapshot, write
-from .follow import entry_point
+from .follow import recorder
 from .tensor import Tensor
 
 #: names that NumPy's users write and PyTorch accepts
@@ -59,29 +59,38 @@ def _renamed(function, kwargs: dict) -> dict | None:
     return new if new.keys() != kwargs.keys() else None
 
 
-def guarded(function):
-    """``function`` with argument mistakes explained and NumPy's keyword names accepted."""
+def callable_as(function):
+    """``function`` as programs call it: recorded and followed, argument mistakes explained, NumPy's
+    keyword names accepted."""
+    follow = recorder.call
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         try:
+            if recorder.active:
+                return follow(function, args, kwargs)
             return function(*args, **kwargs)
         except (TypeError, AttributeError) as error:
-            if kwargs:
-                renamed = _renamed(function, kwargs)
-                if renamed is not None:
-                    return function(*args, **renamed)
-            better = explain(function, args, kwargs, error)
-            if better is error:
-                raise
-            raise better from error
+            return _second_try(function, args, kwargs, error)
 
     return call
 
 
+def _second_try(function, args, kwargs, error):
+    """Call again with NumPy's names understood, or raise what PyTorch would."""
+    if kwargs:
+        renamed = _renamed(function, kwargs)
+        if renamed is not None:
+            return function(*args, **renamed)
+    better = explain(function, args, kwargs, error)
+    if better is error:
+        raise error
+    raise better from error
+
+
 def with_out(function, entry: ApiFunction):
     """The ``torch.name`` form: guarded, with ``out=`` where the function has it."""
-    plain = guarded(entry_point(function))
+    plain = callable_as(function)
     if not entry.out:
         return plain
 
@@ -157,18 +166,7 @@ def in_place(function, name: str):
     method.__name__ = name + "_"
     method.__qualname__ = f"Tensor.{name}_"
     method.__doc__ = f"In-place form of :func:`{name}`."
-    return guarded(entry_point(method))
-
-
-def as_method(function):
-    """The function as a method: its own object, so that it costs nothing, unless NumPy's keyword
-    names have to be understood."""
-    names = inspect.signature(function).parameters
-    function = entry_point(function)
-    return guarded(function) if "dim" in names or "keepdim" in names else function
-
-
-_VARIADIC_OK = (int, tuple, list)
+    return callable_as(method)
 
 
 def install(namespaces: dict[str, types.SimpleNamespace | types.ModuleType | dict]) -> None:
@@ -188,7 +186,7 @@ def install(namespaces: dict[str, types.SimpleNamespace | types.ModuleType | dic
             for space in entry.namespaces:
                 namespaces.setdefault(space, {}).setdefault(name, public)
             if entry.method and name not in Tensor.__dict__:
-                setattr(Tensor, name, as_method(function))
+                setattr(Tensor, name, callable_as(function))
             if entry.inplace and name + "_" not in Tensor.__dict__:
                 changed = in_place(function, name)
                 setattr(Tensor, name + "_", changed)
