@@ -21,7 +21,6 @@ import numpy as np
 from ..base import dtype as dt
 from ..base.errors import IndexValueError
 from ..base.flags import values as flags
-from ..codegen.gemm_drive import SLOT
 from ..codegen.loops_memory import NoVectorForm
 from ..graph.graph import Graph
 from ..graph.text import to_text as graph_text
@@ -42,6 +41,8 @@ from .guards import guard_graph
 SMALL_WORK = 500_000
 #: pointers to the matrix kernels' workspace, and to the block of arguments before
 _WORKSPACE, _PREVIOUS = "workspace", "previous"
+#: multiples of this stand for addresses that are looked for
+_MARK = 1 << 52
 #: arrays of one output kept for recycling
 POOL = 3
 #: references that pools hold, by the array's id: they do not keep anybody from writing over it
@@ -247,15 +248,19 @@ class Plan:
             d.m, d.n, d.k, a=d.a[2:4], b=d.b[2:4], c=d.n, batch=(1, d.batch),
             a_batch=(0, d.a[4]), b_batch=(0, d.b[4]), c_batch=(0, c), epilogue=epilogue,
             threads=1 if self._small else self._threads)
-        plan.bind(0, 0, 0)
         self._workspace = max(self._workspace, plan.workspace_bytes)
-        packed = [(SLOT[x], _WORKSPACE, at) for x, at in (("packed_a", plan._packed_a), ("packed_b", plan._packed_b)) if at >= 0]
-        pointers = [(SLOT["a"], d.a[0], d.a[1]), (SLOT["b"], d.b[0], d.b[1]),
-                    (SLOT["c"], d.c, 0), *packed]
-        if epilogue:
-            pointers.append((SLOT["epilogue_args"], _PREVIOUS, 0))
+        # which words hold which address is the matrix kernels' business (they may exchange the
+        # operands), so addresses that cannot occur are bound and looked for
+        roots = [(d.a[0], d.a[1]), (d.b[0], d.b[1]), (d.c, 0), (_WORKSPACE, 0), (_PREVIOUS, 0)]
+        plan.bind(*[_MARK * (n + 1) for n in range(4)], _MARK * 5 if epilogue else 0)
         for row in plan.rows:
-            yield row.function, row.args.tolist(), pointers, row.chunks
+            words, pointers = row.args.tolist(), []
+            for at, word in enumerate(words):
+                if word >= _MARK:
+                    which, extra = divmod(word, _MARK)
+                    root, offset = roots[which - 1]
+                    pointers.append((at, root, offset + extra))
+            yield row.function, words, pointers, row.chunks
 
     def _pointer(self, root, offset: int, e: Entry) -> tuple[int, int]:
         if root is None:

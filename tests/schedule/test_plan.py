@@ -291,3 +291,10 @@ def test_lookups_fuse():
            softmax(make(take, (table, leaf(rng.integers(0, 9, 30).astype(np.int32))), (0,)), 1),
            make(take, (floats(rng, 50), leaf(rng.integers(0, 50, 70))), (0,)),
            make(take, (E.exp(floats(rng, 7, 3)), leaf(rng.integers(0, 7, (20,)))), (0,))])
+
+
+def test_matrix_times_vector():
+    rng = np.random.default_rng(17)
+    a, v = floats(rng, 16, 20), floats(rng, 20, 1)
+    check([C.mv(a, floats(rng, 20)), E.add(make(C.DOT, (a, v)), 1.0),
+           C.mv(S.transpose(a, 0, 1), floats(rng, 16)), C.matmul(floats(rng, 20), v)])
