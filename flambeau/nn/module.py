@@ -323,7 +323,7 @@ class Module(StateMixin, ConversionMixin):
         if type(self).named_parameters is not Module.named_parameters or not recurse:
             yield from (param for _, param in self.named_parameters(recurse=recurse))
             return
-        seen = set()  # without the names: every clip_grad_norm_(model.parameters()) comes here
+        seen = set()  # without names: every clip_grad_norm_(model.parameters()) comes here
         for module in self.modules():
             for param in module._parameters.values():
                 if param is not None and param not in seen:
@@ -362,8 +362,21 @@ class Module(StateMixin, ConversionMixin):
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
-        for _, module in self.named_modules():
-            yield module
+        if type(self).named_modules is not Module.named_modules:
+            yield from (module for _, module in self.named_modules())
+            return
+        seen = {self}
+        found = [self]
+
+        def visit(module: Module) -> None:
+            for child in module._modules.values():
+                if child is not None and child not in seen:
+                    seen.add(child)
+                    found.append(child)
+                    visit(child)
+
+        visit(self)
+        yield from found
 
     def named_modules(self, memo: set | None = None, prefix: str = "",
                       remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:

@@ -127,6 +127,10 @@ class Hardsigmoid(_Inplace):
         """Elementwise, any shape."""
         return F.hardsigmoid(input, self.inplace)
 
+    def extra_repr(self) -> str:
+        """Nothing: PyTorch shows none here."""
+        return ""
+
 
 class Tanh(Module):
     """tanh(x)."""

@@ -38,8 +38,6 @@ class Unflatten(Module):
             self._require(unflattened_size, int)
         elif isinstance(dim, str):
             self._require(unflattened_size, tuple)
-        else:
-            raise TypeError("invalid argument type for dim parameter")
         self.dim = dim
         self.unflattened_size = unflattened_size
 

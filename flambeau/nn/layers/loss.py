@@ -13,6 +13,7 @@ from collections.abc import Callable
 from .. import functional as F
 from ..core import Tensor
 from ..module import Module
+from .distance import PairwiseDistance
 from .linear import Linear
 
 
@@ -390,7 +391,7 @@ class TripletMarginWithDistanceLoss(_Loss):
             raise ValueError("TripletMarginWithDistanceLoss: expected margin to be greater than 0, "
                              f"got {margin} instead")
         self.distance_function = (distance_function if distance_function is not None
-                                  else F.pairwise_distance)
+                                  else PairwiseDistance())
         self.margin = margin
         self.swap = swap
 

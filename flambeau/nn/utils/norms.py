@@ -26,12 +26,16 @@ def as_matrix(weight: Tensor, dim: int) -> Tensor:
     return weight.flatten(1)
 
 
-def power_method(matrix: Tensor, u: Tensor, v: Tensor, steps: int, eps: float) -> None:
+def power_method(matrix: Tensor, u: Tensor, v: Tensor, steps: int, eps: float, *,
+                 v_first: bool = False) -> None:
     """Move ``u`` and ``v``, in place, towards the first singular vectors."""
     with no_grad():
         for _ in range(steps):
+            if v_first:
+                v.copy_(F.normalize(matrix.t().mv(u), dim=0, eps=eps))
             u.copy_(F.normalize(matrix.mv(v), dim=0, eps=eps))
-            v.copy_(F.normalize(matrix.t().mv(u), dim=0, eps=eps))
+            if not v_first:
+                v.copy_(F.normalize(matrix.t().mv(u), dim=0, eps=eps))
 
 
 def random_unit(matrix: Tensor, size: int, eps: float) -> Tensor:

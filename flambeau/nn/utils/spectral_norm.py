@@ -30,7 +30,7 @@ class SpectralNorm:
         u, v = getattr(module, self.name + "_u"), getattr(module, self.name + "_v")
         matrix = as_matrix(weight, self.dim)
         if do_power_iteration:
-            power_method(matrix.detach(), u, v, self.n_power_iterations, self.eps)
+            power_method(matrix.detach(), u, v, self.n_power_iterations, self.eps, v_first=True)
             u, v = u.clone(), v.clone()
         return weight / u.dot(matrix.mv(v))
 

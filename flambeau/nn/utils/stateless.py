@@ -25,8 +25,10 @@ def _check(module: Module, given: dict, tie_weights: bool, strict: bool) -> dict
         missing = [name for name in tied if name not in given
                    and not (tie_weights and any(n in given for n in tied[name]))]
         if unknown or missing:
-            raise RuntimeError("Unexpected key(s): " + ", ".join(unknown) if unknown else
-                               "Missing key(s): " + ", ".join(missing))
+            lines = [f"{kind} key(s): {', '.join(repr(name) for name in sorted(names))}."
+                     for kind, names in (("Unexpected", unknown), ("Missing", missing)) if names]
+            raise RuntimeError(f"Error(s) in reparametrizing for {type(module).__name__}:\n\t"
+                               + "\n\t".join(lines))
     result = dict(given)
     if tie_weights:
         for name, value in given.items():
@@ -48,15 +50,10 @@ def _reparametrize_module(module: Module, parameters_and_buffers: dict, tie_weig
         for name, value in _check(module, parameters_and_buffers, tie_weights, strict).items():
             path, _, leaf = name.rpartition(".")
             owner = module.get_submodule(path)
-            members = (owner._parameters if leaf in owner._parameters else owner._buffers)
-            if leaf not in members and not hasattr(owner, leaf):
-                raise AttributeError(f"{type(owner).__name__} has no attribute `{leaf}`")
-            if leaf in members:
-                saved.append((members, leaf, members[leaf]))
-                members[leaf] = value
-            else:  # an ordinary attribute
-                saved.append((owner.__dict__, leaf, getattr(owner, leaf)))
-                owner.__dict__[leaf] = value
+            for members in (owner._parameters, owner._buffers):
+                if leaf in members:  # names that nothing has are not used
+                    saved.append((members, leaf, members[leaf]))
+                    members[leaf] = value
         yield
     finally:
         for members, leaf, value in reversed(saved):
