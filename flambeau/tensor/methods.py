@@ -145,7 +145,8 @@ _NAMES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "
           "bfloat16": "BFloat16", "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
 
 #: views whose in-place form changes the tensor's geometry, not its elements
-_GEOMETRY = {"transpose", "t", "unsqueeze", "squeeze", "swapaxes", "swapdims"}
+_GEOMETRY = {"transpose", "t", "unsqueeze", "squeeze", "swapaxes", "swapdims",
+             "as_strided"}
 
 
 def in_place(function, name: str):

@@ -6,12 +6,15 @@ import itertools
 
 import numpy as np
 
+from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.api import api
-from ..prim.index import host, index_select, on_host
-from ..prim.join import (cat, check_list, chunk, joined_dtype, stack)
-from ..prim.elementwise import cast
+from ..prim.binary import remainder
+from ..prim.elementwise import cast, floor_divide
+from ..prim.index import host, index_select, nonzero, on_host
+from ..prim.join import cat, check_list, chunk, joined_dtype, stack
 from ..prim.shape import reshape, slice_dim
+from .padding import constant_pad_nd
 from .shape import atleast_1d, atleast_2d, atleast_3d, meshgrid
 
 
@@ -170,3 +173,35 @@ def combinations(input, r=2, with_replacement=False):  # noqa: A002
     index = np.array(list(pick(range(input.shape[0]), r)), np.int64).reshape(-1, r)
     flat = index_select(input, 0, on_host(index.reshape(-1), input))
     return reshape(flat, index.shape)
+
+
+@api(dtypes="any", cases=lambda t: [t.call(t.ints(4, low=0, high=6), (2, 3))])
+def unravel_index(indices, shape):
+    """Positions in a flattened tensor as one index per axis of ``shape``: a tuple."""
+    if indices.dtype.category != dt.dtype.INT:
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if isinstance(shape, int):
+        shape = (shape,)
+    elif hasattr(shape, "tolist"):
+        shape = shape.tolist()
+        shape = tuple(shape) if isinstance(shape, list) else (shape,)
+    if any(n < 0 for n in shape):
+        raise ValueError(f"'shape' cannot have negative values, but got {tuple(shape)}")
+    out, step = [], 1
+    for n in reversed(shape):
+        out.append(remainder(floor_divide(indices, step), n))
+        step *= n
+    return tuple(reversed(out))
+
+
+@api(method=True, out=1, dtypes="any",
+     cases=lambda t: [t.call(t.ints(3, 4, low=0, high=2), size=5)])
+def nonzero_static(input, *, size, fill_value=-1):  # noqa: A002
+    """``nonzero`` cut or filled to ``size`` rows."""
+    if size < 0:
+        raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
+    found = nonzero(input)
+    count = found.shape[0]
+    if count >= size:
+        return slice_dim(found, 0, 0, size)
+    return constant_pad_nd(found, [0, 0, 0, size - count], fill_value)

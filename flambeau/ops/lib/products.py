@@ -11,15 +11,13 @@ from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
 from ..core import result_type
-from ..prim.contract import (_check_dtypes, bmm, matmul, mm, mv, vector_dot)
-from ..prim.elementwise import (add, cast, conj, div, eq, gt, le, mul, pow, sub,  # noqa: A004
-                                where)
+from ..prim.contract import _check_dtypes, bmm, matmul, mm, mv, vector_dot
+from ..prim.elementwise import add, cast, conj, div, eq, gt, le, mul, pow, sub, where  # noqa: A004
 from ..prim.extremes import amax
 from ..prim.index import index_select, on_host
 from ..prim.pointwise import abs  # noqa: A004
 from ..prim.reduce import expand, sum  # noqa: A004
 from ..prim.shape import permute, reshape, transpose, unsqueeze
-from .joining import zeros_like_shape
 from .shape import roll
 
 OUT = {"method": True, "out": 1, "dtypes": "number"}
@@ -307,9 +305,9 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
                            f"X2: {x2.shape[-1]}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
-    lead = sh.broadcast_shapes(tuple(x1.shape[:-2]), tuple(x2.shape[:-2]))
+    sh.broadcast_shapes(tuple(x1.shape[:-2]), tuple(x2.shape[:-2]))
     if not x1.shape[-1]:
-        return zeros_like_shape(x1, (*lead, x1.shape[-2], x2.shape[-2]))
+        p = 1.0  # nothing to add up
     large = x1.shape[-2] > 25 or x2.shape[-2] > 25
     if p == 2 and large and compute_mode != "donot_use_mm_for_euclid_dist":
         squares = add(sum(mul(x1, x1), -1, True), transpose(sum(mul(x2, x2), -1, True), -2, -1))
@@ -329,7 +327,8 @@ def pdist(input, p=2.0):  # noqa: A002
         raise RuntimeError("pdist only supports non-negative p values")
     n = input.shape[0]
     rows, columns = (on_host(i, input) for i in np.triu_indices(n, 1))
-    return _power_sum(sub(index_select(input, 0, rows), index_select(input, 0, columns)), p)
+    return _power_sum(sub(index_select(input, 0, rows), index_select(input, 0, columns)),
+                      p if input.shape[1] else 1.0)
 
 
 @api(functional=True, cases=lambda t: [t.call(t.f(5, 4), t.f(5, 4)), t.call(t.f(5, 4), t.f(4), -1)])

@@ -427,7 +427,7 @@ _as_strided = Op(
     vjp=lambda ctx, g: _as_strided_vjp(ctx, g), grad_name="AsStridedBackward0")
 
 
-@api(cases=lambda t: [t.call(t.f(9), (2, 2), (1, 2), 1)], **ANY)
+@api(inplace=True, cases=lambda t: [t.call(t.f(9), (2, 2), (1, 2), 1)], **ANY)
 def as_strided(input, size, stride, storage_offset=None):  # noqa: A002
     """The tensor's memory read with the sizes, strides and offset given; a view."""
     size, stride = tuple(size), tuple(stride)
