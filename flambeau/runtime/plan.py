@@ -301,6 +301,8 @@ class Plan:
         self._seen[position] = None
         self.words[position] = address
         self._dirty = True
+        for plan in self._guards.get(position, ()):
+            plan.set_address(0, address)
 
     def set_number(self, position: int, value) -> None:
         """Give a CONST leaf its number."""

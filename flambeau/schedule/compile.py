@@ -19,7 +19,7 @@ from .memory import Arena
 from .walk import group_nodes
 
 #: element operations a chunk should have, so that handing it out costs little
-CHUNK_WORK = 100_000
+CHUNK_WORK = 300_000
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..base import dtype as dt
 from ..base import shape as sh
 from ..graph.access import Access
+from ..ir.node import OpClass
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
 from .build import Builder
 from .group import Group, Grouping, operands, triple
@@ -60,12 +61,18 @@ def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = froze
     k, batch = a.shape[-1], math.prod(node.shape[:-2])
     c = home(g, group, late)
     words, pointers, kernel, ops = [], [], None, 0
-    if len(group.members) > 1:
+    if not _only_copies(g, group, c):
         built = _Epilogue(g, group, late, c)
         kernel, words, pointers, ops = built.kernel()
     return Dot(node.dtype.name, source.name, m, n, k, batch, _matrix(a, source),
                _matrix(b, source), c, kernel, words, pointers, 0,
                batch * m * n * (k // 2 + 1 + ops))
+
+
+def _only_copies(g: Grouping, group: Group, c: int) -> bool:
+    """Whether nothing is done to the product but giving it another shape."""
+    return all(g.graph.nodes[i].prim.cls is OpClass.VIEW and (i == c or i not in g.stored)
+               for i in group.members[1:])
 
 
 def home(g: Grouping, group: Group, late: set[int] | frozenset[int]) -> int:
