@@ -160,7 +160,8 @@ def _donations(todo: list[Node], outputs: list[Node]) -> dict[Node, Node]:
             continue
         old, new = storage.prior, storage.node
         storage.prior = None
-        if old is None or id(new) not in wanted_ids or old.shape != new.shape \
+        if old is None or old.prim is ir.CONST or id(new) not in wanted_ids \
+                or old.shape != new.shape \
                 or old.dtype is not new.dtype:
             continue
         array = old.value
