@@ -12,7 +12,7 @@ from ...base.errors import ShapeError
 from ...ir.api import api
 from ..core import result_type
 from ..prim.contract import _check_dtypes, bmm, matmul, mm, mv, vector_dot
-from ..prim.elementwise import add, cast, conj, div, eq, gt, le, mul, pow, sub, where  # noqa: A004
+from ..prim.elementwise import add, cast, conj, div, eq, gt, le, mul, ne, pow, sub, where  # noqa: A004
 from ..prim.extremes import amax
 from ..prim.index import index_select, on_host
 from ..prim.pointwise import abs  # noqa: A004
@@ -280,7 +280,7 @@ def _power_sum(d, p):
     """Norms of order ``p`` over the last axis."""
     a = abs(d)
     if p == 0:
-        return sum(cast(where(eq(a, 0), 0.0, 1.0), d.dtype), -1)
+        return sum(add(mul(a, 0), cast(ne(a, 0), d.dtype)), -1)
     if p == 1:
         return sum(a, -1)
     if math.isinf(p):
