@@ -101,7 +101,7 @@ class GradFn:
     def release(self, where) -> None:
         """Forget what was kept for backward."""
         self.released = True
-        if self.saved or self.results or self.numbers:
+        if self.saved or self.results:
             self.freed_at = where or "backward()"
         self.saved, self.results = {}, {}
 

@@ -219,7 +219,7 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
     capture = None
     if inputs is not None:
         capture = [_input_edge(t) for t in inputs]
-    got = _run(edges, starts, keep, create_graph, capture, capture is not None)
+    got = _run(edges, starts, keep, create_graph, capture, True)
     if inputs is not None:
         for t, g in zip(inputs, got, strict=True):
             if t._fn is not None and not t._retains and g is not None:

@@ -256,7 +256,7 @@ def check_writable(t: Tensor) -> None:
         if base is not None and base._requires and base._fn is None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
                                "in-place operation.")
-    if t._inference and not modes.state.inference and t.requires_grad:
+    if t._inference and not modes.state.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not "
                            "allowed.")
     if any(s == 0 and n > 1 for n, s in zip(t.shape, t.strides, strict=True)):

@@ -6,16 +6,19 @@ from ...base import dtype as dt
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
+from ...ir.node import make
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
 from ..core import cast_node, is_number, operand
+from ..prim.elementwise import COPY
 
 
 def _copy_lower(x, source):
     if sh.broadcast_shapes(source.shape, x.shape) != tuple(x.shape):
         raise ShapeError(f"The size of tensor a ({list(x.shape)}) must match the size of tensor b "
                          f"({list(source.shape)}): the source does not broadcast to the target")
-    return broadcast(cast_node(source, x.dtype), x.shape)
+    value = broadcast(cast_node(source, x.dtype), x.shape)
+    return make(COPY, (value,)) if value is source else value  # memory of its own
 
 
 _copy = Op("copy", _copy_lower, lambda ctx, g: (None, g), grad_name="CopyBackwards")

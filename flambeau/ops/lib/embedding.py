@@ -12,7 +12,7 @@ from ...ir.view import VIEW_SET, broadcast
 from ...base.errors import IndexValueError
 from ..core import elementwise, operand
 from ..prim.elementwise import DIV, add, cast, div, eq, gt, mul, ne, where
-from ..prim.index import PUT, TAKE, check_index_dtype, first_bad, host, on_host
+from ..prim.index import PUT, TAKE, check_early, check_index_dtype, first_bad, host, on_host
 from ..prim.order import searchsorted
 from ..prim.reduce import expand  # noqa: A004
 from ..prim.scatter import index_add, scatter_reduce
@@ -20,6 +20,7 @@ from ..prim.shape import reshape, unsqueeze
 
 
 def _rows(weight: Node, index: Node) -> Node:
+    check_early(index, weight.shape[0], 0, error=IndexError, text="index out of range in self")
     return make(TAKE, (weight, index), (0,))
 
 

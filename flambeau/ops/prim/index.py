@@ -70,6 +70,16 @@ def check_index(index: np.ndarray, size: int, dim: int, *, negative: bool = Fals
         raise error(f"{text}: {value} {where}; valid are {-size if negative else 0} to {size - 1}")
 
 
+_EARLY = 1 << 20  # positions of an index that exists already are checked at the user's line
+
+
+def check_early(index: Node, size: int, dim: int, *, error=RuntimeError, **options) -> None:
+    """Refuse a bad position now where the index has its value already; else it is found later."""
+    value = index.value
+    if value is not None and value.size <= _EARLY:
+        check_index(value, size, dim, error=error, **options)
+
+
 def check_index_dtype(name: str, index, text: str | None = None) -> None:
     """Index tensors are int64 (int32 is taken where PyTorch takes it)."""
     if index.dtype not in (dt.int64, dt.int32):
@@ -101,6 +111,7 @@ TAKE = Prim("take", INDEX, _take_infer, _take_numpy,
 def _index_select_lower(x, index, dim):
     if not x.shape:
         return reshape(make(TAKE, (reshape(x, (1,)), reshape(index, (-1,))), (0,)), ())
+    check_early(index, x.shape[dim], dim, error=IndexError, text="index out of range in self")
     return make(TAKE, (x, reshape(index, (index.numel(),))), (dim,))
 
 
@@ -145,16 +156,6 @@ def _along_numpy(x, index, axis):
 
 TAKE_ALONG = Prim("take_along", INDEX, _along_infer, _along_numpy,
                   doc="x[.., index[.., i, ..], ..] along axis `axis`; index may be smaller")
-
-
-_EAGER = 1024  # positions of a short index that exists already are checked at once
-
-
-def check_early(index: Node, size: int, dim: int) -> None:
-    """Refuse a bad position at the user's line where that costs nothing to speak of."""
-    value = index.value
-    if value is not None and value.size <= _EAGER:
-        check_index(value, size, dim, error=IndexValueError)
 
 
 def along(x: Node, index: Node, dim: int) -> Node:
@@ -339,6 +340,8 @@ INDEX_GET = Prim("index", INDEX, _index_infer, _index_numpy,
 
 
 def _index_lower(x, *indices, dims):
+    for d, i in zip(dims, indices, strict=True):
+        check_early(i, x.shape[d], d, error=IndexError, negative=True)
     return make(INDEX_GET, (x, *[cast_node(i, dt.int64) for i in indices]), (dims,))
 
 

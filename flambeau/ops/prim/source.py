@@ -54,5 +54,8 @@ CHECK_RANGE = Prim("check_range", OpClass.LIBRARY, _check_infer, _check_numpy,
 
 
 def checked_range(index: Node, size: int, what: str, ignore: int | None = None) -> Node:
-    """``index`` itself; running it raises IndexError when a value is not in [0, size)."""
+    """``index`` itself; IndexError when a value is not in [0, size): at once where the values are
+    known, else when it runs."""
+    if index.value is not None:
+        _check_numpy(index.value, size, ignore, what)
     return make(CHECK_RANGE, (index,), (size, ignore, what))
