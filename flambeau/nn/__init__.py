@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from . import attention as attention
 from . import functional as functional
 from . import init as init
+from . import parallel as parallel
 from . import parameter as parameter
 from .layers.activation import (CELU as CELU, ELU as ELU, GELU as GELU, GLU as GLU,
                                 Hardshrink as Hardshrink, Hardsigmoid as Hardsigmoid,
@@ -102,6 +104,7 @@ from .layers.transformer import (Transformer as Transformer,
                                  TransformerEncoder as TransformerEncoder,
                                  TransformerEncoderLayer as TransformerEncoderLayer)
 from .module import Module as Module
+from .parallel import DataParallel as DataParallel
 from .parameter import (Buffer as Buffer, Parameter as Parameter,
                         UninitializedBuffer as UninitializedBuffer,
                         UninitializedParameter as UninitializedParameter)

@@ -1,6 +1,6 @@
 """nn.functional: collected from the registry; every function is declared beside its operation.
 
-Only what is made of other functions alone, and belongs to a module, is added here.
+Only what is made of other functions alone, and belongs to modules, is added here.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from ..tensor import Tensor
 
 globals().update(Tensor.functional)
 
-from . import multihead as _multihead  # noqa: E402  (needs the names above)
+from . import composites as _composites  # noqa: E402  (they need the names above)
+from . import multihead as _multihead  # noqa: E402
 
 multi_head_attention_forward = _multihead.multi_head_attention_forward
-scaled_dot_product_attention = Tensor.functional.get(
-    "scaled_dot_product_attention", _multihead.scaled_dot_product_attention)
 _canonical_mask = _multihead.canonical_mask
+for _name in ("gumbel_softmax", "linear_cross_entropy", "relu_", "rrelu_"):
+    globals().setdefault(_name, getattr(_composites, _name))

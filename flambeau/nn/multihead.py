@@ -6,7 +6,7 @@ import math
 import warnings
 
 from . import functional as F
-from .core import Tensor, bool_, cat, ones, zeros
+from .core import Tensor, bool_, cat, zeros
 
 
 def canonical_mask(mask: Tensor | None, name: str, other_type, other_name: str, dtype,
@@ -222,42 +222,3 @@ def _attend(q, k, v, mask, dropout_p: float):
     if dropout_p > 0.0:
         weights = F.dropout(weights, p=dropout_p)
     return weights @ v, weights
-
-
-def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
-                                 attn_mask: Tensor | None = None, dropout_p: float = 0.0,
-                                 is_causal: bool = False, scale: float | None = None,
-                                 enable_gqa: bool = False) -> Tensor:
-    """softmax(q k^T scale + mask) v over the last two dimensions.
-
-    Shapes: query (*, L, E), key (*, S, E), value (*, S, Ev), attn_mask broadcastable to (*, L, S);
-    result (*, L, Ev).
-
-    Args:
-        attn_mask: bool (True where a query may look) or numbers to be added.
-        is_causal: a query sees the keys up to its own position; excludes ``attn_mask``.
-        scale: 1 / sqrt(E) when None.
-        enable_gqa: key and value have fewer heads (dimension -3), each for several of the query.
-    """
-    if is_causal and attn_mask is not None:
-        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when "
-                           "is_causal=True")
-    if enable_gqa:
-        times = query.size(-3) // key.size(-3)
-        key, value = key.repeat_interleave(times, -3), value.repeat_interleave(times, -3)
-    scale = 1.0 / math.sqrt(query.size(-1)) if scale is None else scale
-    scores = (query * scale) @ key.transpose(-2, -1)
-    if is_causal:
-        allowed = ones((query.size(-2), key.size(-2)), dtype=bool_, device=query.device).tril()
-        scores = scores.masked_fill(~allowed, float("-inf"))
-    elif attn_mask is not None and attn_mask.dtype == bool_:
-        scores = scores.masked_fill(~attn_mask, float("-inf"))
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    weights = F.softmax(scores, dim=-1)
-    if attn_mask is not None and attn_mask.dtype == bool_:
-        # a query that may look nowhere gives zeros
-        weights = weights.masked_fill(~attn_mask.any(-1, keepdim=True), 0.0)
-    if dropout_p > 0.0:
-        weights = F.dropout(weights, p=dropout_p)
-    return weights @ value

@@ -1,0 +1,30 @@
+"""nn.parallel: data parallelism in one process, which has one device."""
+
+from __future__ import annotations
+
+from .module import Module
+
+
+class DataParallel(Module):
+    """Calls ``module``; its parameters' names begin with ``module.``, as in PyTorch.
+
+    There is one device, so the batch is not divided.
+    """
+
+    def __init__(self, module: Module, device_ids=None, output_device=None, dim: int = 0):
+        super().__init__()
+        self.module = module
+        self.device_ids = list(device_ids or [])
+        self.output_device = output_device
+        self.dim = dim
+
+    def forward(self, *inputs, **kwargs):
+        """The module's result."""
+        return self.module(*inputs, **kwargs)
+
+
+def data_parallel(module: Module, inputs, device_ids=None, output_device=None, dim: int = 0,
+                  module_kwargs: dict | None = None):
+    """``module(*inputs)``."""
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    return module(*inputs, **(module_kwargs or {}))
