@@ -211,6 +211,8 @@ def _weighted(loss, weight):
 
 
 def _bce_lower(x, y, weight, reduction):
+    if x.value is not None:
+        _unit_numpy(x.value)  # at the user's line where the values are known
     p, t = widened(make(CHECK_UNIT, (x,))), widened(y)
     first = mul(t, clamp_min(log(p), -100.0))
     second = mul(sub(1, t), clamp_min(log1p(neg(p)), -100.0))
