@@ -156,6 +156,9 @@ def _plan_memory(s: Schedule) -> None:
     last: dict[int, int] = {}
     made: dict[int, list[int]] = {}
     for n, e in enumerate(s.entries):
+        if e.kind == "dot" and e.step.c < 0:
+            made.setdefault(n, []).append(e.step.c)
+            last[e.step.c] = n
         for i in e.group.members:
             if g.partial.get(i) is e.group:
                 made.setdefault(n, []).append(~i)
@@ -191,5 +194,7 @@ def _bytes(s: Schedule, root: int) -> int:
     node = s.graph.nodes[root if root >= 0 else ~root]
     if root >= 0:
         return math.prod(node.shape) * node.dtype.itemsize
-    group = s.grouping.partial[~root]
+    group = s.grouping.partial.get(~root)
+    if group is None:  # a product's float32 values
+        return math.prod(node.shape) * 4
     return (group.columns or group.parts) * math.prod(node.shape) * accumulator(node.dtype).itemsize

@@ -16,7 +16,7 @@ from ..base import shape as sh
 from ..graph.access import Access
 from ..ir.node import OpClass
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
-from .build import Builder
+from .build import Builder, accumulator
 from .group import Group, Grouping, operands, triple
 
 
@@ -28,7 +28,8 @@ class Dot(NamedTuple):
         source: element type of A and B.
         m, n, k, batch: sizes.
         a, b: (root, byte offset, row stride, column stride, batch stride).
-        c: root of the memory C is written to, row-major.
+        c: root of the memory C is written to, row-major; ``~record`` is memory of its own, for
+            16-bit floats, which are multiplied into float32.
         kernel: the epilogue; None: there is none.
         words, pointers: the epilogue's arguments, as in a loop's step.
         scratch: always 0.
@@ -59,12 +60,13 @@ def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = froze
     source = g.graph.nodes[node.srcs[0]].dtype
     m, n = node.shape[-2:]
     k, batch = a.shape[-1], math.prod(node.shape[:-2])
-    c = home(g, group, late)
+    narrow = node.dtype.itemsize == 2
+    c = ~record if narrow else home(g, group, late)
     words, pointers, kernel, ops = [], [], None, 0
-    if not _only_copies(g, group, c):
+    if narrow or not _only_copies(g, group, c):
         built = _Epilogue(g, group, late, c)
         kernel, words, pointers, ops = built.kernel()
-    return Dot(node.dtype.name, source.name, m, n, k, batch, _matrix(a, source),
+    return Dot(accumulator(node.dtype).name, source.name, m, n, k, batch, _matrix(a, source),
                _matrix(b, source), c, kernel, words, pointers, 0,
                batch * m * n * (k // 2 + 1 + ops))
 
@@ -117,11 +119,15 @@ class _Epilogue(Builder):
         if i != self.group.members[0]:
             super().compute(i, at, body, cache)
             return
-        shape = self.nodes[i].shape
+        shape, dtype = self.nodes[i].shape, self.nodes[i].dtype
         a = Access(self.c, shape, sh.contiguous_strides(shape), 0, True)
-        n = self.buffer(self.nodes[i].dtype.name, self.steps_of(a, 0), "out", self.c, 0)
+        n = self.buffer(accumulator(dtype).name, self.steps_of(a, 0), "out", self.c, 0)
         v = cache[i] = self.value()
         body.append(("load", v, n))
+        if self.c < 0:  # 16-bit floats: multiplied into float32, rounded here
+            w = self.value()
+            body.append(("op", w, "cast", (dtype,), (v,), dtype.name))
+            self.computed(i, w, at, body, cache)
 
     def kernel(self) -> tuple[Kernel, list[int], list, int]:
         words = [size for _, size in self.outer]

@@ -23,7 +23,7 @@ from ..kernel.ir import INDEXED
 
 FULL, ROW, COLUMN = 0, 1, 2
 #: dtypes the matrix kernels have
-DOT_DTYPES = {"float32", "float64"}
+DOT_DTYPES = {"float32", "float64", "float16", "bfloat16"}
 #: values a loop group may hold; more makes code that spills registers
 MAX_MEMBERS = 96
 #: elements of one part when a reduction is divided among chunks
@@ -162,6 +162,7 @@ class Grouping:
         partial: ``{reduce record: group of the parts}`` for divided reductions.
         reads: for each computed record how it reads its operands.
         inline: records that belong to no group, with their cost: see ``inline.py``.
+        lookups: table lookups that kernels can do.
         guards: checks of leaves to be made before each run.
         reducible: reductions that kernels can compute.
     """
@@ -176,6 +177,7 @@ class Grouping:
         self.reads: dict[int, list[Access]] = {}
         self.inline: dict[int, int] = {}
         self.guards: list[Guard] = []
+        self.lookups: set[int] = set()
         self.reducible: set[int] = set()
         self.reasons: list[tuple[int, Group, str]] | None = None
 
@@ -203,7 +205,7 @@ def _operands(g: Grouping, i: int) -> list[Access]:
                 a = Access(a.root, node.shape, (0,) * len(node.shape), a.offset, False)
             out.append(a)
         return out
-    if node.prim.name == "take":
+    if i in g.lookups:
         return _taken(g, i)
     return [g.access[s] for s in node.srcs]
 

@@ -49,12 +49,14 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
         if node.is_leaf or g.access[i].root != i:
             continue  # views and copies that cost nothing
         computed.append(i)
+        if node.prim.name == "take" and _looked_up(g, i):
+            g.lookups.add(i)
         operands(g, i)
         cls = node.prim.cls
         if i in copies or cls is OpClass.ELEMENTWISE or node.prim.name in INDEXED:
             if _compiled(graph, i):
                 compiled.add(i)
-        elif node.prim.name == "take" and _looked_up(g, i):
+        elif i in g.lookups:
             compiled.add(i)
             g.guards.append(Guard(g.reads[i][0].root, 0,
                                   graph.nodes[node.srcs[0]].shape[node.params[0]], None))

@@ -298,3 +298,16 @@ def test_matrix_times_vector():
     a, v = floats(rng, 16, 20), floats(rng, 20, 1)
     check([C.mv(a, floats(rng, 20)), E.add(make(C.DOT, (a, v)), 1.0),
            C.mv(S.transpose(a, 0, 1), floats(rng, 16)), C.matmul(floats(rng, 20), v)])
+
+
+@pytest.mark.parametrize("dtype", [dt.float16, dt.bfloat16, dt.float64])
+def test_products_of_other_floats(dtype):
+    rng = np.random.default_rng(18)
+
+    def some(*shape):
+        return leaf(rng.standard_normal(shape).astype(dtype.np))
+
+    x, w, b = some(6, 20), some(9, 20), some(9)
+    plan = check([C.linear(x, w), E.relu(C.linear(x, w, b)),
+                  make(PRIMS["take"], (w, leaf(rng.integers(0, 9, 5))), (0,))], 2e-2)
+    assert [e.kind for e in plan.schedule.entries][:2] == ["dot", "dot"]
