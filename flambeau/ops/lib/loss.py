@@ -177,15 +177,17 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """Quadratic up to ``delta``, linear above.
 
     Raises:
+        TypeError: ``delta`` is no real number.
         RuntimeError: ``delta`` is not positive.
     """
     reduction = reduction_of(None, None, reduction)
+    if not isinstance(delta, (int, float)):
+        raise TypeError(f"delta must be a float or int, got: {type(delta)}")
     x, y = together("huber_loss", input, target)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     if weight is not None:
-        loss = mul(apply(_huber, x, y, reduction="none", delta=delta), weight)
-        return div(sum(loss), sum(weight)) if reduction == "mean" else folded(loss, reduction)
+        return folded(mul(apply(_huber, x, y, reduction="none", delta=delta), weight), reduction)
     _float_required("huber", x, y)
     return apply(_huber, x, y, reduction=reduction, delta=delta)
 
@@ -373,8 +375,9 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     if tuple(var.shape) != shape:
         if shape[:-1] == tuple(var.shape):
             var = unsqueeze(var, -1)
-        elif not (shape[:-1] == tuple(var.shape[:-1]) and var.shape[-1] == 1):
-            raise ValueError("var is of incorrect size")
+        elif len(shape) != len(var.shape) or math.prod(
+                m for n, m in zip(shape, var.shape, strict=True) if n != m) != 1:
+            raise ValueError(f"var is of incorrect size: {tuple(var.shape)} against {shape}")
     if reduction not in REDUCTIONS:
         raise ValueError(reduction + " is not valid")
     var = apply(_at_least, var, eps=eps)

@@ -135,6 +135,9 @@ def _check_target(name: str, input, target, weight) -> None:
     if weight is not None and tuple(weight.shape) != (classes,):
         raise RuntimeError("weight tensor should be defined either for all or no classes: "
                            f"{classes} classes, weight {tuple(weight.shape)}")
+    if weight is not None and weight.dtype is not input.dtype:
+        raise RuntimeError(f"expected scalar type {input.dtype} but found {weight.dtype}: {name} "
+                           "takes a weight of the input's dtype")
 
 
 def _nll_cases(t):

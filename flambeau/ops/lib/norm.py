@@ -276,7 +276,8 @@ def _batch_normalized(input, running_mean, running_var, weight, bias, training, 
     y, mean_, _, var_ = apply(_batch_norm, input, weight, bias,
                               None if training else running_mean,
                               None if training else running_var, training=training, eps=eps)
-    if training and (running_mean is not None or running_var is not None):
+    if training and sh.numel(input.shape) and (running_mean is not None
+                                               or running_var is not None):
         count = sh.numel(input.shape) // input.shape[1] if input.shape[1] else 0
         momentum = 0.0 if momentum is None else momentum
         _move_towards(running_mean, mean_, momentum)
