@@ -126,6 +126,10 @@ def fill_out(out: Tensor, result: Tensor, name: str, args) -> Tensor:
         raise RuntimeError(f"result type {_NAMES.get(result.dtype.name, result.dtype.name)} can't "
                            f"be cast to the desired output type "
                            f"{_NAMES.get(out.dtype.name, out.dtype.name)}")
+    if any(s == 0 and n > 1 for n, s in zip(out.shape, out.strides, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation.")
     if tuple(out.shape) != tuple(result.shape):
         if out.numel():
             warnings.warn(

@@ -115,7 +115,7 @@ def pad(input, pad, mode="constant", value=None):  # noqa: A002
         raise RuntimeError(f"Expected {count + 1}D or {count + 2}D (batch mode) tensor with "
                            f"possibly 0 batch size and other non-zero dimensions for input, but "
                            f"got: {list(shape)}")
-    if input.dtype is dt.bool_:
+    if input.dtype is dt.bool_ and mode != "circular":
         raise NotImplementedError(f'"{mode}_padding" not implemented for {input.dtype}')
     maps = []
     for dim, (left, right) in enumerate(_pairs(pad, rank)):

@@ -11,10 +11,10 @@ from ...ir.api import api
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
 from ...ir.view import view
-from ..prim.elementwise import COPY, clone, conj
+from ..prim.elementwise import COPY, cast, clone, conj
 from ..prim.index import host, index_select, on_host, put_zeros
 from ..prim.join import cat_nodes
-from ..prim.reduce import expand, sum  # noqa: A004
+from ..prim.reduce import expand, sum, sum_to  # noqa: A004
 from ..prim.shape import (VIEW_OP, permute, reshape, sizes_of, slice_dim, transpose, unsqueeze)
 
 ANY = {"method": True, "dtypes": "any"}
@@ -145,6 +145,22 @@ def hermitian(input):  # noqa: A002
 def expand_as(input, other):  # noqa: A002
     """``input`` expanded to ``other``'s shape; a view."""
     return expand(input, tuple(other.shape))
+
+
+@api(torch=False, cases=lambda t: [t.call(t.f(4, 3), (3,))], **ANY)
+def sum_to_size(input, *size):  # noqa: A002
+    """``input`` summed over the axes along which ``size`` would be broadcast."""
+    size = sizes_of(size)
+    try:
+        fits = sh.broadcast_shapes(size, tuple(input.shape)) == tuple(input.shape)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size "
+                           f"{{{list(input.shape)}}}.")
+    if input.dtype.category < dt.dtype.FLOAT and size != tuple(input.shape):
+        input = cast(input, dt.int64)  # noqa: A001 (as sums are)
+    return sum_to(input, size)
 
 
 @api(cases=lambda t: [t.call(t.f(3, 1), (2, 3, 4))], **ANY)

@@ -22,6 +22,7 @@ from ..prim.pointwise import ceil, floor, not_implemented, round
 from ..prim.reduce import SUM, expand, reduce, reduce_axes, restore, sum, sum_dtype
 from ..prim.shape import permute, reshape, squeeze, transpose, unsqueeze
 from ..prim.statistics import vector_norm
+from .linalg_norms import matrix_norm
 from ..prim.ternary import clamp, clamp_min, lerp
 from ..results import return_type
 
@@ -49,7 +50,13 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
 
 
 def _nuclear(input, dim, keepdim):
-    raise NotImplementedError("torch.norm(p='nuc') needs singular values; use torch.linalg")
+    """The sum of singular values of a matrix, or of the matrices in two axes."""
+    if dim is None:
+        if len(input.shape) != 2:
+            raise RuntimeError(f"norm: p='nuc' needs a matrix or two axes in dim, got shape "
+                               f"{tuple(input.shape)}")
+        dim = (0, 1)
+    return matrix_norm(input, "nuc", dim, keepdim)
 
 
 @api(method=True, cases=lambda t: [t.call(t.f(2, 3), t.f(3)), t.call(t.f(3), t.f(3), 1)])

@@ -17,7 +17,7 @@ from ..core import is_number, result_type
 from ..results import return_type
 from .elementwise import cast
 from .index import along, on_host, scatter_add_zeros
-from .shape import reshape
+from .shape import reshape, unsqueeze
 
 LIB = OpClass.LIBRARY
 _SMALL = 64  # below this a full sort is as fast as a partition
@@ -134,6 +134,87 @@ def topk(input, k, dim=-1, largest=True, sorted=True):  # noqa: A002
                            f"{dim} of shape {tuple(input.shape)}")
     return return_type("topk", "values", "indices")(
         apply(_topk, input, dim=dim, k=int(k), largest=bool(largest)))
+
+
+# --- k-th value and mode --------------------------------------------------------------------------
+
+
+def _one_infer(x: Node, axis: int, *_):
+    return x.shape[:axis] + (1,) + x.shape[axis + 1:], dt.int64
+
+
+def _kth_numpy(x, axis, k):
+    return np.take(_argsort_numpy(x, axis, False), [k - 1], axis)
+
+
+KTH = Prim("kthvalue", LIB, _one_infer, _kth_numpy,
+           doc="position of the k-th smallest along an axis (axis kept)")
+
+
+def _mode_numpy(x, axis):
+    """The most frequent value's last position (of several values, the smallest)."""
+    x = np.moveaxis(_comparable(x), axis, -1)
+    rows = x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
+    out = np.empty(len(rows), np.int64)
+    for i, row in enumerate(rows):
+        values, counts = np.unique(row, return_counts=True)
+        out[i] = np.flatnonzero(row == values[counts.argmax()])[-1]
+    return np.expand_dims(out.reshape(x.shape[:-1]), axis)
+
+
+MODE = Prim("mode", LIB, _one_infer, _mode_numpy,
+            doc="position of the most frequent value along an axis (axis kept)")
+
+
+def _one_position(prim):
+    """Lower of functions that pick one position per slice."""
+
+    def lower(x, dim, keepdim, **params):
+        index = _positions(x, prim, dim, *params.values())
+        values = along(x, index, dim)
+        if keepdim or not x.shape:
+            return values, index
+        shape = x.shape[:dim] + x.shape[dim + 1:]
+        return reshape(values, shape), reshape(index, shape)
+
+    return lower
+
+
+def _one_vjp(ctx, g, _):
+    index = ctx.result(1)
+    if not ctx.keepdim and ctx.shape(0):
+        g, index = unsqueeze(g, ctx.dim), unsqueeze(index, ctx.dim)
+    return (scatter_add_zeros(g, index, ctx.shape(0), ctx.dim),)
+
+
+_kth = Op("kthvalue", _one_position(KTH), _one_vjp, saves=("result1",), nondiff_results=(1,))
+_mode = Op("mode", _one_position(MODE), _one_vjp, saves=("result1",), nondiff_results=(1,))
+
+
+def _axis_of(name, x, dim):
+    dim = sh.wrap_dim(dim, len(x.shape))
+    if x.shape and x.shape[dim] == 0:
+        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+    return dim
+
+
+@api(method=True, out=2, dtypes="number", cases=lambda t: [t.call(t.f(3, 5), 2, 1)])
+def kthvalue(input, k, dim=-1, keepdim=False):  # noqa: A002
+    """The k-th smallest along ``dim``: (values, indices)."""
+    dim = _axis_of("kthvalue", input, dim)
+    if not 1 <= k <= (input.shape[dim] if input.shape else 1):
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}: "
+                           f"k={k}, shape {tuple(input.shape)}")
+    return return_type("kthvalue", "values", "indices")(
+        apply(_kth, input, dim=dim, keepdim=keepdim, k=int(k)))
+
+
+@api(method=True, out=2, dtypes="any", cases=lambda t: [t.call(t.ints(3, 5, low=0, high=3))])
+def mode(input, dim=-1, keepdim=False):  # noqa: A002
+    """The most frequent value along ``dim`` (the smallest of several): (values, indices)."""
+    dim = _axis_of("mode", input, dim)
+    return return_type("mode", "values", "indices")(
+        apply(_mode, input, dim=dim, keepdim=keepdim))
 
 
 # --- searching ------------------------------------------------------------------------------------

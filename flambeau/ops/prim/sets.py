@@ -9,6 +9,9 @@ from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, leaf, make, realize
 from ...ir.op import Op, apply
+from ..core import is_number, result_type
+from .elementwise import cast
+from .index import on_host
 
 LIB = OpClass.LIBRARY
 
@@ -171,3 +174,20 @@ def histc(input, bins=100, min=0, max=0):  # noqa: A002
         raise RuntimeError(f"range of [{min}, {max}] is not finite")
     return apply(_histc, input, bins=int(bins), low=float(min), high=float(max))
 
+
+
+ISIN = Prim("isin", LIB, lambda x, test, invert: (x.shape, dt.bool_),
+            lambda x, test, invert: np.isin(x, test, invert=invert), doc="membership in a set")
+_isin = Op("isin", lambda x, test, invert: make(ISIN, (x, test), (invert,)),
+           nondiff="a truth value has no gradient")
+
+
+@api(out=1, dtypes="number",
+     cases=lambda t: [t.call(t.ints(2, 3, low=0, high=5), t.ints(4, low=0, high=5))])
+def isin(elements, test_elements, *, assume_unique=False, invert=False):
+    """Whether each element is among ``test_elements`` (or is not, with ``invert``)."""
+    like = test_elements if is_number(elements) else elements
+    common = result_type(elements, test_elements)
+    pair = [on_host(np.asarray(v, common.np), like) if is_number(v) else cast(v, common)
+            for v in (elements, test_elements)]
+    return apply(_isin, *pair, invert=bool(invert))
