@@ -42,3 +42,7 @@ from . import optim as optim  # noqa: E402
 from . import utils as utils  # noqa: E402
 from . import serialization as serialization  # noqa: E402
 from .serialization import load as load, save as save  # noqa: E402
+from . import debug as debug  # noqa: E402
+from . import testing as testing  # noqa: E402
+
+autograd.gradcheck, autograd.gradgradcheck = testing.gradcheck, testing.gradgradcheck

@@ -31,12 +31,23 @@ def name(graph: Graph, e: Entry) -> str:
 
 def _note(plan: Plan, key: str, seconds: float) -> None:
     if not plan.times:
-        if not _plans:
-            atexit.register(lambda: print(report(), file=sys.stderr))
         _plans.append(plan)
     entry = plan.times.setdefault(key, [0.0, 0])
     entry[0] += seconds
     entry[1] += 1
+
+
+def _print_report() -> None:
+    if _plans:
+        print(report(), file=sys.stderr)
+
+
+atexit.register(_print_report)
+
+
+def forget(plans: list[Plan]) -> None:
+    """Leave plans out of the table at exit: their times were shown already."""
+    _plans[:] = [p for p in _plans if p not in plans]
 
 
 def rows(plan: Plan, segment: int, table: int, count: int) -> None:

@@ -1,0 +1,51 @@
+"""Every stage of one flush as text: graph, groups, kernels, LLVM."""
+
+from __future__ import annotations
+
+from ..codegen.loops import emit_kernel
+from ..graph.graph import Graph
+from ..graph.text import to_text as graph_text
+from ..kernel.text import to_text as kernel_text
+from ..runtime import team
+from ..schedule.compile import Schedule, schedule_graph
+from ..schedule.why import groups_text
+
+
+class Stages:
+    """The stages between a graph and machine code, each made when it is asked for.
+
+    Attributes:
+        graph: graph IR.
+        schedule: its groups, their order and where values live, with the reasons why members did
+            not join other groups.
+    """
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.schedule: Schedule = schedule_graph(graph, team.threads(), explain=True)
+
+    def graph_text(self) -> str:
+        """The graph, a line for each record."""
+        return graph_text(self.graph)
+
+    def groups_text(self) -> str:
+        """The groups, and why two nodes are not in one."""
+        return groups_text(self.schedule)
+
+    def kernels(self) -> list:
+        """The different loop kernels, in running order."""
+        found = [e.step.kernel for e in self.schedule.entries if e.kind == "loop"]
+        return list(dict.fromkeys(found))
+
+    def kernels_text(self) -> str:
+        """The loop kernels in kernel IR."""
+        return "\n".join(kernel_text(k) for k in self.kernels())
+
+    def llvm_text(self) -> str:
+        """The loop kernels as LLVM IR for this machine."""
+        return "\n".join(str(emit_kernel(k)) for k in self.kernels())
+
+
+def stages(graph: Graph) -> Stages:
+    """The stages of a captured graph (``Plan.graph``, or parsed from text)."""
+    return Stages(graph)
