@@ -23,13 +23,12 @@ from functools import partial
 from ..base import dtype as dt
 from ..ir.node import PRIMS
 from ..kernel.ir import INNER, OUTER, Kernel, Section
+from ..kernel.sums import BLOCK, accumulators
 from .emit import Function, Module, Value
 from .gemm_drive import EPILOGUE_PARAMS
 from .loops_memory import Lanes, Memory
 from .random_bits import philox_run
 
-#: iterations of a vector loop whose sum is added up before it joins the total
-BLOCK = 256
 #: lanes a row of scratch memory has when lanes run along an outer axis
 SCRATCH_LANES = 64
 _HEAVY = 12
@@ -71,11 +70,12 @@ class _Lowering(Memory):
         ops = sum(len(s.body) for s in kernel.sections)
         self.copies = 4 if ops <= _HEAVY // 2 else 2 if ops <= _HEAVY else 1
         self.copies = max(1, min(self.copies, SCRATCH_LANES // self.width))
-        if kernel.lanes == INNER and not any(i[0] == "fold" for s in kernel.sections
-                                             for i in s.body):
-            self.copies = 1
         if any(i[0] == "op" and i[2] == "random_bits" for s in kernel.sections for i in s.body):
             self.copies = 4  # neighbouring vectors share random words
+        if kernel.lanes == INNER:
+            folds = any(i[0] == "fold" for s in kernel.sections for i in s.body)
+            most = accumulators(self.host.vector_bytes) // self.width
+            self.copies = max(1, most) if folds else min(self.copies, 2)
         self.row: dict[int, list[Value]] = {}  # values of the current outer index
 
     # -- the outer loops -------------------------------------------------------------------------
@@ -198,9 +198,11 @@ class _Lowering(Memory):
         for n, i in enumerate(folds):
             mine = result[n * copies:(n + 1) * copies]
             if inner_lanes:
+                while len(mine) > 1:
+                    half = len(mine) // 2
+                    mine = [self._combine(i, a, b)
+                            for a, b in zip(mine[:half], mine[half:], strict=True)]
                 total = mine[0]
-                for v in mine[1:]:
-                    total = self._combine(i, total, v)
                 if width > 1:
                     total = self.f.fold(total, partial(self._combine, i))
                 self.row[i[1]] = [total]

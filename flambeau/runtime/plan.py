@@ -247,7 +247,7 @@ class Plan:
         plan = kernels.product(d.dtype, d.source).plan(
             d.m, d.n, d.k, a=d.a[2:4], b=d.b[2:4], c=d.n, batch=(1, d.batch),
             a_batch=(0, d.a[4]), b_batch=(0, d.b[4]), c_batch=(0, c), epilogue=epilogue,
-            threads=1 if self._small else self._threads)
+            threads=self._threads)
         self._workspace = max(self._workspace, plan.workspace_bytes)
         # which words hold which address is the matrix kernels' business (they may exchange the
         # operands), so addresses that cannot occur are bound and looked for

@@ -18,7 +18,8 @@ from ..graph.access import Access
 from ..graph.graph import GNode
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED, INNER, OUTER, Buffer, Kernel, Section
-from .group import COLUMN, FULL, ROW, Group, Grouping, lanes_along, operands, spread, take_step
+from ..kernel.sums import along, is_long
+from .group import COLUMN, FULL, ROW, Group, Grouping, operands, spread, take_step
 from .inline import DEAR, compose
 
 #: a full value whose recomputation costs more than this is kept between passes
@@ -368,7 +369,7 @@ class Builder:
         steps = [list(b[1]) for b in self.buffers]
         outer = merge_axes(sizes[0], steps, 0)
         inner = merge_axes(sizes[1], steps, len(outer))
-        lanes = self._lanes(outer, inner, steps)
+        lanes = self._lanes(outer, inner)
         if lanes == OUTER and not outer:
             outer = [1]
             for s in steps:
@@ -408,8 +409,7 @@ class Builder:
                 sections.append(Section("row", tuple(row)))
             if loop:
                 sections.append(Section("loop", tuple(loop)))
-        depth = math.prod(inner)
-        long = depth > (8192 if lanes == INNER else 512)
+        long = is_long(lanes, math.prod(inner), group.parts)
         kernel = Kernel(len(outer), len(inner), lanes, split, long, tuple(buffers),
                         tuple(sections))
         units = math.prod(outer) if lanes == INNER else \
@@ -417,23 +417,15 @@ class Builder:
         return Step(kernel, words, pointers, scratch, units * group.parts,
                     group.total * (2 + self.values))
 
-    def _lanes(self, outer: list[int], inner: list[int], steps: list[list[int]]) -> str:
-        """Along which axis vectors lie: where most memory has neighbours."""
+    def _lanes(self, outer: list[int], inner: list[int]) -> str:
+        """Along which axis vectors lie."""
         if self.group.inner is None:
             return OUTER
-        if self.group.columns:
-            return INNER
-        if not inner or inner[-1] < 8 and math.prod(outer) >= 8:
+        if not inner:
             return OUTER
         if not outer:
             return INNER
-        along_inner = sum(s[len(outer) + len(inner) - 1] == 1 for s in steps)
-        along_outer = sum(s[len(outer) - 1] == 1 for s in steps)
-        if along_inner != along_outer:
-            if along_outer > along_inner and outer[-1] < 8 <= inner[-1]:
-                return INNER
-            return INNER if along_inner > along_outer else OUTER
-        return lanes_along(self.group.inner, self.group.rows)
+        return along(self.group.inner, self.group.rows)
 
 
 def merge_axes(sizes: list[int], steps: list[list[int]], first: int) -> list[int]:

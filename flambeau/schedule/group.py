@@ -26,12 +26,8 @@ FULL, ROW, COLUMN = 0, 1, 2
 DOT_DTYPES = {"float32", "float64", "float16", "bfloat16"}
 #: values a loop group may hold; more makes code that spills registers
 MAX_MEMBERS = 96
-#: elements of one part when a reduction is divided among chunks
-PART = 16384
 #: longest row of running values that chunks keep for reductions over outer axes
 MAX_COLUMN = 8192
-#: parts wanted when a reduction is divided
-MAX_PARTS = 32
 
 
 class Group:
@@ -130,6 +126,18 @@ class Group:
                 have.update(new)
         if add:
             self.shapes.add((shape, level))
+        return True
+
+    def merges(self, a: Access) -> bool:
+        """Whether a read walks through each run of inner axes in one stride."""
+        for first, size in self.inner or ():
+            step, last = 1, None
+            for n, s in zip(reversed(a.shape), reversed(a.strides), strict=True):
+                if n != 1 and step < first * size and step * n > first:
+                    if last is not None and s != last[0] * last[1]:
+                        return False
+                    last = (s, n)
+                step *= n
         return True
 
     def set_inner(self, runs: tuple[tuple[int, int], ...]) -> None:
@@ -285,25 +293,3 @@ def spread(shape: tuple[int, ...], strides: tuple[int, ...],
             k -= 1
         at = end
     return out
-
-
-def lanes_along(runs: tuple[tuple[int, int], ...], rows: int) -> str:
-    """Along which axes the vector lanes of a reduction run: "inner" or "outer".
-
-    Inner where the reduced elements are neighbours and many enough to fill a vector.
-    """
-    if not runs or runs[-1][0] != 1:
-        return "outer" if rows > 1 else "inner"
-    return "inner" if runs[-1][1] >= 8 or rows < 8 else "outer"
-
-
-def parts_of(total: int, rows: int, runs: tuple[tuple[int, int], ...]) -> int:
-    """In how many parts a reduction is divided, a function of its sizes only.
-
-    1 unless it is long and has too few rows to keep all threads busy.
-    """
-    units = rows if lanes_along(runs, rows) == "inner" else -(-rows // 64)
-    if not units or not runs:
-        return 1
-    parts = min(total // PART, MAX_PARTS // units, runs[0][1])
-    return parts if parts >= 2 else 1

@@ -17,6 +17,7 @@ from ..graph.access import Access, through, whole
 from ..graph.graph import GNode, Graph
 from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
+from ..kernel.sums import LONG_OUTER, along, parts_of
 from .assemble import can_assemble, guard_of
 from .group import (
     COLUMN,
@@ -24,14 +25,11 @@ from .group import (
     FULL,
     MAX_COLUMN,
     MAX_MEMBERS,
-    MAX_PARTS,
-    PART,
     ROW,
     Group,
     Grouping,
     Guard,
     operands,
-    parts_of,
     reduced_runs,
     triple,
 )
@@ -276,6 +274,8 @@ class _Walk:
                 reason = self.mismatch(group, a, level)
                 if reason:
                     return self.refuse(i, group, reason)
+            elif level == FULL and not all(group.merges(b) for b in self.behind(a)):
+                return self.refuse(i, group, "it would change the order in which the group adds up")
         group.fits(node.shape, level, True)
         self.add(group, i, level)
         if level == FULL:
@@ -367,8 +367,16 @@ class _Walk:
             if not (a.plain or self.same(group, a)):
                 return self.refuse(i, group, "its operand is read in another order")
         if group.inner is None:
+            before = group.rows, group.breaks.copy()
             group.set_inner(runs)
+            if not all(group.merges(c) for m in group.members for b in operands(self.g, m)
+                       for c in self.behind(b) if self.g.group_of[c.root] is not group):
+                group.inner, (group.rows, group.breaks) = None, before
+                return self.refuse(i, group, "other members cut the reduced axes into pieces")
             group.parts = parts_of(total, group.rows, runs)
+        elif not all(group.merges(b) for b in self.behind(a)
+                     if self.g.group_of[b.root] is not group):
+            return self.refuse(i, group, "it would change the order in which the group adds up")
         group.fits(a.shape, FULL, True)
         self.add(group, i, ROW)
         self.remember(group, a, total)
@@ -387,7 +395,11 @@ class _Walk:
         if self.g.group_of[a.root] is group and (
                 group.level[a.root] != FULL or not (a.plain or self.same(group, a))):
             return False
-        group.columns = max(1, min(MAX_PARTS, group.total // PART))
+        parts = parts_of(group.total, width, runs)
+        if group.columns not in (0, parts) or -(-group.rows // parts) > LONG_OUTER \
+                or along(group.inner, group.rows) != "inner":
+            return False
+        group.columns = parts
         self.add(group, i, COLUMN)
         self.combine(group, i, group.columns, width)
         return True

@@ -311,3 +311,26 @@ def test_products_of_other_floats(dtype):
     plan = check([C.linear(x, w), E.relu(C.linear(x, w, b)),
                   make(PRIMS["take"], (w, leaf(rng.integers(0, 9, 5))), (0,))], 2e-2)
     assert [e.kind for e in plan.schedule.entries][:2] == ["dot", "dot"]
+
+
+def run(outputs):
+    graph, leaves = Graph.capture(outputs)
+    return compile_graph(graph).run([n.value for n in leaves])
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (5, 5000), (2000, 64), (64, 3), (7, 20_000)])
+def test_the_order_of_a_sum_does_not_depend_on_the_kernel(shape):
+    rng = np.random.default_rng(19)
+    x, y = floats(rng, *shape), floats(rng, *shape)
+    bias = floats(rng, shape[1])
+    part = E.mul(x, y)
+    for axis in (0, 1):
+        alone = run([R.sum(part, axis)])[0]
+        largest = R.reduce(R.AMAX, x, (1,), True)
+        fused = run([R.sum(part, axis), softmax(x, 1), E.mul(part, E.sub(E.add(y, bias), largest)),
+                     R.sum(E.tanh(E.sub(x, y)), 1)])[0]
+        np.testing.assert_array_equal(alone, fused)
+        stored = leaf(x.value * y.value)
+        np.testing.assert_array_equal(alone, run([R.sum(stored, axis)])[0])
+        with flags.override(threads=3):
+            np.testing.assert_array_equal(alone, run([R.sum(part, axis), E.exp(part)])[0])
