@@ -83,7 +83,13 @@ def _positions(mode: str, n: int, left: int, right: int, dim: int, shape) -> np.
         return np.where(at >= n, 2 * (n - 1) - at, at)
     if max(left, right) > n:
         raise RuntimeError("Padding value causes wrapping around more than once.")
-    return at % n
+    at = np.clip(at, max(-left, 0), n - 1 - max(-right, 0))  # what is cut does not come back
+    size, more = len(at), max(right, 0)
+    if left > 0:
+        at[:left] = at[size - left - more:size - more]
+    if right > 0:
+        at[size - right:] = at[max(left, 0):max(left, 0) + right]
+    return at
 
 
 @api(torch=False, functional=True, dtypes="any",

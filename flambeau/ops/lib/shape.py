@@ -158,7 +158,7 @@ def sum_to_size(input, *size):  # noqa: A002
     if not fits:
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size "
                            f"{{{list(input.shape)}}}.")
-    if input.dtype.category < dt.dtype.FLOAT and size != tuple(input.shape):
+    if input.dtype.category < dt.dtype.FLOAT and (not size or size != tuple(input.shape)):
         input = cast(input, dt.int64)  # noqa: A001 (as sums are)
     return sum_to(input, size)
 
