@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from ..autograd.modes import enable_grad, set_grad_enabled
+from ..autograd.modes import enable_grad
+from ..autograd.modes import state as mode
 from ..base import dtype as dt
 from ..runtime import execute
 from ..tensor import Tensor
@@ -75,12 +76,16 @@ class Algorithm(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with set_grad_enabled(self.defaults.get("differentiable", False)):
+        differentiable = self.defaults.get("differentiable", False)
+        before, mode.grad = mode.grad, differentiable
+        try:
             for group in self.param_groups:
                 found = self.gather(group)
                 if found.params:
                     self.update(group, found)
-        if not self.defaults.get("differentiable", False):
+        finally:
+            mode.grad = before
+        if not differentiable:
             execute.flush()  # a step ends here: what it computed repeats in the next
         return loss
 
@@ -104,7 +109,8 @@ class Algorithm(Optimizer):
             params = group["params"]
             if len(params) == len(old.everyone):
                 grads = []
-                for p, before, had in zip(params, old.everyone, old.has_grad):
+                for p, before, had in zip(params, old.everyone, old.has_grad,
+                                          strict=True):
                     g = p._grad
                     if p is not before or (g is not None) is not had:
                         break
@@ -156,7 +162,8 @@ class Algorithm(Optimizer):
     def counted(self, found: Gathered) -> list[float]:
         """Step numbers of the step that begins; the tensors are for the update to increment."""
         found.counts = counts = [c + 1.0 for c in found.counts]
-        found.versions = [v + 1 for v in found.versions]
+        if self._state_seen:  # otherwise nobody can have written, and nobody compares
+            found.versions = [v + 1 for v in found.versions]
         return counts
 
     # -- loading ---------------------------------------------------------------------------------

@@ -74,6 +74,10 @@ def get_swa_avg_fn():
     return swa_update
 
 
+def _kind(pair) -> tuple[str, str]:
+    return str(pair[0].device), str(pair[0].dtype)
+
+
 class AveragedModel(Module):
     """A copy of a model that holds a running average of its weights.
 
@@ -121,9 +125,8 @@ class AveragedModel(Module):
                 average.copy_(self.avg_fn(average, now, self.n_averaged.to(average.device)))
         else:
             update = self.multi_avg_fn or get_swa_multi_avg_fn()
-            key = lambda pair: (str(pair[0].device), str(pair[0].dtype))
-            pairs = sorted(zip(averages, current, strict=True), key=key)
-            for _, group in itertools.groupby(pairs, key):
+            pairs = sorted(zip(averages, current, strict=True), key=_kind)
+            for _, group in itertools.groupby(pairs, _kind):
                 of_one_kind, now = zip(*group, strict=True)
                 update(list(of_one_kind), list(now), self.n_averaged)
         if not self.use_buffers:
