@@ -17,6 +17,7 @@ from ...ir.node import Node, OpClass, Prim, const, make
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
 from ..core import cast_node
+from ..prim.contract import linear
 from ..prim.comparison import logical_and
 from ..prim.elementwise import WHERE, add, cast, div, mul, ne, neg, where
 from ..prim.extremes import place_mask
@@ -239,7 +240,7 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
     if tuple(input.shape) == tuple(target.shape):
         return _probability_target(input, target, weight, ignore_index, reduction,
                                    label_smoothing, axis)
-    if target.dtype.is_floating_point:
+    if target.dtype.is_floating_point and tuple(input.shape[:axis]) == tuple(target.shape[:axis]):
         raise RuntimeError(f"expected scalar type Long but found {target.dtype}: class numbers are "
                            "int64 (.long()); probabilities need the input's shape "
                            f"{tuple(input.shape)}, got {tuple(target.shape)}")
@@ -251,6 +252,34 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
     smooth = _smoothing(logp, target, weight, reduction, ignore_index, axis)
     return add(mul(loss, 1 - label_smoothing),
                mul(smooth, label_smoothing / input.shape[axis]))
+
+
+@api(torch=False, functional=True, cases=lambda t: [t.call(t.f(4, 5), t.f(3, 5),
+                                                            t.ints(4, low=0, high=3))])
+def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weight=None,
+                         reduction="mean", ignore_index=None, label_smoothing=0.0, options=None):
+    """``cross_entropy(linear(input, linear_weight, linear_bias), target)``.
+
+    Args:
+        input: (*, in); linear_weight: (C, in), or (C, d1, ..., in) for targets with more axes.
+        options: how PyTorch splits the work; the result does not depend on it.
+    """
+    if len(input.shape) not in (1, 2):
+        raise RuntimeError("expected input with dimensionality 1 or 2, got "
+                           f"{len(input.shape)}")
+    features = linear_weight.shape[-1]
+    rows = linear_weight.shape[:-1]
+    flat = linear_weight if len(rows) == 1 else reshape(linear_weight, (-1, features))
+    bias = linear_bias if linear_bias is None or len(linear_bias.shape) == 1 else \
+        reshape(linear_bias, (-1,))
+    scores = linear(input, flat, bias)
+    if len(rows) != 1:
+        scores = reshape(scores, (*input.shape[:-1], *rows))
+    ignore = -100 if ignore_index is None else ignore_index
+    if target.dtype.is_floating_point:
+        ignore = -100
+    return cross_entropy(scores, target, weight, ignore_index=ignore, reduction=reduction,
+                         label_smoothing=label_smoothing)
 
 
 # --- margins over classes -----------------------------------------------------------------------

@@ -126,6 +126,13 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_
     return apply(_layer_norm, input, weight, bias, count=len(shape), eps=eps)[0]
 
 
+@api()
+def native_layer_norm(input, normalized_shape, weight, bias, eps):
+    """``layer_norm`` with the mean and 1 / standard deviation it used."""
+    shape = _check_normalized("layer_norm", input, normalized_shape, weight, bias)
+    return apply(_layer_norm, input, weight, bias, count=len(shape), eps=eps)
+
+
 def _rms_lower(x, weight, count, eps):
     wide = widened(x)
     axes = _last_axes(len(x.shape), count)
@@ -249,7 +256,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         running_mean, running_var: (C,), moved towards the batch's when ``training``.
 
     Raises:
-        ValueError: a single value per channel in training.
+        ValueError: a single value per channel in training, or an ``eps`` that is not positive.
         RuntimeError: parameters that do not have C elements.
     """
     if training:
@@ -257,6 +264,9 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         if count == 1:
             raise ValueError("Expected more than 1 value per channel when training, got input "
                              f"size torch.Size({list(input.shape)})")
+    if eps < 0 or (training and eps == 0):
+        kind = "positive during training" if training else "non-negative"
+        raise ValueError(f"batch_norm eps must be {kind}, but got {eps}")
     return _batch_normalized(input, running_mean, running_var, weight, bias, training, momentum,
                              eps)
 

@@ -10,8 +10,9 @@ from ...ir.api import api
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
 from ..core import cast_node, elementwise
-from ..prim.elementwise import COPY, SUB, cast, div, exp, log, mul, neg, sub
-from ..prim.pointwise import in_float32, not_implemented, widened
+from ..prim import extremes
+from ..prim.elementwise import COPY, SUB, add, cast, div, exp, log, mul, neg, sub
+from ..prim.pointwise import in_float32, not_implemented, widened, zeros_of
 from ..prim.reduce import AMAX, SUM, reduce, sum
 
 
@@ -118,3 +119,20 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
     if dim is None:
         dim = softmax_dim("softmin", len(input.shape), _stacklevel)
     return _run(_softmax, neg(input), dim, dtype)
+
+
+@api(torch=False, functional=True)
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """Samples of the Gumbel-softmax distribution (Jang et al., 2017); with ``hard`` one-hot, whose
+    gradient is that of the soft sample."""
+    if eps != 1e-10:
+        warnings.warn("`eps` parameter is deprecated and has no effect.", UserWarning, stacklevel=2)
+    noise = neg(log(logits.detach().clone().exponential_()))
+    soft = softmax(div(add(logits, noise), tau), dim)
+    if not hard:
+        return soft
+    dim = sh.wrap_dim(dim, len(soft.shape))
+    top, place = extremes.max(soft.detach(), dim)
+    ones = add(zeros_of(top), 1)
+    chosen = apply(extremes.PLACE, ones, place, shape=tuple(soft.shape), dim=dim)
+    return add(sub(chosen, soft.detach()), soft)
