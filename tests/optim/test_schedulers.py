@@ -139,33 +139,36 @@ def texts(run):
     return [str(w.message)[:60] for w in seen]
 
 
-def test_warnings_are_those_of_torch():
-    def wrong_order(m):
-        opt = optimizer(m)
-        scheduler = m.optim.lr_scheduler.StepLR(opt, 1)
-        scheduler.step()
-        scheduler.step()
-        scheduler.get_lr()
-        scheduler.step(5)
+def wrong_order(m):
+    opt = optimizer(m)
+    scheduler = m.optim.lr_scheduler.StepLR(opt, 1)
+    scheduler.step()
+    scheduler.step()
+    scheduler.get_lr()
+    scheduler.step(5)
 
-    def overridden(m):
-        opt = optimizer(m)
-        scheduler = m.optim.lr_scheduler.StepLR(opt, 1)
-        opt.step = lambda closure=None: None
-        opt.step()
-        scheduler.step()
 
-    def right_order(m):
-        opt = optimizer(m)
-        opt.step()
-        first = m.optim.lr_scheduler.StepLR(opt, 1)
-        second = m.optim.lr_scheduler.ExponentialLR(opt, 0.5)
-        opt.step()
-        first.step()
-        second.step()
+def overridden_step(m):
+    opt = optimizer(m)
+    scheduler = m.optim.lr_scheduler.StepLR(opt, 1)
+    opt.step = lambda closure=None: None
+    opt.step()
+    scheduler.step()
 
-    for run in (wrong_order, overridden, right_order):
-        assert texts(lambda: run(flambeau)) == texts(lambda: run(torch))
+
+def right_order(m):
+    opt = optimizer(m)
+    opt.step()
+    first = m.optim.lr_scheduler.StepLR(opt, 1)
+    second = m.optim.lr_scheduler.ExponentialLR(opt, 0.5)
+    opt.step()
+    first.step()
+    second.step()
+
+
+@pytest.mark.parametrize("run", [wrong_order, overridden_step, right_order])
+def test_warnings_are_those_of_torch(run):
+    assert texts(lambda: run(flambeau)) == texts(lambda: run(torch))
 
 
 def test_own_schedulers():
