@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .autocast import autocasting
+
 API: dict[str, ApiFunction] = {}
 
 
@@ -62,6 +64,7 @@ def api(name: str | None = None, *, torch: bool = True, method: bool = False, in
                                    (namespaces[0] + "." + key if namespaces else "Tensor." + key))
         if label in API:
             raise ValueError(f"API name {label!r} is declared twice")
+        function = autocasting(function, label)
         API[label] = ApiFunction(key, function, torch, method, inplace, int(out), functional,
                                  tuple(namespaces), tuple(aliases), cases, errors, dtypes)
         return function
