@@ -20,6 +20,7 @@ import functools
 import sys
 import threading
 import weakref
+from threading import get_ident
 
 from ..autograd.modes import set_grad_enabled, state
 from ..base.flags import values as flags
@@ -71,7 +72,7 @@ class Recorder:
 
     def call(self, function, args, kwargs):
         """A public call while active."""
-        if threading.get_ident() != self.owner:
+        if get_ident() != self.owner:
             return function(*args, **kwargs)
         if self.mode == FOLLOW:
             out = self.functions[self.pos](function, args, kwargs)
@@ -201,7 +202,7 @@ class Recorder:
 
     def wrote(self, t: Tensor) -> None:
         """An in-place write happened."""
-        if self.mode == RECORD and not self.poisoned and threading.get_ident() == self.owner:
+        if self.mode == RECORD and not self.poisoned and get_ident() == self.owner:
             if self.inside:
                 self.written.append(t)
             elif id(t) in self.ids:
@@ -315,7 +316,7 @@ class Recorder:
         if t is not None and self.done is not None and self._settle_done(t):
             return
         if self.mode == FOLLOW:
-            if threading.get_ident() != self.owner:
+            if get_ident() != self.owner:
                 raise RuntimeError(
                     "a tensor of another thread's step was used before that step ended: read a "
                     "value (item, print) in the thread that computes it first")
@@ -348,6 +349,8 @@ class Recorder:
         if done is None:
             return
         trace, slots, results, storages = done
+        if not trace.binding.alive or max(map(sys.getrefcount, slots)) <= 2:
+            return
         for alive in trace.binding.alive.values():
             t = slots[alive.slot]
             if t is not None and sys.getrefcount(t) > 3 and "storage" not in t.__dict__:
@@ -357,7 +360,7 @@ class Recorder:
 
     def before_flush(self) -> bool:
         """Called first by execute.flush; True when the followed plan did all the work."""
-        if self.mode == OFF or threading.get_ident() != self.owner:
+        if self.mode == OFF or get_ident() != self.owner:
             return False
         if self.inside:
             self.poisoned = True
@@ -390,7 +393,7 @@ class Recorder:
     def observe(self, flushed) -> None:
         """A flush is being made by a plan: bind the recording to it."""
         if self.mode != RECORD or self.poisoned or self.inside or not self.entries \
-                or threading.get_ident() != self.owner:
+                or get_ident() != self.owner:
             return
         tensors = [ref() for ref in self.keep]
         slots = [ref() for ref in self.slots]
@@ -422,7 +425,7 @@ class Recorder:
         """Called last by execute.flush: decide what to do with the next calls."""
         if self.inside or not flags.follow:
             return
-        me = threading.get_ident()
+        me = get_ident()
         if self.owner != me:
             if self.mode != OFF and self.owner in _running_threads():
                 return
@@ -431,6 +434,7 @@ class Recorder:
             return
         trace = self.trace if self.mode == RECORD and not self.poisoned else None
         if not compiled:
+            self._leave()
             self._clear()
             self.mode, self.active, self.last = OFF, False, None
             return
@@ -448,6 +452,7 @@ class Recorder:
             expected.upgrades += 1  # recorded anew, the arrays it hands on may be written over
         elif expected is not None and expected.confirmed and expected.replays < _GIVE_UP:
             if expected is not trace or self.mode != FOLLOW:
+                self._leave()
                 self._clear()
                 self.mode, self.trace = FOLLOW, expected
                 if expected.steps is None:
@@ -458,8 +463,19 @@ class Recorder:
                 self.pos = 0
                 self.changed, self.seeds = [], []
             return
+        self._leave()
         self._clear()
         self.mode = RECORD
+
+    def _leave(self) -> None:
+        """The trace that was followed is not the next one."""
+        if self.mode == FOLLOW and self.trace is not None:
+            self.trace.release()
+
+    def sync(self) -> None:
+        """Versions are about to be read."""
+        if self.mode == FOLLOW and self.trace is not None:
+            self.trace.count_writes()
 
     def _refuse(self, why: str) -> bool:
         if flags.debug >= 2:
@@ -522,7 +538,7 @@ def _autocast_as(dtype):
 
 
 def _autocast_changed() -> None:
-    if threading.get_ident() == recorder.owner:
+    if get_ident() == recorder.owner:
         recorder.autocast = autocast.state.dtype
 
 
@@ -568,7 +584,7 @@ def draw_seed() -> int:
     """The seed of an operation that is being recorded: replayed where the call was followed."""
     r = recorder
     value = r.replayed_seeds.pop(0) if r.replayed_seeds else next_seed()
-    if r.inside and threading.get_ident() == r.owner:
+    if r.inside and get_ident() == r.owner:
         r.draws += 1
         r.seeds.append(value)
     return value

@@ -104,6 +104,7 @@ class Tensor:
     @property
     def _version(self) -> int:
         """How often the tensor's memory has been written in place."""
+        execute.follower.sync()
         return self._counter.version
 
     @property

@@ -108,6 +108,8 @@ class Trace:
         self.confirmed = False
         self.replays = self.upgrades = 0
         self.steps = None
+        self.runs = 0  # since versions were counted
+        self.storages: list = [None] * len(leaves)
         self.plan_moves = binding.plan.has_host_steps  # these read the arrays themselves
         self.release()
         self.signature = (tuple(e.signature() for e in entries),
@@ -122,6 +124,7 @@ class Trace:
 
     def release(self) -> None:
         """Hold nothing of the program."""
+        self.count_writes()
         self.nodes: list = [None] * len(self.leaves)
         self.counts: list[int] = []
         self.storages: list = [None] * len(self.leaves)
@@ -176,11 +179,17 @@ class Trace:
             storage.node = leaf_node(results[output], storage.dtype)
             storage.stamp += 1
             self.counts = []
-        for leaf, storage in zip(self.leaves, self.storages, strict=True):
-            if leaf.written:
-                storage.version += 1
+        self.runs += 1
         self.steps.last[:] = bound
         self.replays = 0
+
+    def count_writes(self) -> None:
+        """Let the runs so far be seen in the versions of what they wrote in place."""
+        runs, self.runs = self.runs, 0
+        if runs:
+            for leaf, storage in zip(self.leaves, self.storages, strict=True):
+                if leaf.written:
+                    storage.version += runs
 
 
 _node_of = attrgetter("node")
