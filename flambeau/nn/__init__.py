@@ -63,6 +63,7 @@ from .layers.loss import (BCELoss as BCELoss, BCEWithLogitsLoss as BCEWithLogits
                           SmoothL1Loss as SmoothL1Loss, SoftMarginLoss as SoftMarginLoss,
                           TripletMarginLoss as TripletMarginLoss,
                           TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss)
+from .layers.loss_options import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from .layers.normalization import (CrossMapLRN2d as CrossMapLRN2d, GroupNorm as GroupNorm,
                                    LayerNorm as LayerNorm, LocalResponseNorm as LocalResponseNorm,
                                    RMSNorm as RMSNorm)

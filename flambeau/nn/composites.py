@@ -27,6 +27,28 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     return zeros_like(logits).scatter_(dim, index, 1.0) - soft.detach() + soft
 
 
+def _check_linear(input, weight, target, bias, ignore_index) -> None:
+    """Raise RuntimeError where the sizes of linear_cross_entropy's operands do not fit."""
+    if input.dim() not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
+    if weight.dim() < 2:
+        raise RuntimeError("expected linear_weight with dimensionality at least 2, got "
+                           f"{weight.dim()}")
+    if input.shape[-1] != weight.shape[-1]:
+        raise RuntimeError("expected equal input and linear_weight last dimensions (in_features), "
+                           f"got {input.shape[-1]} and {weight.shape[-1]}, respectively")
+    shape = tuple(weight.shape[:-1])
+    if bias is not None and tuple(bias.shape) != shape:
+        raise RuntimeError(f"expected linear_bias shape {shape}, got {tuple(bias.shape)}")
+    if len(shape) > 1 and input.dim() == 1:
+        raise RuntimeError("K-dimensional loss defined by linear_weight shape "
+                           f"{tuple(weight.shape)} requires batched input, "
+                           f"(N, {input.shape[-1]}), got unbatched input with shape "
+                           f"{tuple(input.shape)}")
+    if tuple(target.shape) == (*input.shape[:-1], *shape) and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+
+
 def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *,
                          linear_bias: Tensor | None = None, weight: Tensor | None = None,
                          reduction: str = "mean", ignore_index: int | None = None,
@@ -39,6 +61,7 @@ def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *
     Args:
         options: accepted; the fused kernels need no choice of chunks.
     """
+    _check_linear(input, linear_weight, target, linear_bias, ignore_index)
     shape = linear_weight.shape[:-1]
     if len(shape) > 1:
         rows = math.prod(shape)

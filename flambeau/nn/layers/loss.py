@@ -207,9 +207,15 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """(x - y)^2 / 2 where |x - y| < delta, else delta (|x - y| - delta / 2)."""
+    """(x - y)^2 / 2 where |x - y| < delta, else delta (|x - y| - delta / 2).
+
+    Raises:
+        TypeError: delta is no real number.
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
+        if not isinstance(delta, (float, int)):
+            raise TypeError(f"delta must be a float or int, got: {type(delta)}")
         super().__init__(reduction=reduction)
         self.delta = delta
 

@@ -13,7 +13,7 @@ from ..prim.elementwise import mul, pow, relu  # noqa: A004
 from ..prim.pointwise import abs, sign  # noqa: A004
 from ..prim.pool import BOX_POOL_OP, FRACTION_OP, MAX_POOL_OP, UNPOOL_OP
 from ..prim.reduce import mean
-from ..prim.shape import squeeze, unsqueeze
+from ..prim.shape import slice_dim, squeeze, unsqueeze
 from ..prim.window import AVG_POOL, Taps, pool_size, resampler
 from .dropout import uniform_like
 
@@ -302,6 +302,8 @@ def _fractional(rank, x, kernel_size, output_size, output_ratio, samples):
             raise RuntimeError(f"{name}(): pool size {k} too large relative to input size {n}")
     if samples is None:
         samples = uniform_like(x, (*x.shape[:2], rank))
+    elif samples.shape[0] > x.shape[0]:
+        samples = slice_dim(samples, 0, 0, x.shape[0])
     values, index = apply(FRACTION_OP[rank], x, samples, kernel=kernel, out=out)
     return _unbatched(values, full), _unbatched(index, full)
 
