@@ -29,7 +29,7 @@ def turn_products(graph: Graph) -> Graph:
         if n.prim is VIEW:
             s = n.srcs[0]
             if graph.nodes[s].prim is dot and users[s] == 1 and s not in outputs \
-                    and _exchanges(n, graph.nodes[s]):
+                    and exchanges(n, graph.nodes[s]):
                 found[s] = i
     if not found:
         return graph
@@ -60,7 +60,7 @@ def turn_products(graph: Graph) -> Graph:
     return out
 
 
-def _exchanges(view: GNode, product: GNode) -> bool:
+def exchanges(view: GNode, product: GNode) -> bool:
     """Whether the view is the product with its last two axes exchanged."""
     shape, strides, offset = view.params
     m, n = product.shape[-2:]

@@ -245,13 +245,13 @@ class Plan:
             yield 0, d.words, d.pointers, 0
         c = d.m * d.n
         plan = kernels.product(d.dtype, d.source).plan(
-            d.m, d.n, d.k, a=d.a[2:4], b=d.b[2:4], c=d.n, batch=(1, d.batch),
-            a_batch=(0, d.a[4]), b_batch=(0, d.b[4]), c_batch=(0, c), epilogue=epilogue,
+            d.m, d.n, d.k, a=d.a[1], b=d.b[1], c=d.n, batch=d.batch,
+            a_batch=d.a[2], b_batch=d.b[2], c_batch=(c * d.batch[1], c), epilogue=epilogue,
             threads=self._threads)
         self._workspace = max(self._workspace, plan.workspace_bytes)
         # which words hold which address is the matrix kernels' business (they may exchange the
         # operands), so addresses that cannot occur are bound and looked for
-        roots = [(d.a[0], d.a[1]), (d.b[0], d.b[1]), (d.c, 0), (_WORKSPACE, 0), (_PREVIOUS, 0)]
+        roots = [d.a[0], d.b[0], (d.c, 0), (_WORKSPACE, 0), (_PREVIOUS, 0)]
         plan.bind(*[_MARK * (n + 1) for n in range(4)], _MARK * 5 if epilogue else 0)
         for row in plan.rows:
             words, pointers = row.args.tolist(), []

@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from ..base import dtype as dt
 from ..base import shape as sh
 from ..graph.access import Access
 from ..ir.node import OpClass
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
 from .build import Builder, accumulator
 from .group import Group, Grouping, operands, triple
+from .matrices import strides_of
 
 
 class Dot(NamedTuple):
@@ -26,8 +26,9 @@ class Dot(NamedTuple):
     Attributes:
         dtype: of C and of the arithmetic.
         source: element type of A and B.
-        m, n, k, batch: sizes.
-        a, b: (root, byte offset, row stride, column stride, batch stride).
+        m, n, k: sizes.
+        batch: sizes of two batch axes, the second one faster.
+        a, b: root and byte offset, (row, column) strides, strides of both batch axes.
         c: root of the memory C is written to, row-major; ``~record`` is memory of its own, for
             16-bit floats, which are multiplied into float32.
         kernel: the epilogue; None: there is none.
@@ -41,9 +42,9 @@ class Dot(NamedTuple):
     m: int
     n: int
     k: int
-    batch: int
-    a: tuple[int, int, int, int, int]
-    b: tuple[int, int, int, int, int]
+    batch: tuple[int, int]
+    a: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    b: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     c: int
     kernel: Kernel | None
     words: list[int]
@@ -59,15 +60,19 @@ def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = froze
     a, b = operands(g, record)
     source = g.graph.nodes[node.srcs[0]].dtype
     m, n = node.shape[-2:]
-    k, batch = a.shape[-1], math.prod(node.shape[:-2])
+    k, batch = g.graph.nodes[node.srcs[0]].shape[-1], math.prod(node.shape[:-2])
     narrow = node.dtype.itemsize == 2
     c = ~record if narrow else home(g, group, late)
     words, pointers, kernel, ops = [], [], None, 0
     if narrow or not _only_copies(g, group, c):
         built = _Epilogue(g, group, late, c)
         kernel, words, pointers, ops = built.kernel()
-    return Dot(accumulator(node.dtype).name, source.name, m, n, k, batch, _matrix(a, source),
-               _matrix(b, source), c, kernel, words, pointers, 0,
+    reads = strides_of(a, m, k), strides_of(b, k, n)
+    fast = max((r[2][1][0] for r in reads if len(r[2]) > 1), default=batch)
+    first, second = ((((x.root, x.offset * source.itemsize), r[:2], _batch(r[2], fast))
+                      for x, r in zip((a, b), reads, strict=True)))
+    return Dot(accumulator(node.dtype).name, source.name, m, n, k, (batch // fast, fast),
+               first, second, c, kernel, words, pointers, 0,
                batch * m * n * (k // 2 + 1 + ops))
 
 
@@ -75,6 +80,14 @@ def _only_copies(g: Grouping, group: Group, c: int) -> bool:
     """Whether nothing is done to the product but giving it another shape."""
     return all(g.graph.nodes[i].prim.cls is OpClass.VIEW and (i == c or i not in g.stored)
                for i in group.members[1:])
+
+
+def _batch(axes: tuple[tuple[int, int], ...], fast: int) -> tuple[int, int]:
+    """Strides of two batch axes of which the faster one has ``fast`` elements."""
+    if len(axes) == 2:
+        return axes[0][1], axes[1][1]
+    stride = axes[0][1] if axes else 0
+    return stride * fast, stride
 
 
 def home(g: Grouping, group: Group, late: set[int] | frozenset[int]) -> int:
@@ -86,15 +99,6 @@ def home(g: Grouping, group: Group, late: set[int] | frozenset[int]) -> int:
                 return i
         g.stored.add(record)
     return record
-
-
-def _matrix(a: Access, dtype: dt.dtype) -> tuple[int, int, int, int, int]:
-    batch = 0
-    for n, s in zip(a.shape[:-2], a.strides[:-2], strict=True):
-        if n != 1:
-            batch = s  # the group only takes operands with one batch axis that moves
-    rows, columns = a.strides[-2:]
-    return a.root, a.offset * dtype.itemsize, rows, columns, batch
 
 
 class _Epilogue(Builder):

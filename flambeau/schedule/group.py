@@ -170,6 +170,7 @@ class Grouping:
         partial: ``{reduce record: group of the parts}`` for divided reductions.
         reads: for each computed record how it reads its operands.
         inline: records that belong to no group, with their cost: see ``inline.py``.
+        matrices: views that only products read, and how (``matrices.py``).
         lookups: table lookups that kernels can do.
         guards: checks of leaves to be made before each run.
         reducible: reductions that kernels can compute.
@@ -186,6 +187,7 @@ class Grouping:
         self.inline: dict[int, int] = {}
         self.guards: list[Guard] = []
         self.lookups: set[int] = set()
+        self.matrices: dict[int, Access] = {}
         self.reducible: set[int] = set()
         self.reasons: list[tuple[int, Group, str]] | None = None
 
@@ -215,7 +217,7 @@ def _operands(g: Grouping, i: int) -> list[Access]:
         return out
     if i in g.lookups:
         return _taken(g, i)
-    return [g.access[s] for s in node.srcs]
+    return [g.matrices.get(s) or g.access[s] for s in node.srcs]
 
 
 def _taken(g: Grouping, i: int) -> list[Access]:

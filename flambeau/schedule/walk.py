@@ -21,7 +21,6 @@ from ..kernel.sums import LONG_OUTER, along, parts_of
 from .assemble import can_assemble, guard_of
 from .group import (
     COLUMN,
-    DOT_DTYPES,
     FULL,
     MAX_COLUMN,
     MAX_MEMBERS,
@@ -34,6 +33,7 @@ from .group import (
     triple,
 )
 from .inline import RANDOM, expand, find_inline
+from .matrices import Refiner, multiplied
 
 
 def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
@@ -44,7 +44,7 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
     copies = _resolve(g)
     computed, compiled = [], set()
     for i, node in enumerate(graph.nodes):
-        if node.is_leaf or g.access[i].root != i:
+        if node.is_leaf or g.access[i].root != i or i in g.matrices:
             continue  # views and copies that cost nothing
         computed.append(i)
         if node.prim.name == "take" and _looked_up(g, i):
@@ -69,7 +69,7 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
             walk.elementwise(i)
         elif i in g.reducible:
             walk.reduction(i)
-        elif _multiplied(graph, i):
+        elif multiplied(graph, i):
             walk.opaque(i, "dot")
         elif can_assemble(g, i):
             walk.opaque(i, "assemble")
@@ -116,15 +116,6 @@ def _looked_up(g: Grouping, i: int) -> bool:
             and node.dtype.name in _KINDS and node.dtype.itemsize >= 4)
 
 
-def _multiplied(graph: Graph, i: int) -> bool:
-    """Whether the matrix kernels can compute this record."""
-    node = graph.nodes[i]
-    if node.prim.name != "dot" or node.dtype.name not in DOT_DTYPES or 0 in node.shape:
-        return False
-    return all(0 not in graph.nodes[s].shape
-               and sum(n != 1 for n in graph.nodes[s].shape[:-2]) <= 1 for s in node.srcs)
-
-
 def _resolve(g: Grouping) -> set[int]:
     """Fill ``g.access``; returns the views and copies that must be stored.
 
@@ -133,6 +124,8 @@ def _resolve(g: Grouping) -> set[int]:
     graph = g.graph
     outputs = set(graph.outputs)
     stored: set[int] = set()
+    matrices = Refiner(graph)
+    g.matrices = matrices.found
     for i, node in enumerate(graph.nodes):
         name = node.prim.name
         if node.is_leaf:
@@ -141,8 +134,13 @@ def _resolve(g: Grouping) -> set[int]:
         found = None
         if node.prim.cls is OpClass.VIEW:
             src = node.srcs[0]
+            if src in g.matrices and matrices.exchanged(i):
+                g.access.append(whole(i, node.shape))
+                continue
             found = through(g.access[src], *node.params)
-            if found is None and graph.nodes[src].is_leaf:
+            if found is None and matrices.refine(i, g.access[src]):
+                pass  # products read it in place
+            elif found is None and graph.nodes[src].is_leaf:
                 g.reads[i] = [g.access[src]]  # a strided array in another order: a host step
             elif found is None:  # the inner view is stored, this one reads it
                 stored.add(src)

@@ -334,3 +334,15 @@ def test_the_order_of_a_sum_does_not_depend_on_the_kernel(shape):
         np.testing.assert_array_equal(alone, run([R.sum(stored, axis)])[0])
         with flags.override(threads=3):
             np.testing.assert_array_equal(alone, run([R.sum(part, axis), E.exp(part)])[0])
+
+
+def test_heads_are_read_in_place():
+    rng = np.random.default_rng(20)
+    q, k = E.exp(floats(rng, 6, 5, 12)), E.tanh(floats(rng, 6, 5, 12))
+
+    def heads(x):
+        return S.reshape(S.permute(S.reshape(x, 6, 5, 3, 4), 1, 2, 0, 3), 15, 6, 4)
+
+    scores = C.dot(heads(q), S.transpose(heads(k), 1, 2))
+    plan = check([scores, C.dot(softmax(scores, 2), heads(k))])
+    assert sum(e.kind == "loop" for e in plan.schedule.entries) == 3  # exp, tanh, softmax
