@@ -6,8 +6,7 @@
         if function is not F or state.grad is not True or len(args) != 3 or kwargs: return MISS
         a0, a1, a2 = args
         if a0 is not slots[3]: return MISS
-        if (a1 is last[1] and a1._fn is None and not a1._hooks and a1._requires is True
-            and a1.storage.memory is None): bound[1] = a1
+        if a1 is last[1] and a1._fn is None and a1._requires and not a1._hooks: bound[1] = a1
         elif not bind(1, a1): return MISS
         if a2 is not bound[2]: return MISS
         t4 = new(Tensor); t4.shape = shape4; t4.dtype = dtype4; t4._run = 5; slots[4] = t4
@@ -94,10 +93,12 @@ class Steps:
                 lines.append(f"if {name} is not bound[{k}]: return MISS")
             else:
                 self._met.add(k)
-                lines.append(
-                    f"if {name} is last[{k}] and {name}._fn is None and not {name}._hooks and "
-                    f"{name}._requires is {self._leaves[k].requires} and "
-                    f"{name}.storage.memory is None: bound[{k}] = {name}")
+                same = f"{name} is last[{k}] and {name}._fn is None"
+                if self._leaves[k].requires:
+                    same += f" and {name}._requires and not {name}._hooks"
+                else:
+                    same += f" and not {name}._requires"
+                lines.append(f"if {same}: bound[{k}] = {name}")
                 lines.append(f"elif not bind({k}, {name}): return MISS")
         elif kind == "number":
             lines.append(f"if type({name}) is not float: return MISS")

@@ -165,8 +165,8 @@ class Trace:
 
     def _bind_one(self, k: int, t: Tensor) -> bool:
         self.nodes[k] = None
-        if self.leaves[k].written and not self.binding.exclusive(t) \
-                or not self.binding.bind(k, t):
+        if t.storage.memory is not None or self.leaves[k].written \
+                and not self.binding.exclusive(t) or not self.binding.bind(k, t):
             return False
         self.nodes[k], self.storages[k] = t.storage.node, t.storage
         return True
