@@ -149,6 +149,41 @@ def test_spawned_workers():
     assert [x[:, 0].tolist() for x, _, _ in loader] == [
         [0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 
+class Transformed(Dataset):
+    """Computes with tensors in the worker."""
+
+    def __init__(self, m):
+        m.manual_seed(3)
+        self.x, self.w = m.randn(64, 16), m.randn(16, 16)
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, i):
+        return (self.x[i] @ self.w).relu() * 2, (self.x[i].sum() > 0).long()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_training_goes_on_while_workers_compute(workers):
+    def run(m):
+        data = Transformed(m)
+        m.manual_seed(0)
+        model = m.nn.Sequential(m.nn.Linear(16, 8), m.nn.ReLU(), m.nn.Linear(8, 2))
+        opt = m.optim.Adam(model.parameters(), lr=0.01)
+        losses = []
+        for _ in range(3):
+            for x, y in m.utils.data.DataLoader(data, batch_size=16, shuffle=True,
+                                                num_workers=workers):
+                opt.zero_grad()
+                loss = m.nn.functional.cross_entropy(model(x), y)
+                loss.backward()
+                opt.step()
+                losses.append(loss.item())
+        return losses
+
+    assert run(flambeau) == pytest.approx(run(torch), rel=1e-4)
+
+
 def test_out_of_order():
     loader = DataLoader(list(range(9)), batch_size=2, num_workers=2, in_order=False)
     assert sorted(v for b in loader for v in b.tolist()) == list(range(9))

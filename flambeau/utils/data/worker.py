@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...base.flags import values as flags
+from ...runtime import execute
+from ...tensor.follow import OFF, recorder
 from ...tensor.random import manual_seed
 from .fetch import IterableFetcher, MapFetcher
 from .transport import Mailbox
@@ -115,7 +117,7 @@ def run(job: Job, mailbox: Mailbox, inherited: list) -> None:
     for end in inherited:
         end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends its workers
-    flags.tier, flags.follow = "0", 0  # the parent's thread team is not here: run on NumPy
+    _run_on_numpy()
     seed = job.base_seed + job.number
     random.seed(seed)
     manual_seed(seed)
@@ -129,6 +131,13 @@ def run(job: Job, mailbox: Mailbox, inherited: list) -> None:
     finally:
         if os.getppid() != job.parent:
             mailbox.sweep()
+
+
+def _run_on_numpy() -> None:
+    """The parent's thread team is not in this process, and its loop is not ours to follow."""
+    flags.tier, flags.follow = "0", 0
+    recorder.active, recorder.mode = False, OFF
+    execute.follower, execute.outstanding = None, False
 
 
 def _serve(job: Job, mailbox: Mailbox) -> None:
