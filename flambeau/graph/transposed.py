@@ -1,8 +1,8 @@
 """Products that are only read transposed are computed transposed.
 
-The gradient of ``x @ w.T`` with respect to ``w`` arrives as ``(x.T @ g).T``: a product, and a view that
-walks it against the grain. ``g.T @ x`` is the same numbers in the order they are wanted; operands
-of a product may have any strides, so turning them costs nothing.
+The gradient of ``x @ w.T`` with respect to ``w`` arrives as ``(x.T @ g).T``: a product, and a
+view that walks it against the grain. ``g.T @ x`` is the same numbers in the order they are
+wanted; operands of a product may have any strides, so turning them costs nothing.
 """
 
 from __future__ import annotations

@@ -1,30 +1,33 @@
 """In which order a reduction adds up: one rule, so that the same reduction gives the same bits
 wherever it is computed.
 
-The order depends on the operand's sizes, the reduced axes, the accumulator's dtype and the host's
-vector width; never on what else is in the kernel, on chunks or on threads. (Where the operand is an
-array whose strides do not let the reduced axes merge, also on that.) The parts of the rule:
+The order depends on the operand's sizes, the reduced axes, the accumulator's dtype and the
+host's vector width; never on what else is in the kernel, on chunks or on threads. (Where the
+operand is an array whose strides do not let the reduced axes merge, also on that.) The parts of
+the rule:
 
 *Runs.* Reduced axes that are neighbours in row-major order are one run; axes of size 1 do not
 count. A group only takes members that can be read run by run.
 
-*Along.* :func:`along` says whether the sum of one result runs over neighbouring elements ("inner") or
-goes from row to row ("outer").
+*Along.* :func:`along` says whether the sum of one result runs over neighbouring elements
+("inner") or goes from row to row ("outer").
 
-*Parts.* :func:`parts_of` divides a long reduction with few results: part ``s`` of ``S`` takes positions
-``[n s // S, n (s + 1) // S)`` of the first run. Each part is reduced by itself; the parts are then
-reduced like any array of shape (S, results) over axis 0.
+*Parts.* :func:`parts_of` divides a long reduction with few results: part ``s`` of ``S`` takes
+positions ``[n s // S, n (s + 1) // S)`` of the first run. Each part is reduced by itself; the
+parts are then reduced like any array of shape (S, results) over axis 0.
 
 *Inner order.* Position ``i`` of the last run is added to accumulator ``i mod A``, where ``A`` is
-:func:`accumulators`; runs before the last are walked from outside to inside with the same accumulators.
-Positions after the last full block of ``A`` go, a vector of ``V`` lanes after the other, to
-accumulators 0 to V-1 (hosts without masked loads: one by one to a further accumulator, which is added
-to accumulator 0). At the end accumulators are added by halves: ``a[j] + a[j + A/2]``, and so on.
+:func:`accumulators`; runs before the last are walked from outside to inside with the same
+accumulators. Positions after the last full block of ``A`` go, a vector of ``V`` lanes after the
+other, to accumulators 0 to V-1 (hosts without masked loads: one by one to a further accumulator,
+which is added to accumulator 0). At the end accumulators are added by halves: ``a[j] + a[j +
+A/2]``, and so on.
 
 *Outer order.* Each result adds its elements in row-major order.
 
-*Blocks.* Where :func:`is_long`, float sums are added up in blocks that start from zero and are then
-added to a running total: ``BLOCK * A`` positions of the last run (inner) or ``BLOCK`` (outer).
+*Blocks.* Where :func:`is_long`, float sums are added up in blocks that start from zero and are
+then added to a running total: ``BLOCK * A`` positions of the last run (inner) or ``BLOCK``
+(outer).
 """
 
 from __future__ import annotations

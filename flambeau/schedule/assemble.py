@@ -1,7 +1,7 @@
 """Values put together from pieces: concatenation, writing a region, adding rows at positions.
 
-An *assemble* group is one record whose memory is written by a few simple kernels in order: copies of
-operands into regions, and for the gradient of a table lookup a scatter of rows.
+An *assemble* group is one record whose memory is written by a few simple kernels in order:
+copies of operands into regions, and for the gradient of a table lookup a scatter of rows.
 """
 
 from __future__ import annotations
@@ -83,8 +83,15 @@ def guard_of(g: Grouping, i: int) -> Guard | None:
     return Guard(g.reads[i][2].root, 0, node.shape[0], None)
 
 
-def build_assemble(g: Grouping, group: Group) -> Assemble:
-    """The kernels of an assemble group."""
+def in_place(g: Grouping, i: int, leaf: int) -> bool:
+    """Whether a record only changes a region of a leaf and reads it nowhere else."""
+    base, *others = g.reads[i]
+    return (g.graph.nodes[i].prim.name in ("view_set", "index_put") and base.root == leaf
+            and base.plain and all(a.root != leaf and a.root not in g.inline for a in others))
+
+
+def build_assemble(g: Grouping, group: Group, overwrite: bool = False) -> Assemble:
+    """The kernels of an assemble group; ``overwrite``: its memory holds the base already."""
     i = group.members[0]
     node, nodes = g.graph.nodes[i], g.graph.nodes
     reads = operands(g, i)
@@ -96,7 +103,8 @@ def build_assemble(g: Grouping, group: Group) -> Assemble:
             parts.append(copy_step(g, a, i, strides, at * strides[axis]))
             at += a.shape[axis]
     else:
-        parts.append(copy_step(g, reads[0], i, strides, 0))
+        if not overwrite:
+            parts.append(copy_step(g, reads[0], i, strides, 0))
         if node.prim.name == "view_set":
             region, offset = node.params
             parts.append(copy_step(g, reads[1], i, region, offset))

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 
 from ..graph.graph import Graph
-from .assemble import Assemble, build_assemble
+from .assemble import Assemble, build_assemble, in_place
 from .build import Step, accumulator, build
 from .dot import Dot, build_dot
 from .group import FULL, Group, Grouping, operands
@@ -83,7 +83,7 @@ def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Sch
             s.entries.append(Entry("dot", group, step))
             s.work += step.work
         elif group.kind == "assemble":
-            step = build_assemble(g, group)
+            step = build_assemble(g, group, s.place.get(group.members[0], ("", 0))[0] == "leaf")
             s.entries.append(Entry("assemble", group, step))
             s.work += step.work
         else:
@@ -129,7 +129,9 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
     group = s.grouping.group_of[record]
     if node.shape != target.shape or node.dtype is not target.dtype or node.layout is not None:
         return False
-    if group is None or group.kind in ("host", "assemble") or group.members[0] == record and group.kind == "dot":
+    if group is None or group.kind == "host" or group.kind == "dot" and group.members[0] == record:
+        return False
+    if group.kind == "assemble" and not in_place(s.grouping, record, graph.leaves[leaf]):
         return False
     level = group.level[record]
     if level == FULL and group.inner is not None:
@@ -141,6 +143,8 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
             return False
         if reader is group and not (plain and group.level[i] == level):
             return False
+        if reader is group and group.kind == "dot" and i == group.members[0]:
+            return False  # a factor of the product is read until its last element is done
     for other, donated in graph.overlaps:
         if donated == leaf:
             if graph.leaves[other] in graph.outputs:

@@ -94,8 +94,9 @@ def home(g: Grouping, group: Group, late: set[int] | frozenset[int]) -> int:
     """The record whose memory C is written to; decides (and marks) it stored if none is."""
     record = group.members[0]
     if record not in g.stored:
+        dtype = g.graph.nodes[record].dtype
         for i in group.members:
-            if i in g.stored and i not in late and g.graph.nodes[i].dtype is g.graph.nodes[record].dtype:
+            if i in g.stored and i not in late and g.graph.nodes[i].dtype is dtype:
                 return i
         g.stored.add(record)
     return record

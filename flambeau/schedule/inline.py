@@ -64,7 +64,7 @@ def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> dict[in
         return found
     banned = set()
     for i in computed:
-        takes = i in compiled and nodes[i].prim.name != "take" or nodes[i].prim.cls is OpClass.REDUCE and i in g.reducible
+        takes = i in g.reducible or i in compiled and nodes[i].prim.name != "take"
         for a in g.reads[i]:
             if a.root not in found:
                 continue

@@ -1,8 +1,8 @@
 """How matrix products read their operands.
 
-A product takes any strides for rows and columns and two batch axes. So an operand that is a reshaped
-view of a permuted array, such as attention's heads, can often be read in place although no single
-stride per axis of its own shape describes it: its batch axis falls into two.
+A product takes any strides for rows and columns and two batch axes. So an operand that is a
+reshaped view of a permuted array, such as attention's heads, can often be read in place although
+no single stride per axis of its own shape describes it: its batch axis falls into two.
 """
 
 from __future__ import annotations

@@ -179,7 +179,8 @@ class _Walk:
         reads = operands(self.g, i)
         total = node.numel()
         newest = self.newest(reads)
-        if newest is not None and newest.kind in ("loop", "dot") and self.join(newest, i, reads, total):
+        if newest is not None and newest.kind in ("loop", "dot") \
+                and self.join(newest, i, reads, total):
             return
         at = newest.order if newest is not None else -1
         if total == 1 and self.scalars is not None and self.scalars.order > at \

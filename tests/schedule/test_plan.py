@@ -346,3 +346,28 @@ def test_heads_are_read_in_place():
     scores = C.dot(heads(q), S.transpose(heads(k), 1, 2))
     plan = check([scores, C.dot(softmax(scores, 2), heads(k))])
     assert sum(e.kind == "loop" for e in plan.schedule.entries) == 3  # exp, tanh, softmax
+
+
+def test_a_region_of_a_donated_leaf_is_written_in_place():
+    rng = np.random.default_rng(21)
+    base, value = floats(rng, 8, 8), floats(rng, 2, 3)
+    new = make(VIEW_SET, (base, E.neg(value)), ((8, 1), 9))
+    want = base.value.copy()
+    want[1:3, 1:4] = -value.value
+    graph, leaves = Graph.capture([new], donated={base: new})
+    plan = compile_graph(graph)
+    out = plan.run([n.value for n in leaves])[0]
+    assert out is base.value
+    np.testing.assert_array_equal(out, want)
+    assert len(plan.schedule.entries[-1].step.parts) == 1
+
+
+def test_a_factor_is_not_overwritten_by_its_own_product():
+    rng = np.random.default_rng(22)
+    a, w = floats(rng, 40, 40), floats(rng, 40, 40)
+    new = E.sub(w, C.dot(a, w))
+    want = w.value - a.value @ w.value
+    graph, leaves = Graph.capture([new], donated={w: new})
+    out = compile_graph(graph).run([n.value for n in leaves])[0]
+    assert out is not w.value
+    np.testing.assert_allclose(out, want, 1e-4, 1e-4)
