@@ -32,6 +32,7 @@ def _check_version(fn: GradFn, saved: Saved, shape, what: str) -> None:
 
 
 def _unpacked(fn: GradFn, saved: Saved) -> Tensor:
+    recorder.callback()
     value = saved.unpack(saved.packed[0])
     if not isinstance(value, Tensor):
         raise TypeError("saved_tensors_hooks: unpack_hook must return a tensor, got "

@@ -166,6 +166,7 @@ class SavedHooks:
     """The stack of saved_tensors_hooks in force."""
 
     stack: list = []
+    disabled: str | None = None  # why none may be entered
 
 
 def _packed(saved: Saved, t: Tensor) -> Saved:

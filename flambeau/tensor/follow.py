@@ -44,7 +44,9 @@ class Recorder:
         self.active = False  # whether a public call is to be looked at
         self.mode = OFF
         self.owner = 0
-        self.autocast = None  # the owner's lower precision, None while autocast is off
+        #: what else decides about the owner's calls: autocast's dtype, None while it is off,
+        #: or UNKNOWN
+        self.around = None
         self.inside = False  # a recorded call is being made
         self.last: Trace | None = None
         self.done: tuple | None = None  # (trace, slots, results, storages) of the last run
@@ -113,6 +115,8 @@ class Recorder:
 
     def _entry(self, function, args, kwargs):
         dynamic = getattr(function, "run_time_numbers", ())
+        if self.around is UNKNOWN:
+            raise Poison
         specs = {}
         passed = kwargs
         for name, value in kwargs.items():
@@ -125,7 +129,7 @@ class Recorder:
             else:
                 specs[name] = self._spec(value)
         return Entry(function, tuple(self._spec(a) for a in args), specs, state.grad,
-                     autocast.state.dtype), passed
+                     self.around), passed
 
     def _note(self, entry: Entry, args, out) -> None:
         entry.draws = self.draws
@@ -280,7 +284,7 @@ class Recorder:
             now = [bound[k]._grad for k, _, _ in entry.backward or ()]
             for k, _, _ in entry.backward or ():
                 bound[k]._grad = None
-            with set_grad_enabled(entry.grad), _autocast_as(entry.autocast):
+            with set_grad_enabled(entry.grad), _surrounded(entry.around):
                 real = self.record(entry.function, tuple(value(s) for s in entry.args),
                                    {n: value(s) for n, s in entry.kwargs.items()})
             self._adopt_all(entry.result, real, bare, made)
@@ -429,7 +433,8 @@ class Recorder:
         if self.owner != me:
             if self.mode != OFF and self.owner in _running_threads():
                 return
-            self.owner, self.last, self.autocast = me, None, autocast.state.dtype
+            self.owner, self.last = me, None
+            look_around()
         if self.mode == FOLLOW and self.pos == 0:
             return
         trace = self.trace if self.mode == RECORD and not self.poisoned else None
@@ -527,19 +532,37 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def _autocast_as(dtype):
+def _surrounded(around):
     """Autocast as it was when a call was made."""
-    before = autocast.state.dtype
-    autocast.state.dtype = dtype
+    before = autocast.state.dtype, recorder.around
+    autocast.state.dtype = recorder.around = around
     try:
         yield
     finally:
-        autocast.state.dtype = before
+        autocast.state.dtype, recorder.around = before
 
 
-def _autocast_changed() -> None:
+UNKNOWN = object()
+
+
+class Unfollowed:
+    """A block whose calls are always made: they run code of the program (hooks, modes)."""
+
+    depth = 0
+
+    def __enter__(self):
+        Unfollowed.depth += 1
+        look_around()
+
+    def __exit__(self, *exc):
+        Unfollowed.depth -= 1
+        look_around()
+
+
+def look_around() -> None:
+    """The surroundings of this thread's calls have changed."""
     if get_ident() == recorder.owner:
-        recorder.autocast = autocast.state.dtype
+        recorder.around = UNKNOWN if Unfollowed.depth else autocast.state.dtype
 
 
 def _running_threads() -> set[int]:
@@ -624,4 +647,4 @@ def _missing(self, name):
 
 Tensor.__getattr__ = _missing
 execute.follower = recorder
-autocast.listeners.append(_autocast_changed)
+autocast.listeners.append(look_around)

@@ -44,8 +44,9 @@ class Steps:
         self._leaves = leaves
         self._met: set[int] = set()
         self._shared = {"slots": self.slots, "bound": self.bound, "numbers": self.numbers,
-                        "last": self.last, "draw": draw, "bind": bind, "MISS": MISS, "state": state, "Tensor": Tensor,
-                        "new": object.__new__}
+                        "last": self.last, "draw": draw, "bind": bind, "MISS": MISS,
+                        "state": state, "Tensor": Tensor, "new": object.__new__,
+                        "recorder": bind.__self__}
         self.functions = [self._compile(e, n) for n, e in enumerate(entries)]
         self.functions.append(_end)
 
@@ -56,9 +57,9 @@ class Steps:
 
     def _compile(self, entry: Entry, number: int):
         names = dict(self._shared)
-        names["F"] = entry.function
+        names["F"], names["around"] = entry.function, entry.around
         lines = [f"if function is not F or state.grad is not {entry.grad} or "
-                 f"len(args) != {len(entry.args)} or len(kwargs) != {len(entry.kwargs)}: "
+                 f"recorder.around is not around or len(args) != {len(entry.args)} or len(kwargs) != {len(entry.kwargs)}: "
                  "return MISS"]
         for i, spec in enumerate(entry.args):
             lines.append(f"a{i} = args[{i}]")

@@ -72,10 +72,10 @@ class Entry:
     """
 
     __slots__ = ("function", "args", "kwargs", "result", "templates", "writes", "backward", "draws",
-                 "grad", "autocast")
+                 "grad", "around")
 
-    def __init__(self, function, args, kwargs, grad: bool, autocast=None):
-        self.grad, self.autocast = grad, autocast
+    def __init__(self, function, args, kwargs, grad: bool, around=None):
+        self.grad, self.around = grad, around
         self.function, self.args, self.kwargs = function, args, kwargs
         self.result: tuple = ("none",)
         self.templates: list = []
@@ -87,7 +87,7 @@ class Entry:
         """What two recordings must have in common."""
         backward = self.backward and tuple((k, slot) for k, slot, _ in self.backward)
         return (self.function, self.args, tuple(self.kwargs.items()), self.result, self.writes,
-                backward, self.draws, self.grad, self.autocast,
+                backward, self.draws, self.grad, self.around,
                 tuple(t["shape"] for t in self.templates))
 
 
