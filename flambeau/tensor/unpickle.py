@@ -12,6 +12,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pickle import UnpicklingError, decode_long
 
+_I16, _I32, _U32, _U64, _F64 = map(struct.Struct, ("<H", "<i", "<I", "<Q", ">d"))
+
 #: the pickle instructions this machine follows, by their one-byte codes
 _OPS: dict[int, Callable] = {}
 
@@ -57,10 +59,12 @@ class Machine:
         Raises:
             UnpicklingError: the pickle asks for what is not allowed, or is no pickle.
         """
+        data, steps = self.data, _OPS
         try:
             while True:
-                code = self.take(1)[0]
-                step = _OPS.get(code)
+                code = data[self.at]
+                self.at += 1
+                step = steps.get(code)
                 if step is None:
                     raise UnpicklingError(f"Unsupported operand {code}")
                 step(self)
@@ -82,9 +86,17 @@ class Machine:
         self.at = end
         return chunk
 
-    def number(self, code: str) -> int:
+    def byte(self) -> int:
+        """The next byte as a number."""
+        n = self.data[self.at]
+        self.at += 1
+        return n
+
+    def number(self, packed: struct.Struct) -> int:
         """The next number, packed as ``struct`` says."""
-        return struct.unpack(code, self.take(struct.calcsize(code)))[0]
+        n = packed.unpack_from(self.data, self.at)[0]
+        self.at += packed.size
+        return n
 
     def line(self) -> str:
         """Text up to the end of the line."""
@@ -126,7 +138,7 @@ class Machine:
 
 @_op(b"\x80")
 def _proto(m):
-    if m.take(1)[0] > 5:
+    if m.byte() > 5:
         raise UnpicklingError("this pickle protocol is newer than the ones known here")
 
 
@@ -187,20 +199,22 @@ def _old_text(m, n: int):
     return raw if m.encoding == "bytes" else raw.decode(m.encoding)
 
 
+def _text(m, n: int) -> str:
+    return m.take(n).decode("utf-8", "surrogatepass")
+
+
 for _code, _read in (
-        (b"J", lambda m: m.number("<i")), (b"K", lambda m: m.number("<B")),
-        (b"M", lambda m: m.number("<H")), (b"G", lambda m: m.number(">d")),
-        (b"I", lambda m: _old_number(m.line())),
-        (b"\x8a", lambda m: decode_long(m.take(m.number("<B")))),
-        (b"\x8b", lambda m: decode_long(m.take(m.number("<i")))),
-        (b"X", lambda m: m.take(m.number("<I")).decode("utf-8", "surrogatepass")),
-        (b"\x8c", lambda m: m.take(m.number("<B")).decode("utf-8", "surrogatepass")),
-        (b"\x8d", lambda m: m.take(m.number("<Q")).decode("utf-8", "surrogatepass")),
-        (b"B", lambda m: m.take(m.number("<I"))), (b"C", lambda m: m.take(m.number("<B"))),
-        (b"\x8e", lambda m: m.take(m.number("<Q"))),
-        (b"\x96", lambda m: bytearray(m.take(m.number("<Q")))),
-        (b"T", lambda m: _old_text(m, m.number("<i"))),
-        (b"U", lambda m: _old_text(m, m.number("<B")))):
+        (b"J", lambda m: m.number(_I32)), (b"K", Machine.byte), (b"M", lambda m: m.number(_I16)),
+        (b"G", lambda m: m.number(_F64)), (b"I", lambda m: _old_number(m.line())),
+        (b"\x8a", lambda m: decode_long(m.take(m.byte()))),
+        (b"\x8b", lambda m: decode_long(m.take(m.number(_I32)))),
+        (b"X", lambda m: _text(m, m.number(_U32))), (b"\x8c", lambda m: _text(m, m.byte())),
+        (b"\x8d", lambda m: _text(m, m.number(_U64))),
+        (b"B", lambda m: m.take(m.number(_U32))), (b"C", lambda m: m.take(m.byte())),
+        (b"\x8e", lambda m: m.take(m.number(_U64))),
+        (b"\x96", lambda m: bytearray(m.take(m.number(_U64)))),
+        (b"T", lambda m: _old_text(m, m.number(_I32))),
+        (b"U", lambda m: _old_text(m, m.byte()))):
     _value(_code, _read)
 
 
@@ -286,21 +300,24 @@ def _target(m, kinds: tuple, what: str):
 # -- memory ----------------------------------------------------------------------------------------
 
 
-def _get(code: bytes, packed: str) -> None:
-    _OPS[code[0]] = lambda m: m.stack.append(m.memo[m.number(packed)])
+@_op(b"h")
+def _get(m):
+    m.stack.append(m.memo[m.byte()])
 
 
-def _put(code: bytes, packed: str) -> None:
-    def step(m):
-        m.memo[m.number(packed)] = m.stack[-1]
-
-    _OPS[code[0]] = step
+@_op(b"j")
+def _long_get(m):
+    m.stack.append(m.memo[m.number(_U32)])
 
 
-_get(b"h", "<B")
-_get(b"j", "<I")
-_put(b"q", "<B")
-_put(b"r", "<I")
+@_op(b"q")
+def _put(m):
+    m.memo[m.byte()] = m.stack[-1]
+
+
+@_op(b"r")
+def _long_put(m):
+    m.memo[m.number(_U32)] = m.stack[-1]
 
 
 @_op(b"\x94")
