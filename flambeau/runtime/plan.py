@@ -10,6 +10,7 @@ A segment is a run of kernels between two host steps.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 import weakref
@@ -34,7 +35,7 @@ from ..schedule.dot import Dot
 from ..schedule.group import operands
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
-from . import interpret, kernels, profile, team
+from . import arena, interpret, kernels, profile, team
 from .guards import guard_graph
 
 #: element operations below which a plan runs on the calling thread alone
@@ -191,12 +192,9 @@ class Plan:
     def _memory(self, base: int) -> None:
         """The arena, the numbers' places and the outputs' pools."""
         nodes, graph = self._graph.nodes, self._graph
-        self._arena = np.empty(self.schedule.arena + 128, np.uint8)
-        self.words[self._arena_cell] = self._arena.ctypes.data + -self._arena.ctypes.data % 64
-        self._arena_start = -self._arena.ctypes.data % 64
-        room = np.empty(self._workspace + 128, np.uint8)
-        self._room = room
-        self.words[self._arena_cell + 1] = room.ctypes.data + -room.ctypes.data % 64
+        self._arena_size = -(-self.schedule.arena // 128) * 128 + 128
+        self._memory_size = self._arena_size + self._workspace + 64
+        self._place_arena(0)
         self.words[self._arena_cell + 2] = base
         self.slots: list = list(range(len(graph.leaves)))
         for n, p in enumerate(self._consts):
@@ -319,6 +317,30 @@ class Plan:
             for plan in plans:
                 if plan.execute([])[0]:
                     return self.interpreted(arrays if fetch is None else fetch())
+        local = arena.local
+        if local.busy:  # called back from a host step of another plan
+            raw, address = arena.aligned(self._memory_size)
+            local, kept = _Private(), raw  # noqa: F841  (kept alive until the end)
+        else:
+            if local.size < self._memory_size:
+                arena.reserve(self._memory_size)
+            address = local.address
+        if address != self._arena_address:
+            self._place_arena(address)
+        local.busy = True
+        try:
+            return self._run(arrays)
+        finally:
+            local.busy = False
+
+    def _place_arena(self, address: int) -> None:
+        """Let values that live only during a run be at ``address``."""
+        self._arena_address = address
+        self.words[self._arena_cell] = address
+        self.words[self._arena_cell + 1] = address + self._arena_size
+        self._dirty = True
+
+    def _run(self, arrays: list) -> list:
         results: list = [None] * len(self._outputs)
         for k, p in self._passed:
             results[k] = arrays[p]
@@ -384,8 +406,15 @@ class Plan:
     def arena_view(self, root: int, offset: int) -> np.ndarray:
         """The array of a value that lives in the arena."""
         node = self._graph.nodes[root]
-        return np.ndarray(node.shape, node.dtype.np, self._arena,
-                          self._arena_start + offset)
+        size = node.numel() * node.dtype.itemsize
+        raw = (ctypes.c_char * size).from_address(self._arena_address + offset)
+        return np.ndarray(node.shape, node.dtype.np, raw)
+
+
+class _Private:
+    """Stands for the thread's block while a plan runs in memory of its own."""
+
+    busy = False
 
 
 class _State:

@@ -1,5 +1,7 @@
 """Plans against the interpreter: single constructs and random graphs."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -371,3 +373,28 @@ def test_a_factor_is_not_overwritten_by_its_own_product():
     out = compile_graph(graph).run([n.value for n in leaves])[0]
     assert out is not w.value
     np.testing.assert_allclose(out, want, 1e-4, 1e-4)
+
+
+def test_plans_share_memory_between_runs_and_threads():
+    rng = np.random.default_rng(23)
+    plans = []
+    for rows in (10, 400, 30):
+        x, w = floats(rng, rows, 20), floats(rng, 20, 30)
+        graph, leaves = Graph.capture([R.sum(softmax(C.dot(E.exp(x), w), 1), 0)])
+        arrays = [n.value for n in leaves]
+        plan = compile_graph(graph)
+        plans.append((plan, arrays, plan.run(arrays)[0]))
+    wrong = []
+
+    def work():
+        for _ in range(30):
+            for plan, arrays, want in plans:
+                if not np.array_equal(plan.run(arrays)[0], want):
+                    wrong.append(plan)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
