@@ -46,8 +46,6 @@ class Adagrad(Algorithm):
             "initial_accumulator_value": initial_accumulator_value, "foreach": foreach,
             "maximize": maximize, "differentiable": differentiable, "fused": fused})
         check_implementation(foreach, fused, differentiable)
-        if fused:
-            self._need_device_dtype_check_for_fused = True
         for group in self.param_groups:  # the state exists before the first step
             for p in group["params"]:
                 self._state[p].update(self.initial_state(p, group))

@@ -56,8 +56,6 @@ class Adam(Algorithm):
             "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
             "fused": fused, "decoupled_weight_decay": decoupled_weight_decay})
         check_implementation(foreach, fused, differentiable)
-        if fused:
-            self._step_supports_amp_scaling = True
 
     def initial_state(self, param, group):
         """Zero means and a step number of zero."""

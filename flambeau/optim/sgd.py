@@ -47,8 +47,6 @@ class SGD(Algorithm):
             "nesterov": nesterov, "maximize": maximize, "foreach": foreach,
             "differentiable": differentiable, "fused": fused})
         check_implementation(foreach, fused, differentiable)
-        if fused:
-            self._step_supports_amp_scaling = True
 
     def update(self, group, found):
         """One :func:`sgd_update_` for the group."""

@@ -181,8 +181,10 @@ def test_own_rules_of_collation():
 
 def test_unequal_shapes_are_named():
     loader = flambeau.utils.data.DataLoader(
-        [flambeau.ones(2, 3), flambeau.ones(2, 3), flambeau.ones(2, 4)], batch_size=3)
-    with pytest.raises(RuntimeError, match=r"\[2, 3\] at entry 0 and \[2, 4\] at entry 2"):
+        [(flambeau.ones(2, 3), 0), (flambeau.ones(2, 3), 0), (flambeau.ones(2, 4), 0)],
+        sampler=[1, 0, 2], batch_size=3)
+    with pytest.raises(RuntimeError, match=r"\[2, 3\] at entry 0 and \[2, 4\] at entry 2.*"
+                                           r"samples 1 and 2 of the dataset"):
         next(iter(loader))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...tensor import Tensor
 from ...tensor.host import from_array
-from .collate import default_collate
+from .collate import UnequalShapes, default_collate
 from .dataset import Subset, TensorDataset, items_of
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
@@ -33,7 +33,15 @@ class MapFetcher:
             batch = self.columns.take(index)
             if batch is not None:
                 return batch
-        return self.collate_fn(items_of(self.dataset, index))
+        samples = items_of(self.dataset, index)
+        try:
+            return self.collate_fn(samples)
+        except UnequalShapes as error:
+            if error.at is None:
+                raise
+            first, second = (index[i] for i in error.at)
+            raise UnequalShapes(f"{error} (these are samples {first} and {second} of the "
+                                "dataset)") from None
 
 
 class IterableFetcher:
