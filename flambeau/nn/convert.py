@@ -62,7 +62,7 @@ class ConversionMixin:
             with no_grad():
                 new = fn(param)
             if is_lazy(param):
-                param.data = new
+                param._become(new)
                 continue
             grad = param.grad
             if new is not param:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from ..tensor import pickler, serialization
+from ..base.device import device as Device
+from ..base.dtype import BY_NAME
+from ..base.dtype import dtype as DType
 from .core import Tensor, empty, make_subclass
 
 
@@ -88,9 +91,6 @@ _REASON = ("an uninitialized parameter or buffer has no shape yet: a lazy module
 class UninitializedTensorMixin:
     """Parameters and buffers of lazy modules, until the first call says their shape."""
 
-    _ALLOWED = frozenset(("is_leaf", "requires_grad", "requires_grad_", "dtype", "device", "layout",
-                          "is_floating_point", "is_complex"))
-
     def materialize(self, shape, device=None, dtype=None) -> None:
         """Become an ordinary parameter (or buffer) of ``shape`` with unset values, in place."""
         device = self.device if device is None else device
@@ -110,6 +110,24 @@ class UninitializedTensorMixin:
     def shape(self, value) -> None:
         self.__dict__["shape"] = value
 
+    def _changed(self, device=None, dtype=None):
+        """One like it for another device or dtype; still without a shape."""
+        return type(self)(self.requires_grad, self.device if device is None else device,
+                          self.dtype if dtype is None else dtype)
+
+    def to(self, *args, device=None, dtype=None, **options):
+        """For another device or dtype."""
+        for value in args:
+            if isinstance(value, DType):
+                dtype = value
+            elif isinstance(value, (str, int, Device)) and not isinstance(value, bool):
+                device = value
+        return self._changed(device, dtype)
+
+    def _become(self, other) -> None:
+        """Take over what :meth:`to` gave; optimizers keep knowing this object."""
+        self.__dict__.update(other.__dict__)
+
     def share_memory_(self):
         """Refused: there is no memory yet."""
         raise RuntimeError("Can't share memory on an uninitialized parameter or buffer. Call "
@@ -118,6 +136,22 @@ class UninitializedTensorMixin:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+def _converting(name: str, **changes):
+    def method(self, *args, **kwargs):
+        return self._changed(**changes)
+
+    method.__name__ = name
+    method.__doc__ = f"As {name}."
+    return method
+
+
+for _name in ("float64", "float32", "float16", "bfloat16"):
+    _short = {"float64": "double", "float32": "float", "float16": "half"}.get(_name, _name)
+    setattr(UninitializedTensorMixin, _short, _converting(_short, dtype=BY_NAME[_name]))
+UninitializedTensorMixin.cpu = _converting("cpu", device="cpu")
+UninitializedTensorMixin.cuda = _converting("cuda", device="cuda")
 
 
 def _refuse(name: str):

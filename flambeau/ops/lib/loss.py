@@ -302,11 +302,15 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
 
     Raises:
         ValueError: the shapes differ.
+        RuntimeError: the target is not floating.
     """
     reduction = reduction_of(size_average, reduce, reduction)
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(f"Target size (torch.Size({list(target.shape)})) must be the same as "
                          f"input size (torch.Size({list(input.shape)}))")
+    if not target.dtype.is_floating_point:
+        raise RuntimeError(f"result type {input.dtype} can't be cast to the desired output type "
+                           f"{target.dtype}: give the target as floats, with .float()")
     return apply(_logits, input, target, weight, pos_weight, reduction=reduction)
 
 

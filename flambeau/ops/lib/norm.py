@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import Node
@@ -235,6 +236,15 @@ def _check_channels(input, **parameters) -> None:
                                f"{sh.numel(p.shape)}")
 
 
+def _check_dtypes(input, *parameters) -> None:
+    """All of one dtype; with float16 and bfloat16, parameters may be float32."""
+    narrow = input.dtype in (dt.float16, dt.bfloat16)
+    for p in parameters:
+        if p is not None and p.dtype is not input.dtype and not (narrow and p.dtype is dt.float32):
+            raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype: batch_norm "
+                               f"got an input of {input.dtype} and a parameter of {p.dtype}")
+
+
 def _move_towards(running, value, momentum: float) -> None:
     """The running statistic moved towards a new value, in place."""
     if running is not None:
@@ -283,6 +293,7 @@ def _batch_normalized(input, running_mean, running_var, weight, bias, training, 
                     bias=bias)
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f'"batch_norm" not implemented for {input.dtype}')
+    _check_dtypes(input, running_mean, running_var, weight, bias)
     y, mean_, _, var_ = apply(_batch_norm, input, weight, bias,
                               None if training else running_mean,
                               None if training else running_var, training=training, eps=eps)
