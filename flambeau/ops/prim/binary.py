@@ -12,9 +12,9 @@ from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
 from ..results import return_type
 from ..core import elementwise, is_number, result_type, same_dtype, to_float
-from .elementwise import (MAXIMUM, MINIMUM, add, cast, check_tensor, div, eq, exp, ge, gt, le, log,
-                          lt, mul, neg, pow, sub, where)
-from .pointwise import floor, not_implemented, trunc, zeros_of
+from .elementwise import (MAXIMUM, MINIMUM, add, cast, check_tensor, div, division, eq, exp, ge, gt,
+                          le, log, lt, mul, neg, pow, sub, where)
+from .pointwise import in_float32, not_implemented, zeros_of
 
 E = OpClass.ELEMENTWISE
 
@@ -64,30 +64,17 @@ def _promoting(prim, floats=False, refuse=()):
 # --- remainders ---------------------------------------------------------------------------------
 
 
-def _division_checked(function):
-    def numpy(x, y):
-        if x.dtype.kind in "iu" and (np.asarray(y) == 0).any():
-            raise RuntimeError("ZeroDivisionError")
-        return function(x, y)
-
-    return numpy
-
-
-def _fmod_llvm(b, x, y):
-    return b.fmod(x, y)
-
-
-FMOD = Prim("fmod", E, same_dtype, _division_checked(np.fmod), _fmod_llvm,
-            doc="remainder with the sign of x")
-REMAINDER = Prim("remainder", E, same_dtype, _division_checked(np.mod),
-                 lambda b, x, y: b.remainder(x, y), doc="remainder with the sign of y")
+_, _fmod_lower = division("fmod", np.fmod, lambda b, x, y: b.fmod(x, y),
+                          "remainder with the sign of x")
+_, _remainder_lower = division("remainder", np.mod, lambda b, x, y: b.remainder(x, y),
+                               "remainder with the sign of y")
 
 
 def _mod_vjp(rounded):
     def vjp(ctx, g):
         y = None
         if ctx.needs(1):
-            y = neg(mul(g, rounded(div(ctx.operand(0), ctx.operand(1)))))
+            y = mul(neg(g), div(ctx.operand(0), ctx.operand(1), rounding_mode=rounded))
         return g, y
 
     return vjp
@@ -97,15 +84,15 @@ def _saves_if_second(needs, params):
     return (0, 1) if needs[1] else ()
 
 
-fmod = pair("fmod", _promoting(FMOD, refuse=("bool", "complex")), _mod_vjp(trunc),
+fmod = pair("fmod", _fmod_lower, _mod_vjp("trunc"),
             saves=_saves_if_second, grad_name="FmodBackward1", numbers=True,
             scalar_grad_name="FmodBackward0",
             cases=lambda t: [t.call(t.f(2, 3), t.pos(3)), t.call(t.f(4), 1.5)],
             doc="Remainder of the division, with the sign of ``input`` (C's fmod).")
-_remainder = Op("remainder", _promoting(REMAINDER, refuse=("bool", "complex")), _mod_vjp(floor),
+_remainder = Op("remainder", _remainder_lower, _mod_vjp("floor"),
                 saves=_saves_if_second, grad_name="RemainderBackward1")
-_remainder_scalar = Op("remainder_scalar", _promoting(REMAINDER, refuse=("bool", "complex")),
-                       _mod_vjp(floor), saves=_saves_if_second, grad_name="RemainderBackward0")
+_remainder_scalar = Op("remainder_scalar", _remainder_lower, _mod_vjp("floor"),
+                       saves=_saves_if_second, grad_name="RemainderBackward0")
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -175,6 +162,7 @@ ATAN2 = Prim("atan2", E, same_dtype, np.arctan2, lambda b, x, y: b.atan2(x, y),
              doc="angle of (y, x)")
 
 
+@in_float32
 def _atan2_vjp(ctx, g):
     x, y = ctx.operand(0), ctx.operand(1)
     scale = div(g, add(mul(x, x), mul(y, y)))

@@ -231,8 +231,24 @@ def _floor_numpy(x, y):
     return np.where(np.isfinite(plain) & (np.asarray(y) != 0), np.floor_divide(x, y), plain)
 
 
-FLOORDIV = Prim("floordiv", E, same_dtype, _integer_checked(_floor_numpy), doc="floor(x / y)")
-TRUNCDIV = Prim("truncdiv", E, same_dtype, _integer_checked(_trunc_numpy), doc="trunc(x / y)")
+def division(name, numpy, rule, doc):
+    """A rounded division or remainder, as (primitive, lowering): compiled for floats and for
+    divisors that are known, run by NumPy where an integer divisor may turn out to be 0."""
+    fast = Prim(name, E, same_dtype, numpy, rule, doc=doc)
+    checked = Prim(name + "_checked", E, same_dtype, _integer_checked(numpy), doc=doc)
+
+    def lower(x, y):
+        d = result_type(x, y)
+        if d is dt.bool_ or d.is_complex:
+            raise NotImplementedError(f'"{name}_cpu" not implemented for {d}')
+        if d.category == dt.dtype.INT:
+            if not is_number(y):
+                return elementwise(checked, d, x, y)
+            if y == 0:
+                raise RuntimeError("ZeroDivisionError")
+        return elementwise(fast, d, x, y)
+
+    return fast, lower
 
 
 def _zero_grads(ctx, *grads):
@@ -240,18 +256,12 @@ def _zero_grads(ctx, *grads):
     return tuple(mul(grads[0], 0) if ctx.needs(i) else None for i in range(ctx.operands))
 
 
-def _rounded_division(prim):
-    def lower(x, y):
-        d = result_type(x, y)
-        if d is dt.bool_:
-            raise RuntimeError(f"{prim.name} is not implemented for 'Bool'")
-        return elementwise(prim, d, x, y)
-
-    return lower
-
-
-_div_floor = Op("div_floor", _rounded_division(FLOORDIV), _zero_grads, grad_name="DivBackward1")
-_div_trunc = Op("div_trunc", _rounded_division(TRUNCDIV), _zero_grads, grad_name="DivBackward2")
+FLOORDIV, _floor_lower = division("floordiv", _floor_numpy, lambda b, x, y: b.floordiv(x, y),
+                                  "floor(x / y)")
+TRUNCDIV, _trunc_lower = division("truncdiv", _trunc_numpy, lambda b, x, y: b.truncdiv(x, y),
+                                  "trunc(x / y)")
+_div_floor = Op("div_floor", _floor_lower, _zero_grads, grad_name="DivBackward1")
+_div_trunc = Op("div_trunc", _trunc_lower, _zero_grads, grad_name="DivBackward2")
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -261,7 +271,7 @@ def floor_divide(input, other):  # noqa: A002
     return apply(_floor_divide, input, other)
 
 
-_floor_divide = Op("floor_divide", _rounded_division(FLOORDIV), nondiff="PyTorch declares none")
+_floor_divide = Op("floor_divide", _floor_lower, nondiff="PyTorch declares none")
 
 
 # --- powers -------------------------------------------------------------------------------------
@@ -301,15 +311,18 @@ def _pow_vjp(ctx, g):
     gx = gy = None
     if ctx.needs(0):
         if is_number(y):
-            gx = mul(g, 0) if y == 0 else mul(g, mul(pow(x, y - 1), y))
+            gx = mul(g, 0) if y == 0 else mul(g, conj(mul(pow(x, y - 1), y)))
         else:
             slope = mul(y, pow(x, sub(y, 1)))
-            gx = mul(g, where(eq(y, 0), 0, slope))
+            gx = mul(g, conj(where(eq(y, 0), 0, slope)))
     if ctx.needs(1):
         out = ctx.result()
-        base = x if is_number(x) else where(eq(x, 0), 1, x)
-        slope = mul(out, log(base)) if not is_number(x) else mul(out, float(np.log(x)) if x else 0.)
-        gy = mul(g, slope if is_number(x) else where(eq(x, 0), 0, slope))
+        if is_number(x):
+            gy = mul(g, conj(mul(out, np.log(x).item() if x else 0.0)))
+        else:
+            # 0 ** y is 0 for every y >= 0; below it is infinite and so is its slope
+            flat = eq(x, 0) if out.dtype.is_complex else where(ge(y, 0), eq(x, 0), False)
+            gy = mul(g, conj(where(flat, 0, mul(out, log(where(flat, 1, x))))))
     return gx, gy
 
 

@@ -79,7 +79,18 @@ def _sign_lower(x):
     return make(COPY if x.dtype is dt.bool_ else SIGN, (x,))
 
 
-SIGN = Prim("sign", E, same_dtype, np.sign, lambda b, x: b.sign(x), doc="-1, 0 or 1; NaN stays")
+def _sign_numpy(x):
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+
+def _sign_llvm(b, x):
+    one, zero = b.const(1, x.dtype), b.const(0, x.dtype)
+    if not x.dtype.is_signed:
+        return b.select(b.gt(x, 0), one, zero)
+    return b.select(b.gt(x, 0), one, b.select(b.lt(x, 0), b.const(-1, x.dtype), zero))
+
+
+SIGN = Prim("sign", E, same_dtype, _sign_numpy, _sign_llvm, doc="-1, 0 or 1; 0 of NaN")
 _sign = Op("sign", _sign_lower, flat)
 
 
