@@ -161,7 +161,7 @@ def test_collation(make, function):
         try:
             return shown(getattr(m.utils.data, function)(make(m)))
         except Exception as error:
-            return type(error)
+            return _builtin(error)
 
     ours, theirs = run(flambeau), run(torch)
     if "object" in str(theirs):
@@ -234,8 +234,13 @@ def _outcome(call):
     try:
         call()
     except Exception as error:
-        return next(c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins")
+        return _builtin(error)
     return None
+
+
+def _builtin(error: Exception) -> str:
+    """The nearest class that both libraries know."""
+    return next(c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins")
 
 
 def test_pinning_warns_like_torch():
