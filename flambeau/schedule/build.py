@@ -19,7 +19,7 @@ from ..graph.graph import GNode
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED, INNER, OUTER, Buffer, Kernel, Section
 from ..kernel.sums import along, is_long
-from .group import COLUMN, FULL, ROW, Group, Grouping, operands, spread, take_step
+from .group import COLUMN, FULL, LOOKUPS, ROW, Group, Grouping, operands, spread, take_step
 from .inline import DEAR, compose
 
 #: a full value whose recomputation costs more than this is kept between passes
@@ -290,7 +290,7 @@ class Builder:
 
     def compute(self, i: int, at: int, body: list, cache: dict) -> None:
         node, level = self.nodes[i], self.level(i)
-        if node.prim.name == "take":
+        if node.prim.name in LOOKUPS:
             v = self.take(i, level, at, cache)
             body.append(v)
             self.computed(i, v[1], at, body, cache)

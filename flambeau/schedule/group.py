@@ -220,12 +220,20 @@ def _operands(g: Grouping, i: int) -> list[Access]:
     return [g.matrices.get(s) or g.access[s] for s in node.srcs]
 
 
+#: primitives that look positions up along an axis, their first parameter
+LOOKUPS = {"take", "take_along"}
+
+
 def _taken(g: Grouping, i: int) -> list[Access]:
     """A lookup's index and table, each read at the lookup's own positions; the table's step along
     the looked-up axis is :func:`take_step`."""
     node = g.graph.nodes[i]
     table, index = (g.access[s] for s in node.srcs)
     axis, rank = node.params[0], len(index.shape)
+    if node.prim.name == "take_along":
+        beside = (*table.strides[:axis], 0, *table.strides[axis + 1:])
+        return [Access(index.root, node.shape, index.strides, index.offset, False),
+                Access(table.root, node.shape, beside, table.offset, False)]
     along = (0,) * axis + index.strides + (0,) * (len(table.shape) - axis - 1)
     beside = table.strides[:axis] + (0,) * rank + table.strides[axis + 1:]
     return [Access(index.root, node.shape, along, index.offset, False),

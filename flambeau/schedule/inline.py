@@ -24,7 +24,7 @@ LIMIT = 3
 #: not tie that reader to a place in the order
 RANDOM = 24
 #: elementwise primitives that cost much more than a multiplication
-DEAR = {"take", "exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "sin", "cos", "expm1",
+DEAR = {"take", "take_along", "exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "sin", "cos", "expm1",
         "log1p", "erfinv", "exp2", "log2", "rsqrt", "reciprocal", "atan2", "tan",
         "remainder", "fmod", "floordiv", "truncdiv"}
 
@@ -64,7 +64,7 @@ def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> dict[in
         return found
     banned = set()
     for i in computed:
-        takes = i in g.reducible or i in compiled and nodes[i].prim.name != "take"
+        takes = i in g.reducible or i in compiled and i not in g.lookups
         for a in g.reads[i]:
             if a.root not in found:
                 continue

@@ -22,6 +22,7 @@ from .assemble import can_assemble, guard_of
 from .group import (
     COLUMN,
     FULL,
+    LOOKUPS,
     MAX_COLUMN,
     MAX_MEMBERS,
     ROW,
@@ -47,7 +48,7 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
         if node.is_leaf or g.access[i].root != i or i in g.matrices:
             continue  # views and copies that cost nothing
         computed.append(i)
-        if node.prim.name == "take" and _looked_up(g, i):
+        if node.prim.name in LOOKUPS and _looked_up(g, i):
             g.lookups.add(i)
         operands(g, i)
         cls = node.prim.cls
@@ -259,7 +260,7 @@ class _Walk:
         else:
             return self.refuse(i, group, f"{list(node.shape)} is neither the group's "
                                          f"{group.total} elements nor its {group.rows} rows")
-        if node.prim.name == "take" and (
+        if node.prim.name in LOOKUPS and (
                 group.kind == "dot" or self.g.group_of[reads[1].root] is group):
             return self.refuse(i, group, "a lookup needs its table complete and a loop of its own")
         if group.kind == "dot":

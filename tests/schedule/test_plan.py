@@ -292,6 +292,8 @@ def test_lookups_fuse():
     check([make(take, (table, leaf(rng.integers(0, 37, 6))), (1,)),
            softmax(make(take, (table, leaf(rng.integers(0, 9, 30).astype(np.int32))), (0,)), 1),
            make(take, (floats(rng, 50), leaf(rng.integers(0, 50, 70))), (0,)),
+           make(PRIMS["take_along"], (table, leaf(rng.integers(0, 37, (9, 4)))), (1,)),
+           make(PRIMS["take_along"], (E.exp(table), leaf(rng.integers(0, 9, (4, 37)))), (0,)),
            make(take, (E.exp(floats(rng, 7, 3)), leaf(rng.integers(0, 7, (20,)))), (0,))])
 
 
