@@ -97,8 +97,8 @@ class ConversionMixin:
                             non_blocking=non_blocking, memory_format=memory_format)
             if t.device.type == "meta" and device is not None and device.type != "meta":
                 raise NotImplementedError(
-                    "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() "
-                    "instead of torch.nn.Module.to() when moving module from meta to a different "
+                    "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty()"
+                    " instead of torch.nn.Module.to() when moving module from meta to a different "
                     "device.")
             return t.to(device=device, dtype=dtype if floating else None, non_blocking=non_blocking)
 

@@ -298,8 +298,8 @@ class BackwardHook:
             if changed is not None:
                 changed = changed if isinstance(changed, tuple) else (changed,)
                 if len(changed) != len(full):
-                    raise RuntimeError("Backward pre hook returned an invalid number of grad_output "
-                                       f"got {len(changed)}, but expected {len(full)}")
+                    raise RuntimeError("Backward pre hook returned an invalid number of grad_output"
+                                       f" got {len(changed)}, but expected {len(full)}")
                 full = changed
         self.grad_outputs = full
         if self.input_places is None:  # no input requires a gradient: nothing else will call

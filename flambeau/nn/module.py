@@ -256,8 +256,8 @@ class Module(StateMixin, ConversionMixin):
 
     def _assign_buffer(self, name: str, value) -> None:
         if value is not None and not isinstance(value, Tensor):
-            raise TypeError(f"cannot assign '{_typename(value)}' as buffer '{name}' (torch.nn.Buffer"
-                            ", torch.Tensor or None expected)")
+            raise TypeError(f"cannot assign '{_typename(value)}' as buffer '{name}' "
+                            "(torch.nn.Buffer, torch.Tensor or None expected)")
         if name in self._buffers:
             persistent = getattr(value, "persistent", name not in self._non_persistent_buffers_set)
             self.register_buffer(name, value, persistent)
@@ -526,7 +526,7 @@ def _name_module(error: Exception, module: Module) -> None:
         trail = error.modules = []
     trail.append(module)
     path = type(trail[-1]).__name__
-    for outer, inner in zip(reversed(trail), reversed(trail[:-1])):
+    for outer, inner in zip(reversed(trail), reversed(trail[:-1]), strict=False):
         name = next((n for n, m in outer._modules.items() if m is inner), type(inner).__name__)
         path += f"[{name}]" if name.isdigit() else f".{name}"
     inner = trail[0]

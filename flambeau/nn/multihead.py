@@ -129,6 +129,20 @@ def _merge_padding(attn_mask, padding, batch: int, columns: int) -> Tensor | Non
     return padding if attn_mask is None else attn_mask + padding
 
 
+def _masks(attn_mask, padding, is_causal: bool, need_weights: bool, dtype):
+    """Both masks as numbers, and whether the attention function may make the causal one itself."""
+    other = None if attn_mask is None else attn_mask.dtype
+    padding = canonical_mask(padding, "key_padding_mask", other, "attn_mask", dtype)
+    if is_causal and attn_mask is None:
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint. You may use the "
+                           "Transformer module method `generate_square_subsequent_mask` to create "
+                           "this mask.")
+    if is_causal and padding is None and not need_weights:
+        return None, None, True
+    attn_mask = canonical_mask(attn_mask, "attn_mask", None, "", dtype, False)
+    return attn_mask, padding, False
+
+
 def multi_head_attention_forward(
         query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int,
         in_proj_weight: Tensor | None, in_proj_bias: Tensor | None, bias_k: Tensor | None,
@@ -153,18 +167,8 @@ def multi_head_attention_forward(
             key_padding_mask = key_padding_mask.unsqueeze(0)
     length, batch, embed_dim = query.shape
     heads = num_heads
-    key_padding_mask = canonical_mask(key_padding_mask, "key_padding_mask",
-                                      None if attn_mask is None else attn_mask.dtype, "attn_mask",
-                                      query.dtype)
-    if is_causal and attn_mask is None:
-        raise RuntimeError("Need attn_mask if specifying the is_causal hint. You may use the "
-                           "Transformer module method `generate_square_subsequent_mask` to create "
-                           "this mask.")
-    if is_causal and key_padding_mask is None and not need_weights:
-        attn_mask = None  # the attention function makes the mask itself
-    else:
-        attn_mask = canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, False)
-        is_causal = is_causal and key_padding_mask is None
+    attn_mask, key_padding_mask, is_causal = _masks(attn_mask, key_padding_mask, is_causal,
+                                                    need_weights, query.dtype)
     _check_sizes(query, key, value, embed_dim_to_check, heads, use_separate_proj_weight)
     if use_separate_proj_weight:
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)

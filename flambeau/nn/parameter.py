@@ -108,6 +108,7 @@ class UninitializedTensorMixin:
 
     @shape.setter
     def shape(self, value) -> None:
+        """Kept, but not shown."""
         self.__dict__["shape"] = value
 
     def _changed(self, device=None, dtype=None):

@@ -1,7 +1,7 @@
 """Where a module keeps what it has registered, and why ``self.weight`` is a plain attribute read.
 
-PyTorch keeps parameters, buffers and submodules in three dicts beside ``__dict__`` and finds them in
-``__getattr__``, after the ordinary lookup has failed: about 0.35 us for each ``self.fc`` in a
+PyTorch keeps parameters, buffers and submodules in three dicts beside ``__dict__`` and finds them
+in ``__getattr__``, after the ordinary lookup has failed: about 0.35 us for each ``self.fc`` in a
 ``forward``. Here the three dicts are :class:`Members`, which mirror what is put into them into the
 instance's ``__dict__``, so the ordinary lookup finds it (0.02 us). The ``__dict__`` itself is an
 :class:`InstanceDict`, which does not show the mirrored names: ``vars(module)``, copies and pickles

@@ -103,7 +103,8 @@ def registration_errors(T):
 def walks(T):
     nn = T.nn
     shared = nn.Linear(2, 2)
-    net = nn.Sequential(OrderedDict(a=shared, b=nn.Sequential(nn.ReLU(), shared), c=nn.BatchNorm1d(2)))
+    net = nn.Sequential(OrderedDict(a=shared, b=nn.Sequential(nn.ReLU(), shared),
+                                    c=nn.BatchNorm1d(2)))
     seen = []
     net.apply(lambda m: seen.append(type(m).__name__))
     return [[n for n, _ in net.named_modules()],

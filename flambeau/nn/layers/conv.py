@@ -208,8 +208,8 @@ class _ConvTransposeNd(_ConvNd):
         most = [low + s - 1 for low, s in zip(least, self.stride, strict=True)]
         for size, low, high in zip(output_size, least, most, strict=True):
             if not low <= size <= high:
-                raise ValueError(f"requested an output size of {output_size}, but valid sizes range "
-                                 f"from {least} to {most} (for an input of {input.size()[2:]})")
+                raise ValueError(f"requested an output size of {output_size}, but valid sizes "
+                                 f"range from {least} to {most} (for an input of {input.size()[2:]})")
         return [size - low for size, low in zip(output_size, least, strict=True)]
 
     def forward(self, input: Tensor, output_size=None) -> Tensor:

@@ -7,7 +7,7 @@ from ..module import Module
 
 
 class Flatten(Module):
-    """The dimensions from ``start_dim`` to ``end_dim`` as one: (N, *) -> (N, product) by default."""
+    """The dimensions from ``start_dim`` to ``end_dim`` as one: all but the first by default."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         super().__init__()

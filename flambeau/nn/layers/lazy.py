@@ -8,8 +8,8 @@ from ..parameter import is_lazy
 class LazyModuleMixin:
     """Put before a layer class, makes it wait for its first input.
 
-    The class gives ``cls_to_become`` (what it is afterwards) and ``initialize_parameters(*inputs)``,
-    which materializes the parameters.
+    The class gives ``cls_to_become`` (what it is afterwards) and
+    ``initialize_parameters(*inputs)``, which materializes the parameters.
     """
 
     cls_to_become = None

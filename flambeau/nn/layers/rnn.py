@@ -240,7 +240,8 @@ class RNNBase(Module):
 
 def _check_arguments(mode, input_size, hidden_size, num_layers, bias, batch_first, dropout,
                      proj_size) -> None:
-    if not isinstance(dropout, numbers.Number) or not 0 <= dropout <= 1 or isinstance(dropout, bool):
+    number = isinstance(dropout, numbers.Number) and not isinstance(dropout, bool)
+    if not number or not 0 <= dropout <= 1:
         raise ValueError("dropout should be a number in range [0, 1] representing the probability "
                          "of an element being zeroed")
     if dropout > 0 and num_layers == 1:
@@ -281,7 +282,8 @@ class RNN(RNNBase):
                  **kwargs):
         _no_projection(kwargs)
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or "
+                             "'relu'.")
         super().__init__("RNN_" + nonlinearity.upper(), input_size, hidden_size, num_layers, bias,
                          batch_first, dropout, bidirectional, device=device, dtype=dtype)
         self.nonlinearity = nonlinearity

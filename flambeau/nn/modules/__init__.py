@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 from .. import module
-from ..layers import (activation, adaptive, attention, batchnorm, container, conv, distance, dropout,
-                      flatten, instancenorm, lazy, linear, loss, normalization, padding, pooling,
+from ..layers import (activation, adaptive, attention, batchnorm, container, conv, distance,
+                      dropout, flatten, instancenorm, lazy, linear, loss, normalization, padding, pooling,
                       rearrange, rnn, sparse, transformer, utils)
 from ..module import Module as Module
 

@@ -29,8 +29,8 @@ def get_total_norm(tensors, norm_type: float = 2.0, error_if_nonfinite: bool = F
     norms = [n if n.device == device and n.dtype is dtype else n.to(device) for n in norms]
     total = vector_norm(stack(norms), norm_type)
     if error_if_nonfinite and bool(total.isnan() | total.isinf()):
-        raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is "
-                           "non-finite, so it cannot be clipped. To disable this error and scale "
+        raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is"
+                           " non-finite, so it cannot be clipped. To disable this error and scale "
                            "the gradients by the non-finite norm anyway, set "
                            "`error_if_nonfinite=False`")
     return total

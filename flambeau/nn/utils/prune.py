@@ -46,8 +46,8 @@ class BasePruningMethod:
         earlier = [(key, hook) for key, hook in module._forward_pre_hooks.items()
                    if isinstance(hook, BasePruningMethod) and hook._tensor_name == name]
         if len(earlier) > 1:
-            raise AssertionError(f"Avoid adding multiple pruning hooks to the same tensor {name} of "
-                                 f"module {module}. Use a PruningContainer.")
+            raise AssertionError(f"Avoid adding multiple pruning hooks to the same tensor {name} "
+                                 f"of module {module}. Use a PruningContainer.")
         method = cls(*args, **kwargs)
         method._tensor_name = name
         if earlier:
@@ -170,8 +170,8 @@ def _how_many(amount, size: int) -> int:
     if not isinstance(amount, numbers.Integral):
         return round(amount * size)
     if amount > size:
-        raise ValueError(f"amount={amount} should be smaller than the number of parameters to prune="
-                         f"{size}")
+        raise ValueError(f"amount={amount} should be smaller than the number of parameters to "
+                         f"prune={size}")
     return amount
 
 
@@ -330,8 +330,8 @@ def global_unstructured(parameters, pruning_method: type, importance_scores: dic
     method._tensor_name = "temp"
     container.add_pruning_method(method)
     if method.PRUNING_TYPE != "unstructured":
-        raise TypeError('Only "unstructured" PRUNING_TYPE supported for the `pruning_method`. Found '
-                        f"method {pruning_method} of type {method.PRUNING_TYPE}")
+        raise TypeError('Only "unstructured" PRUNING_TYPE supported for the `pruning_method`. '
+                        f"Found method {pruning_method} of type {method.PRUNING_TYPE}")
     final = container.compute_mask(cat(scores), cat(masks))
     at = 0
     for module, name in parameters:
@@ -348,8 +348,8 @@ def remove(module: Module, name: str) -> Module:
             hook.remove(module)
             del module._forward_pre_hooks[key]
             return module
-    raise ValueError(f"Parameter '{name}' of module {module} has to be pruned before pruning can be "
-                     "removed")
+    raise ValueError(f"Parameter '{name}' of module {module} has to be pruned before pruning can "
+                     "be removed")
 
 
 def is_pruned(module: Module) -> bool:

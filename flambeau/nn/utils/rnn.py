@@ -203,8 +203,8 @@ def pad_sequence(sequences, batch_first: bool = False, padding_value: float = 0.
         sequences = sequences.unbind(0)
     elif not isinstance(sequences, (list, tuple)):
         if not hasattr(sequences, "__iter__"):
-            raise RuntimeError("pad_sequence: Expected iterable for input sequences, but got arg of "
-                               f"type: {type(sequences)}")
+            raise RuntimeError("pad_sequence: Expected iterable for input sequences, but got arg "
+                               f"of type: {type(sequences)}")
         sequences = list(sequences)
     if padding_side not in ("left", "right"):
         raise RuntimeError("Expected padding_side to be one of left or right, but got "
