@@ -41,6 +41,9 @@ class SaveError(RuntimeError, OSError):
     """A file could not be written; what stood there before is still whole."""
 
 
+SaveError.__name__ = "RuntimeError"  # what PyTorch raises, also for programs that print the name
+
+
 # -- saving ----------------------------------------------------------------------------------------
 
 

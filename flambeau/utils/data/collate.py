@@ -118,12 +118,15 @@ def _rule_for(kind: type, elem, table: dict) -> Callable | None:
     return None
 
 
-class UnequalShapes(RuntimeError):
-    """Samples of a batch that cannot be stacked; ``at`` are two positions in the batch."""
-
-    def __init__(self, text: str, at: tuple[int, int] | None = None):
-        super().__init__(text)
-        self.at = at
+def _unequal(first, other, i: int) -> RuntimeError:
+    """The error for samples that cannot be stacked; ``at`` are two positions in the batch."""
+    error = RuntimeError(
+        f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
+        f"{list(other)} at entry {i}: the samples of a batch differ in shape. Pad them to one "
+        "shape (torch.nn.utils.rnn.pad_sequence), resize them in the dataset, or give the "
+        "DataLoader a collate_fn that does")
+    error.at = (0, i)
+    return error
 
 
 # -- leaves ----------------------------------------------------------------------------------------
@@ -138,11 +141,7 @@ def collate_tensor_fn(batch, *, collate_fn_map=None) -> Tensor:
     shape = batch[0].shape
     for i, t in enumerate(batch):
         if t.shape != shape:
-            raise UnequalShapes(
-                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
-                f"{list(t.shape)} at entry {i}: the samples of a batch differ in shape. Pad them "
-                "to one shape (torch.nn.utils.rnn.pad_sequence), resize them in the dataset, or "
-                "give the DataLoader a collate_fn that does", (0, i))
+            raise _unequal(shape, t.shape, i)
     gathered = _gathered(batch)
     return stack(list(batch), 0) if gathered is None else gathered
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...tensor import Tensor
 from ...tensor.host import from_array
-from .collate import UnequalShapes, default_collate
+from .collate import default_collate
 from .dataset import Subset, TensorDataset, items_of
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
@@ -36,12 +36,13 @@ class MapFetcher:
         samples = items_of(self.dataset, index)
         try:
             return self.collate_fn(samples)
-        except UnequalShapes as error:
-            if error.at is None:
+        except RuntimeError as error:
+            at = getattr(error, "at", None)
+            if at is None:
                 raise
-            first, second = (index[i] for i in error.at)
-            raise UnequalShapes(f"{error} (these are samples {first} and {second} of the "
-                                "dataset)") from None
+            first, second = (index[i] for i in at)
+            raise RuntimeError(f"{error} (these are samples {first} and {second} of the "
+                               "dataset)") from None
 
 
 class IterableFetcher:
