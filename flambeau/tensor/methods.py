@@ -111,6 +111,36 @@ def with_out(function, entry: ApiFunction):
     return call
 
 
+#: functions whose ``out=`` must have the result's very dtype
+_EXACT_OUT = ("gather", "aminmax")
+#: functions whose ``out=`` may not share memory with an operand at all
+_APART = ("cat", "take", "gather", "masked_select", "kthvalue", "mode")
+
+
+def _check_out(out: Tensor, result: Tensor, name: str, args) -> None:
+    """PyTorch's rules for the dtype of ``out=`` and for memory it shares with operands."""
+    if name in _EXACT_OUT and out.dtype is not result.dtype:
+        raise RuntimeError(f"Expected out tensor to have dtype {result.dtype}, but got {out.dtype} "
+                           "instead")
+    if name in _APART:
+        for a in args:
+            for x in (a if isinstance(a, (list, tuple)) else (a,)):
+                if isinstance(x, Tensor) and x.storage is out.storage and _meet(x, out):
+                    raise RuntimeError(
+                        "unsupported operation: some elements of the input tensor and the "
+                        "written-to tensor refer to a single memory location. Please clone() the "
+                        "tensor before performing the operation.")
+
+
+def _meet(a: Tensor, b: Tensor) -> bool:
+    """Whether the memory spans of two tensors of one storage meet."""
+
+    def end(x):
+        return x.offset + sum((n - 1) * s for n, s in zip(x.shape, x.strides, strict=True))
+
+    return bool(a.numel() and b.numel()) and a.offset <= end(b) and b.offset <= end(a)
+
+
 def fill_out(out: Tensor, result: Tensor, name: str, args) -> Tensor:
     """Write a result into ``out=``, resized when empty or of another shape."""
     if not isinstance(out, Tensor):
@@ -122,6 +152,7 @@ def fill_out(out: Tensor, result: Tensor, name: str, args) -> Tensor:
     if out.device != result.device:
         raise RuntimeError(f"Expected out tensor to have device {result.device}, but got "
                            f"{out.device} instead")
+    _check_out(out, result, name, args)
     if not dt.can_cast(result.dtype, out.dtype):
         raise RuntimeError(f"result type {_NAMES.get(result.dtype.name, result.dtype.name)} can't "
                            f"be cast to the desired output type "

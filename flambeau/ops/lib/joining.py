@@ -12,7 +12,7 @@ from ...ir.api import api
 from ..prim.binary import remainder
 from ..prim.elementwise import cast, floor_divide
 from ..prim.index import host, index_select, nonzero, on_host
-from ..prim.join import cat, check_list, chunk, joined_dtype, stack
+from ..prim.join import cat, check_list, joined_dtype, stack
 from ..prim.shape import reshape, slice_dim
 from .padding import constant_pad_nd
 from .shape import atleast_1d, atleast_2d, atleast_3d, meshgrid
@@ -107,12 +107,6 @@ def _split_along(name, rank, axis_of, word):
 hsplit = _split_along("hsplit", 1, lambda rank: 0 if rank == 1 else 1, "side by side")
 vsplit = _split_along("vsplit", 2, lambda rank: 0, "rows")
 dsplit = _split_along("dsplit", 3, lambda rank: 2, "in depth")
-
-
-@api(dtypes="any", torch=False, method=True, cases=lambda t: [t.call(t.f(5, 2), 2)])
-def unsafe_chunk(input, chunks, dim=0):  # noqa: A002
-    """``chunk`` whose parts may be written in place."""
-    return chunk(input, chunks, dim)
 
 
 @api(dtypes="any", cases=lambda t: [t.call(t.f(2, 3), t.f(1, 2))])

@@ -435,7 +435,7 @@ def torch_lu(input, pivot=True, get_infos=False):  # noqa: A002
     """Packed LU factors and pivots (and, on request, which matrices are singular)."""
     packed, pivots = lu_factor(input, pivot=pivot)
     if get_infos:
-        return _pair("lu_with_infos", "LU", "pivots", "infos")((packed, pivots, _no_info(input)))
+        return _pair("_lu_with_info", "LU", "pivots", "info")((packed, pivots, _no_info(input)))
     return _pair("lu", "LU", "pivots")((packed, pivots))
 
 

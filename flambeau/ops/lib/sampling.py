@@ -210,3 +210,21 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros",  # noqa: A00
         else:
             out = _linear(flat, places, size, shape)
     return reshape(out, (batch, channels, *shape))
+
+
+_MODES = ("bilinear", "nearest", "bicubic")
+_PADDINGS = ("zeros", "border", "reflection")
+
+
+def _numbered(name):
+    def function(input, grid, interpolation_mode, padding_mode, align_corners):  # noqa: A002
+        return grid_sample(input, grid, _MODES[interpolation_mode], _PADDINGS[padding_mode],
+                           align_corners)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = "``grid_sample`` with its modes given as numbers."
+    return api(name)(function)
+
+
+grid_sampler, grid_sampler_2d, grid_sampler_3d = map(
+    _numbered, ("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"))

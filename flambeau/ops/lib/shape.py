@@ -15,7 +15,7 @@ from ..prim.elementwise import COPY, cast, clone, conj
 from ..prim.index import host, index_select, on_host, put_zeros
 from ..prim.join import cat_nodes
 from ..prim.reduce import expand, sum, sum_to  # noqa: A004
-from ..prim.shape import (VIEW_OP, permute, reshape, sizes_of, slice_dim, transpose, unsqueeze)
+from ..prim.shape import VIEW_OP, permute, reshape, sizes_of, slice_dim, transpose, unsqueeze
 
 ANY = {"method": True, "dtypes": "any"}
 
@@ -430,15 +430,17 @@ def _positions(size, stride, offset) -> np.ndarray:
 
 
 def _as_strided_vjp(ctx, g):
+    """Added up in a memory of its own, then read as the operand reads its memory."""
     shape = tuple(ctx.shape(0))
-    flat = put_zeros(reshape(g, (-1,)) if g.numel() else reshape(g, (0,)),
-                     (on_host(_positions(ctx.size, ctx.stride, ctx.storage_offset).reshape(-1),
-                              g),), (sh.numel(shape),), (0,))
-    return (reshape(flat, shape),)
+    written = _positions(ctx.size, ctx.stride, ctx.storage_offset).reshape(-1)
+    read = _positions(shape, *ctx.own).reshape(-1)
+    size = int(max(written.max(initial=0), read.max(initial=0))) + 1
+    memory = put_zeros(reshape(g, (g.numel(),)), (on_host(written, g),), (size,), (0,))
+    return (reshape(index_select(memory, 0, on_host(read, g)), shape),)
 
 
 _as_strided = Op(
-    "as_strided_view", geometry=lambda shape, strides, offset, size, stride, storage_offset:
+    "as_strided_view", geometry=lambda shape, strides, offset, size, stride, storage_offset, own:
     (size, stride, offset if storage_offset is None else storage_offset),
     vjp=lambda ctx, g: _as_strided_vjp(ctx, g), grad_name="AsStridedBackward0")
 
@@ -454,7 +456,8 @@ def as_strided(input, size, stride, storage_offset=None):  # noqa: A002
                            f"strides: {list(stride)}")
     if storage_offset is None:
         storage_offset = getattr(input, "offset", 0)
-    return apply(_as_strided, input, size=size, stride=stride, storage_offset=storage_offset)
+    return apply(_as_strided, input, size=size, stride=stride, storage_offset=storage_offset,
+                 own=(tuple(input.strides), getattr(input, "offset", 0)))
 
 
 @api(dtypes="any", cases=lambda t: [t.call(t.f(2), t.f(3), indexing="ij")])
@@ -480,7 +483,6 @@ def meshgrid(*tensors, indexing=None):
         (t.numel() if k == i else 1) for k in range(len(order))))), shape)
         for i, t in enumerate(order)]
     if swap:
-        grids = [transpose(grid, 0, 1) for grid in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
