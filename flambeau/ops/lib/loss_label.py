@@ -16,7 +16,7 @@ from ..prim.shape import reshape, unsqueeze
 from ..prim.statistics import vector_norm
 from ..prim.ternary import clamp_min
 from .activation import logsigmoid
-from .loss import folded, folded_node, reduction_of, unfolded
+from .loss import fixed, folded, folded_node, reduction_of, unfolded
 
 # --- two labels: 1 and -1 -----------------------------------------------------------------------
 
@@ -30,7 +30,8 @@ def _soft_vjp(ctx, g):
     return neg(mul(mul(unfolded(ctx, g), y), sigmoid(neg(mul(y, x))))), None
 
 
-_soft_margin = Op("soft_margin_loss", _soft_lower, _soft_vjp, saves=(0, 1))
+_soft_margin = Op("soft_margin_loss", _soft_lower, _soft_vjp,
+                  saves=fixed("soft_margin_loss", (0, 1), target=1))
 
 
 def _sign_cases(t):
@@ -106,7 +107,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
 # --- sets of labels -----------------------------------------------------------------------------
 
 
-@api(torch=False, functional=True, cases=lambda t: [t.call(t.f(2, 3), t.bools(2, 3))])
+@api(torch=False, functional=True, cases=lambda t: [t.call(t.f(2, 3), t.ints(2, 3, low=0, high=2))])
 def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None,
                                 reduction="mean"):
     """Binary cross entropy with logits averaged over the classes (the last axis)."""
