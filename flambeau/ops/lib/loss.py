@@ -67,6 +67,21 @@ def unfolded(ctx, g):
     return g if ctx.reduction == "none" else expand(g, shape)
 
 
+def fixed(name: str, saved: tuple, **operands: int):
+    """``saves`` of an operation without a gradient for some operands (names and numbers): refuses
+    to record one that requires it."""
+
+    def saves(needs, params):
+        for label, i in operands.items():
+            if needs[i]:
+                raise RuntimeError(
+                    f"The function '{name}' is not differentiable with respect to argument "
+                    f"'{label}'. This input cannot have requires_grad True; detach() it")
+        return saved
+
+    return saves
+
+
 def together(name: str, input, target):
     """Prediction and target in one shape; a warning where that needs broadcasting."""
     a, b = tuple(input.shape), tuple(target.shape)
@@ -233,7 +248,8 @@ def _bce_vjp(ctx, g):
     return gx, gy, None
 
 
-_bce = Op("binary_cross_entropy", _bce_lower, _bce_vjp, saves=(0, 1, 2))
+_bce = Op("binary_cross_entropy", _bce_lower, _bce_vjp,
+          saves=fixed("binary_cross_entropy", (0, 1, 2), weight=2))
 
 
 @api(torch=False, functional=True,
@@ -292,7 +308,9 @@ def _logits_vjp(ctx, g):
     return gx, gy, None, None
 
 
-_logits = Op("binary_cross_entropy_with_logits", _logits_lower, _logits_vjp, saves=(0, 1, 2, 3))
+_logits = Op("binary_cross_entropy_with_logits", _logits_lower, _logits_vjp,
+             saves=fixed("binary_cross_entropy_with_logits", (0, 1, 2, 3), weight=2,
+                         pos_weight=3))
 
 
 @api(torch=False, functional=True, cases=_pair_of_cases)

@@ -25,7 +25,7 @@ from ..prim.pointwise import not_implemented, zeros_of
 from ..prim.reduce import SUM, reduce, sum
 from ..prim.shape import reshape, unsqueeze
 from ..prim.source import checked_range
-from .loss import folded, reduction_of
+from .loss import fixed, folded, reduction_of
 from .softmax import log_softmax
 
 # --- picking the target's entry -----------------------------------------------------------------
@@ -99,8 +99,8 @@ def _nll_vjp(ctx, g, _):
 
 
 def _nll_op(name: str, grad_name: str) -> Op:
-    return Op(name, _nll_lower, _nll_vjp, saves=(1, 2, "result1"), nondiff_results=(1,),
-              grad_name=grad_name)
+    return Op(name, _nll_lower, _nll_vjp, nondiff_results=(1,),
+              saves=fixed("nll_loss_forward", (1, 2, "result1"), weight=2), grad_name=grad_name)
 
 
 _nll_loss = _nll_op("nll_loss", "NllLossBackward0")
@@ -339,7 +339,8 @@ def _multi_margin_vjp(ctx, g):
     return mul(slope, g if ctx.reduction != "none" else unsqueeze(g, 1)), None, None
 
 
-_multi_margin = Op("multi_margin_loss", _multi_margin_lower, _multi_margin_vjp, saves=(0, 1, 2))
+_multi_margin = Op("multi_margin_loss", _multi_margin_lower, _multi_margin_vjp,
+                   saves=fixed("multi_margin_loss", (0, 1, 2), weight=2))
 
 
 @api(torch=False, functional=True, cases=lambda t: [t.call(t.f(4, 3), t.ints(4, low=0, high=3))])

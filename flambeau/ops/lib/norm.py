@@ -221,6 +221,11 @@ def _batch_norm_vjp(ctx, g, *_):
 
 
 def _batch_norm_saves(needs, params):
+    for label, i in (("running_mean", 3), ("running_var", 4)):
+        if needs[i]:
+            raise RuntimeError("The function 'native_batch_norm' is not differentiable with "
+                               f"respect to argument '{label}'. This input cannot have "
+                               "requires_grad True; detach() it")
     return (0, 1, "result1", "result2") if params["training"] else (0, 1, 3, 4)
 
 
