@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import attention as attention
+from . import common_types as common_types
 from . import functional as functional
 from . import init as init
 from . import parallel as parallel

@@ -7,6 +7,7 @@ from ..autograd.modes import no_grad as no_grad
 from ..autograd.tape import RemovableHandle as RemovableHandle
 from ..base.dtype import bool_ as bool_
 from ..base.dtype import int64 as int64
+from ..ir import autocast
 from ..ir.api import API
 from ..tensor import Tensor as Tensor
 from ..tensor import factories
@@ -41,6 +42,11 @@ vector_norm = public("linalg.vector_norm", "vector_norm")
 linalg_qr, linalg_solve = public("linalg.qr", "qr"), public("linalg.solve", "solve")
 matrix_exp, geqrf = public("matrix_exp", "linalg.matrix_exp"), public("geqrf")
 householder_product = public("linalg.householder_product", "householder_product")
+
+
+def is_autocast_on() -> bool:
+    """Whether this thread computes in mixed precision."""
+    return autocast.state.dtype is not None
 
 
 def make_subclass(cls, data: Tensor, requires_grad: bool) -> Tensor:

@@ -17,7 +17,7 @@ from .core import RemovableHandle, Tensor
 from .hooks import GLOBAL, TABLES, Handle, call_with_hooks, registered
 from .parameter import Buffer, Parameter, UninitializedBuffer
 from .registry import KINDS, Members, adopt
-from .state import StateMixin
+from .state import StateMixin, _IncompatibleKeys as _IncompatibleKeys
 
 _set = object.__setattr__
 _HOOK_TABLES = (*TABLES, "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
@@ -485,7 +485,7 @@ class Module(StateMixin, ConversionMixin):
     def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
-        children = [f"({name}): {_indented(repr(module))}"
+        children = [f"({name}): {_addindent(repr(module))}"
                     for name, module in self._modules.items()]
         if lines and not children and len(lines) == 1:
             return f"{self._get_name()}({lines[0]})"
@@ -513,9 +513,9 @@ def _parameter_cure(name: str, value) -> str:
     return ""
 
 
-def _indented(text: str) -> str:
+def _addindent(text: str, spaces: int = 2) -> str:
     first, *rest = text.split("\n")
-    return "\n".join([first, *("  " + line for line in rest)])
+    return "\n".join([first, *(" " * spaces + line for line in rest)])
 
 
 def _name_module(error: Exception, module: Module) -> None:

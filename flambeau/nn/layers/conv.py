@@ -209,7 +209,8 @@ class _ConvTransposeNd(_ConvNd):
         for size, low, high in zip(output_size, least, most, strict=True):
             if not low <= size <= high:
                 raise ValueError(f"requested an output size of {output_size}, but valid sizes "
-                                 f"range from {least} to {most} (for an input of {input.size()[2:]})")
+                                 f"range from {least} to {most} (for an input of "
+                                 f"{input.size()[2:]})")
         return [size - low for size, low in zip(output_size, least, strict=True)]
 
     def forward(self, input: Tensor, output_size=None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..hooks import TABLES
 from ..parameter import is_lazy
 
 
@@ -52,5 +53,6 @@ def _infer_parameters(module, args, kwargs=None) -> None:
     module._initialize_hook.remove()
     module._load_hook.remove()
     del module._initialize_hook, module._load_hook
+    module._hooked = any(getattr(module, table) for table in TABLES)
     if module.cls_to_become is not None:
         module.__class__ = module.cls_to_become

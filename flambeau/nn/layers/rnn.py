@@ -9,7 +9,7 @@ import warnings
 from .. import functional as F
 from .. import init
 from .. import recurrent as rec
-from ..core import Tensor, empty, zeros
+from ..core import Tensor, empty, is_autocast_on, zeros
 from ..module import Module
 from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
@@ -133,7 +133,7 @@ class RNNBase(Module):
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         """Raise if the input's dtype, dimensions or width do not fit."""
         weight = getattr(self, self._all_weights[0][0])
-        if input.dtype != weight.dtype:
+        if input.dtype != weight.dtype and not is_autocast_on():
             raise ValueError(f"RNN input dtype ({input.dtype}) does not match weight dtype "
                              f"({weight.dtype}). Convert input: input.to({weight.dtype}), or "
                              f"convert model: model.to({input.dtype})")

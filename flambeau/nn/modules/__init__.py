@@ -9,8 +9,8 @@ import sys
 
 from .. import module
 from ..layers import (activation, adaptive, attention, batchnorm, container, conv, distance,
-                      dropout, flatten, instancenorm, lazy, linear, loss, normalization, padding, pooling,
-                      rearrange, rnn, sparse, transformer, utils)
+                      dropout, flatten, instancenorm, lazy, linear, loss, normalization, padding,
+                      pooling, rearrange, rnn, sparse, transformer, utils)
 from ..module import Module as Module
 
 _PATHS = {"module": module, "activation": activation, "adaptive": adaptive, "batchnorm": batchnorm,
