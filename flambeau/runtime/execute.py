@@ -62,6 +62,9 @@ def wanted(nodes: list[Node]) -> tuple[list[Node], list[bool]]:
 
 #: whether a followed trace has calls whose values are not there yet (see tensor/follow.py)
 outstanding = False
+#: counts reads and writes of tensors' values outside followed traces: as long as it stands still,
+#: nobody else can have got hold of what a followed plan writes over
+touches = 0
 #: the trace follower; installed by the tensor layer
 follower = None
 

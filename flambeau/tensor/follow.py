@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 import threading
 import weakref
@@ -512,6 +513,10 @@ class Recorder:
             try:
                 results = plan.execute(binding.arrays,
                                        lambda: binding.all_arrays(steps.bound))
+            except IndexError as error:  # found before anything was written
+                plan.user = None
+                execute.outstanding = True
+                return self._refuse(f"made again to name the line of: {error}")
             finally:
                 binding.unbind()
         trace.finish(results)
@@ -645,6 +650,21 @@ def _missing(self, name):
     raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
 
+def _before_fork() -> None:
+    """A child inherits values, not work: what is pending is computed first."""
+    if recorder.mode != FOLLOW or get_ident() == recorder.owner:
+        execute.flush()
+
+
+def _in_child() -> None:
+    """The child records anew; locks that other threads of the parent held are free."""
+    recorder.mode, recorder.active, recorder.last = OFF, False, None
+    recorder._clear()
+    execute.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_in_child)
 Tensor.__getattr__ = _missing
 execute.follower = recorder
 autocast.listeners.append(look_around)

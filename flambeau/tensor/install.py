@@ -6,12 +6,13 @@ import importlib
 import sys
 import types
 
+from ..base.absent import absent
 from ..ir.node import realizer
 from ..ops.lib.dropout import seed_source
 from ..runtime import execute
-from . import factories, methods, queries
+from . import derivatives, factories, methods, queries, saved
 from .follow import draw_seed
-from .function import Function, once_differentiable
+from .function import Function, FunctionCtx, once_differentiable
 from .tensor import Tensor
 
 realizer.append(execute.realize)
@@ -56,5 +57,37 @@ def _autograd(module) -> None:
         setattr(module, name, getattr(modes, name))
     module.backward, module.grad = back.backward, back.grad
     module.Function, module.Variable = Function, Tensor
-    module.function = types.SimpleNamespace(
-        Function=Function, once_differentiable=once_differentiable)
+    module.enforce_grad_layout_policy = module.set_multithreading_enabled = _accepted
+    parts = {
+        "function": (Function, once_differentiable, FunctionCtx),
+        "graph": [v for k, v in vars(saved).items() if getattr(v, "__module__", "") ==
+                  saved.__name__ and not k.startswith("_")],
+        "functional": (derivatives.jacobian, derivatives.hessian, derivatives.vjp, derivatives.jvp,
+                       derivatives.vhp, derivatives.hvp),
+        "grad_mode": (modes.no_grad, modes.enable_grad, modes.set_grad_enabled,
+                      modes.inference_mode),
+        "anomaly_mode": (modes.detect_anomaly, modes.set_detect_anomaly),
+        "variable": (Tensor,), "forward_ad": ()}
+    for name, members in parts.items():
+        part = _space(module.__name__, name, f"torch.autograd.{name}.")
+        for member in members:
+            setattr(part, member.__name__, member)
+        setattr(module, name, part)
+    module.variable.Variable = Tensor
+    module.function.BackwardCFunction = module.graph.Node
+    module.forward_ad.__getattr__ = absent(
+        "torch.autograd.forward_ad", "there is no forward mode; torch.func.jvp and "
+        "torch.autograd.functional.jvp give the same numbers")
+
+
+class _accepted:  # noqa: N801
+    """A setting that has no effect."""
+
+    def __init__(self, *args):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        return False

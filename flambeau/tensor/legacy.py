@@ -76,11 +76,32 @@ def _typed(name: str, dtype: dt.dtype):
                                  "__doc__": f"Tensors of {dtype}; makes one from a size or data."})
 
 
+def _unavailable(name: str):
+    def new(cls, *args, **kwargs):
+        raise TypeError(f"type torch.cuda.{name} not available. Torch not compiled with CUDA "
+                        "enabled.")
+
+    return type(name, (), {"__new__": new, "__module__": "torch.cuda", "is_cuda": True,
+                           "__doc__": "Tensors on a GPU; raises TypeError: there is none."})
+
+
 TYPES = {name: _typed(name, d) for name, d in (
     ("FloatTensor", dt.float32), ("DoubleTensor", dt.float64), ("HalfTensor", dt.float16),
     ("BFloat16Tensor", dt.bfloat16), ("LongTensor", dt.int64), ("IntTensor", dt.int32),
     ("ShortTensor", dt.int16), ("CharTensor", dt.int8), ("ByteTensor", dt.uint8),
     ("BoolTensor", dt.bool_))}
+
+
+CUDA_def _unavailable(name: str):
+    def new(cls, *args, **kwargs):
+        raise TypeError(f"type torch.cuda.{name} not available. Torch not compiled with CUDA "
+                        "enabled.")
+
+    return type(name, (), {"__new__": new, "__module__": "torch.cuda", "is_cuda": True,
+                           "__doc__": "Tensors on a GPU; raises TypeError: there is none."})
+
+
+TYPES = {name: _unavailable(name) for name in TYPES}
 
 
 def type_of(dtype: dt.dtype) -> str:

@@ -77,6 +77,7 @@ class Storage:
 
     def read(self, shape, strides, offset: int) -> Node:
         """The content through strides."""
+        execute.touches += 1
         node = self.node
         if node.shape == shape and offset == 0 and sh.is_contiguous(shape, strides):
             return node
@@ -96,6 +97,7 @@ class Storage:
         """The content as a flat array; runs what is pending. Not to be written."""
         if execute.outstanding:
             execute.flush()
+        execute.touches += 1
         value = execute.realize(self.node)
         if not value.flags.c_contiguous:
             value = self.node.value = np.ascontiguousarray(value)
@@ -105,6 +107,7 @@ class Storage:
         """A NumPy array that shares the memory both ways, for as long as it or a view lives."""
         if execute.outstanding:
             execute.flush()
+        execute.touches += 1
         if not self.shared:
             # other tensors may hold the same value: what NumPy can change must be ours alone
             self.memory = self.array().copy()
@@ -124,6 +127,7 @@ class Storage:
         """Replace the region (shape, strides, offset) by ``node`` of that shape and our dtype."""
         if execute.outstanding:
             execute.follower.settle()
+        execute.touches += 1
         whole = offset == 0 and sh.numel(shape) == self.numel and sh.is_contiguous(shape, strides)
         if self.shared:
             value = execute.realize(node)

@@ -90,6 +90,7 @@ class Tensor:
         """The current value as a graph node."""
         if execute.outstanding:
             execute.follower.settle(self)
+        execute.touches += 1
         storage = self.storage
         if self._stamp != storage.stamp or self._node is None:
             self._node = storage.read(tuple(self.shape), self.strides, self.offset)

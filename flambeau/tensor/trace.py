@@ -14,6 +14,7 @@ import numpy as np
 from ..autograd.tape import GradFn
 from ..ir.node import CONST
 from ..ir.node import leaf as leaf_node
+from ..runtime import execute
 from .storage import Storage
 from .tensor import Tensor
 
@@ -109,6 +110,7 @@ class Trace:
         self.replays = self.upgrades = 0
         self.steps = None
         self.runs = 0  # since versions were counted
+        self.touches = -1
         self.storages: list = [None] * len(leaves)
         self.plan_moves = binding.plan.has_host_steps  # these read the arrays themselves
         self.release()
@@ -151,6 +153,9 @@ class Trace:
             if not self._bind_one(k, bound[k]):
                 return False
             self.counts[k] = sys.getrefcount(nodes[k])
+        if execute.touches == self.touches:
+            return True
+        self.touches = execute.touches
         if list(map(_node_of, self.storages)) != nodes \
                 or list(map(sys.getrefcount, nodes)) != self.counts:
             return self._bind_all(bound)
@@ -161,6 +166,7 @@ class Trace:
             if t is None or not self._bind_one(k, t):
                 return False
         self.counts = list(map(sys.getrefcount, self.nodes))
+        self.touches = execute.touches
         return True
 
     def _bind_one(self, k: int, t: Tensor) -> bool:
