@@ -80,7 +80,7 @@ _complex = Op("complex", _complex_lower, lambda ctx, g: (real(g), imag(g)))
 
 
 @api(out=1, cases=lambda t: [t.call(t.f(2, 3), t.f(2, 3))])
-def complex(real, imag):
+def complex(real, imag):  # noqa: A001
     """``real + i * imag`` of two float tensors of one dtype."""
     return apply(_complex, real, imag)
 

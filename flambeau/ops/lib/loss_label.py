@@ -43,11 +43,10 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     """``log(1 + exp(-target * input))`` for targets 1 and -1."""
     reduction = reduction_of(size_average, reduce, reduction)
     shape = sh.broadcast_shapes(tuple(input.shape), tuple(target.shape))
-    if tuple(input.shape) != shape:
-        input = add(input, mul(target, 0))
-    if not input.dtype.is_floating_point:
-        raise not_implemented("soft_margin_loss", input.dtype)
-    return apply(_soft_margin, input, target, reduction=reduction)
+    x = input if tuple(input.shape) == shape else add(input, mul(target, 0))
+    if not x.dtype.is_floating_point:
+        raise not_implemented("soft_margin_loss", x.dtype)
+    return apply(_soft_margin, x, target, reduction=reduction)
 
 
 @api(functional=True, cases=_sign_cases)

@@ -141,8 +141,8 @@ def _declare_extreme(name: str, value_prim: Prim, place_prim: Prim, pairwise):
     return function
 
 
-max = _declare_extreme("max", AMAX, ARGMAX, maximum)
-min = _declare_extreme("min", AMIN, ARGMIN, minimum)
+max = _declare_extreme("max", AMAX, ARGMAX, maximum)  # noqa: A001
+min = _declare_extreme("min", AMIN, ARGMIN, minimum)  # noqa: A001
 
 
 def _amax_vjp(ctx, g):
@@ -256,8 +256,8 @@ def _declare_quantifier(name: str, prim: Prim):
                cases=lambda t: [t.call(t.bools(2, 3)), t.call(t.bools(2, 3), 1, True)])(function)
 
 
-any = _declare_quantifier("any", ANY)
-all = _declare_quantifier("all", ALL)
+any = _declare_quantifier("any", ANY)  # noqa: A001
+all = _declare_quantifier("all", ALL)  # noqa: A001
 
 _count_nonzero = Op("count_nonzero", lambda x, axes: sum(ne(x, 0), axes),
                     nondiff="a number of elements has no gradient")

@@ -247,30 +247,30 @@ def _norm_lower(x, ord, axes, keepdim, dtype):
 
 def _norm_vjp(ctx, g):
     """PyTorch's choice where the norm has a kink: 0 at 0, ties of the maximum share."""
-    x, ord, shape, axes = ctx.operand(0), ctx.ord, ctx.shape(0), ctx.axes
+    x, order, shape, axes = ctx.operand(0), ctx.ord, ctx.shape(0), ctx.axes
     g = restore(g, shape, axes, ctx.keepdim)
     out = restore(ctx.result(), shape, axes, ctx.keepdim)
-    if ord == 0:
+    if order == 0:
         return (mul(x, 0),)
-    if ord == 1:
+    if order == 1:
         return (mul(g, sgn(x)),)
-    if ord == 2:
+    if order == 2:
         ratio = div(x, where(eq(out, 0), 1, out))
         return (mul(where(eq(out, 0), 0, ratio), g),)
-    if math.isinf(ord):
+    if math.isinf(order):
         size = abs(x)
         mask = where(ne(out, out), ne(size, size), eq(size, out))
         count = sum(mask, axes, True) if axes else 1
         return (where(mask, mul(sgn(x), div(g, count)), 0),)
     size = abs(x)
-    if ord < 1:
-        scale = where(eq(size, 0), 0, pow(where(eq(size, 0), 1, size), ord - 1))
-        return (mul(mul(sgn(x), scale), mul(g, pow(out, 1 - ord))),)
-    if ord < 2:
-        scale = mul(sgn(x), pow(size, ord - 1))
+    if order < 1:
+        scale = where(eq(size, 0), 0, pow(where(eq(size, 0), 1, size), order - 1))
+        return (mul(mul(sgn(x), scale), mul(g, pow(out, 1 - order))),)
+    if order < 2:
+        scale = mul(sgn(x), pow(size, order - 1))
     else:
-        scale = mul(x, pow(size, ord - 2))
-    factor = where(eq(out, 0), 0, div(g, pow(where(eq(out, 0), 1, out), ord - 1)))
+        scale = mul(x, pow(size, order - 2))
+    factor = where(eq(out, 0), 0, div(g, pow(where(eq(out, 0), 1, out), order - 1)))
     return (mul(scale, factor),)
 
 
@@ -292,13 +292,13 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
                               or dtype.is_complex != x.dtype.is_complex):
         raise RuntimeError(f"linalg.vector_norm expects a floating point or complex dtype of the "
                            f"input's kind; got {dtype} for {x.dtype}")
-    ord = float(ord)
+    order = float(ord)
     axes = reduce_axes(dim, x.ndim)
-    if (ord < 0 or ord == math.inf) and not x.numel():
+    if (order < 0 or order == math.inf) and not x.numel():
         if any_empty(x.shape, axes) or dim is None:
-            raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty "
+            raise RuntimeError(f"linalg.vector_norm cannot compute the {order} norm on an empty "
                                "dimension because the operation does not have an identity")
-    return apply(_vector_norm, x, ord=ord, axes=axes, keepdim=keepdim, dtype=dtype or x.dtype)
+    return apply(_vector_norm, x, ord=order, axes=axes, keepdim=keepdim, dtype=dtype or x.dtype)
 
 
 def any_empty(shape, axes) -> bool:
