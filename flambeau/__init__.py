@@ -31,7 +31,7 @@ int, long, short = int32, int64, int16  # noqa: A001
 cfloat, cdouble = complex64, complex128
 pi, e, inf, nan = _math.pi, _math.e, _math.inf, _math.nan
 
-__version__ = "0.1.0"
+from .version import __version__ as __version__  # noqa: E402
 
 _install.install_all(globals())
 
@@ -50,3 +50,8 @@ from . import debug as debug  # noqa: E402
 from . import testing as testing  # noqa: E402
 
 autograd.gradcheck, autograd.gradgradcheck = testing.gradcheck, testing.gradgradcheck
+
+from . import namespace as _namespace  # noqa: E402
+
+_namespace.fill(globals())
+__getattr__ = _namespace.getter(globals())

@@ -30,6 +30,16 @@ def is_anomaly_enabled() -> bool:
     return Anomaly.enabled
 
 
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether detect_anomaly looks for NaN."""
+    return Anomaly.check_nan
+
+
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Turn anomaly detection on or off."""
+    Anomaly.enabled, Anomaly.check_nan = bool(mode), check_nan
+
+
 def is_grad_enabled() -> bool:
     """Whether operations are recorded for backward in this thread."""
     return state.grad

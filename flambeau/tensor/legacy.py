@@ -92,16 +92,7 @@ TYPES = {name: _typed(name, d) for name, d in (
     ("BoolTensor", dt.bool_))}
 
 
-CUDA_def _unavailable(name: str):
-    def new(cls, *args, **kwargs):
-        raise TypeError(f"type torch.cuda.{name} not available. Torch not compiled with CUDA "
-                        "enabled.")
-
-    return type(name, (), {"__new__": new, "__module__": "torch.cuda", "is_cuda": True,
-                           "__doc__": "Tensors on a GPU; raises TypeError: there is none."})
-
-
-TYPES = {name: _unavailable(name) for name in TYPES}
+CUDA_TYPES = {name: _unavailable(name) for name in TYPES}
 
 
 def type_of(dtype: dt.dtype) -> str:

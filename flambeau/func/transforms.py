@@ -1,0 +1,235 @@
+"""grad, vjp, jvp and the Jacobians, as functions of functions; they nest."""
+
+from __future__ import annotations
+
+import functools
+
+from ..autograd.modes import enable_grad
+from ..ops.lib.joining import stack
+from ..tensor import Tensor
+from ..tensor.backward import grad as autograd_grad
+from ..tensor.creation import zeros, zeros_like
+from .tree import flatten, tree_map, unflatten
+
+
+def _fresh(tree):
+    """The tree with tensors that require gradients; those on the tape stay connected to it."""
+    def make(t):
+        if not isinstance(t, Tensor):
+            return t
+        if not t.is_floating_point() and not t.is_complex():
+            raise RuntimeError(f"only Tensors of floating point dtype can be differentiated, got "
+                               f"{t.dtype}")
+        return t.view_as(t) if t.requires_grad else t.detach().requires_grad_()
+
+    return tree_map(make, tree)
+
+
+def _choose(args: tuple, argnums) -> tuple:
+    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for n in nums:
+        if not -len(args) <= n < len(args):
+            raise RuntimeError(f"Got argnum={n}, but only {len(args)} positional inputs")
+    return tuple(n % len(args) for n in nums)
+
+
+def _outer(args) -> bool:
+    """Whether someone outside differentiates too: then derivatives must stay on the tape."""
+    return any(isinstance(t, Tensor) and t.requires_grad for t in flatten(args)[0])
+
+
+def _settled(tree, keep: bool):
+    return tree if keep else tree_map(
+        lambda t: t.detach() if isinstance(t, Tensor) else t, tree)
+
+
+_depth = [0]
+
+
+def _gradients(outputs: list, leaves: list, weights: list) -> list:
+    """Gradients on the tape, zeros for what does not depend."""
+    pairs = [(o, w) for o, w in zip(outputs, weights, strict=True) if o.requires_grad]
+    tensors = [t for t in leaves if isinstance(t, Tensor)]
+    if not pairs:
+        return [zeros_like(t) if isinstance(t, Tensor) else None for t in leaves]
+    got = iter(autograd_grad([o for o, _ in pairs], tensors, [w for _, w in pairs],
+                             create_graph=True, allow_unused=True))
+    out = []
+    for t in leaves:
+        g = next(got) if isinstance(t, Tensor) else None
+        out.append(zeros_like(t) if g is None and isinstance(t, Tensor) else g)
+    return out
+
+
+class _Level:
+    """One transform at work; inside another one, results stay on the tape."""
+
+    def __enter__(self):
+        _depth[0] += 1
+        self._mode = enable_grad()
+        self._mode.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        self._mode.__exit__()
+        _depth[0] -= 1
+
+    def keep(self, args) -> bool:
+        """Whether results must stay on the tape."""
+        return _depth[0] > 1 or _outer(args)
+
+
+def grad_and_value(func, argnums=0, has_aux: bool = False):
+    """A function that gives (gradient by the arguments ``argnums``, value).
+
+    With ``has_aux`` the value is ``(value, aux)``.
+    """
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        with _Level() as level:
+            nums = _choose(args, argnums)
+            chosen = [_fresh(args[n]) for n in nums]
+            full = list(args)
+            for n, a in zip(nums, chosen, strict=True):
+                full[n] = a
+            out = func(*full, **kwargs)
+            aux = None
+            if has_aux:
+                if not (isinstance(out, tuple) and len(out) == 2):
+                    raise RuntimeError("grad_and_value(f)(*args): output of function f should be a "
+                                       "tuple: (output, aux) if has_aux is True")
+                out, aux = out
+            if not isinstance(out, Tensor):
+                raise RuntimeError("grad_and_value(f)(*args): Expected f(*args) to return a Tensor,"
+                                   f" got {type(out)}")
+            if out.dim() != 0:
+                raise RuntimeError("grad_and_value(f)(*args): Expected f(*args) to return a scalar "
+                                   f"tensor, got tensor with {out.dim()} dims. Maybe you wanted to "
+                                   "use the vjp or jacrev APIs instead?")
+            leaves, spec = flatten(chosen)
+            got = unflatten(spec, _gradients([out], leaves, [zeros_like(out) + 1]))
+            got = got[0] if isinstance(argnums, int) else tuple(got)
+            keep = level.keep((args, kwargs))
+            got, out, aux = (_settled(x, keep) for x in (got, out, aux))
+        return (got, (out, aux)) if has_aux else (got, out)
+
+    return wrapper
+
+
+def grad(func, argnums=0, has_aux: bool = False):
+    """A function that gives the gradient of ``func`` (which returns a tensor of no dimensions) by
+    the arguments ``argnums``; ``(gradient, aux)`` with ``has_aux``."""
+    both = grad_and_value(func, argnums, has_aux)
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        got, value = both(*args, **kwargs)
+        return (got, value[1]) if has_aux else got
+
+    return wrapper
+
+
+def vjp(func, *primals, has_aux: bool = False):
+    """(outputs, a function from weights of the outputs to gradients of ``primals``); with
+    ``has_aux`` also the auxiliary output."""
+    level = _Level()
+    with level:
+        chosen = _fresh(tuple(primals))
+        out = func(*chosen)
+        aux = None
+        if has_aux:
+            out, aux = out
+        keep = level.keep(primals)
+    leaves, spec = flatten(chosen)
+    outputs, out_spec = flatten(out)
+
+    def pull(*cotangents, retain_graph: bool = True, create_graph: bool | None = None):
+        value = cotangents[0] if len(cotangents) == 1 else cotangents
+        weights, weight_spec = flatten(value)
+        if weight_spec != out_spec:
+            raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree "
+                               "structure of outputs to the function.")
+        with _Level() as inner:
+            got = unflatten(spec, _gradients(outputs, leaves, weights))
+            got = _settled(got, keep or inner.keep(weights))
+        return got if len(primals) > 1 else (got[0],)
+
+    if has_aux:
+        return _settled(out, keep), pull, _settled(aux, keep)
+    return _settled(out, keep), pull
+
+
+def jvp(func, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False):
+    """(outputs, derivative of the outputs along ``tangents``), by two backward passes."""
+    if not isinstance(primals, tuple):
+        raise RuntimeError(f"jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it "
+                           f"should be valid to call f(*primals), got {type(primals)}")
+    with _Level() as level:
+        chosen = _fresh(primals)
+        leaves, spec = flatten(chosen)
+        steps, step_spec = flatten(tangents)
+        if step_spec != spec:
+            raise RuntimeError("jvp(f, primals, tangents): Expected primals and tangents to have "
+                               "the same python structure.")
+        out = func(*chosen)
+        aux = None
+        if has_aux:
+            out, aux = out
+        outputs, out_spec = flatten(out)
+        weights = [zeros_like(o).requires_grad_() for o in outputs]
+        back = _gradients(outputs, leaves, weights)
+        along = _gradients(back, weights, steps)
+        keep = level.keep((primals, tangents))
+        result = (_settled(out, keep), _settled(unflatten(out_spec, along), keep))
+        return (*result, _settled(aux, keep)) if has_aux else result
+
+
+def _units(t: Tensor):
+    for k in range(t.numel()):
+        unit = zeros(t.numel(), dtype=t.dtype)
+        unit[k] = 1
+        yield unit.reshape(t.shape)
+
+
+def jacrev(func, argnums=0, *, has_aux: bool = False, chunk_size: int | None = None,
+           _preallocate_and_copy: bool = False):
+    """A function that gives the Jacobian of ``func``: for each output, one tensor of shape
+    (*output, *argument) per argument in ``argnums``."""
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        with _Level() as level:
+            nums = _choose(args, argnums)
+            chosen = [_fresh(args[n]) for n in nums]
+            full = list(args)
+            for n, a in zip(nums, chosen, strict=True):
+                full[n] = a
+            out = func(*full, **kwargs)
+            aux = None
+            if has_aux:
+                out, aux = out
+            leaves, spec = flatten(chosen)
+            outputs, out_spec = flatten(out)
+            per_output = []
+            for o in outputs:
+                rows = [_gradients([o], leaves, [u]) for u in _units(o)]
+                joined = [stack([r[i] for r in rows]).reshape((*o.shape, *leaf.shape))
+                          if isinstance(leaf, Tensor) else None for i, leaf in enumerate(leaves)]
+                tree = unflatten(spec, joined)
+                per_output.append(tree[0] if isinstance(argnums, int) else tuple(tree))
+            keep = level.keep((args, kwargs))
+            result = _settled(unflatten(out_spec, per_output), keep)
+            return (result, _settled(aux, keep)) if has_aux else result
+
+    return wrapper
+
+
+def jacfwd(func, argnums=0, has_aux: bool = False, *, randomness: str = "error"):
+    """The same as :func:`jacrev`, column by column in PyTorch; here computed by rows."""
+    return jacrev(func, argnums, has_aux=has_aux)
+
+
+def hessian(func, argnums=0):
+    """A function that gives second derivatives: the Jacobian of the Jacobian."""
+    return jacfwd(jacrev(func, argnums), argnums)
