@@ -275,9 +275,9 @@ def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weig
     scores = linear(input, flat, bias)
     if len(rows) != 1:
         scores = reshape(scores, (*input.shape[:-1], *rows))
+    if ignore_index is not None and target.dtype.is_floating_point:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     ignore = -100 if ignore_index is None else ignore_index
-    if target.dtype.is_floating_point:
-        ignore = -100
     return cross_entropy(scores, target, weight, ignore_index=ignore, reduction=reduction,
                          label_smoothing=label_smoothing)
 
