@@ -163,9 +163,16 @@ def const(value, dtype: dt.dtype) -> Node:
     node.prim, node.srcs = CONST, ()
     node.params = (value.tag,) if type(value) is Tagged else ()
     node.shape, node.dtype = (), dtype
-    node.value = np.array(value, dtype.np)
+    node.value = _number(value, dtype)
     node.loc = None
     return node
+
+
+def _number(value, dtype: dt.dtype) -> np.ndarray:
+    try:
+        return np.array(value, dtype.np)
+    except OverflowError:  # integers wrap around, as in C
+        return np.array(int(value) & 0xFFFFFFFFFFFFFFFF, np.uint64).astype(dtype.np)
 
 
 def _part_infer(many: Node, i: int, shape: tuple[int, ...], dtype: dt.dtype):

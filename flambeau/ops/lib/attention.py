@@ -76,6 +76,13 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
                                    f"of key and value heads, got {heads} and {x.shape[-3]}")
         key = repeat_interleave(key, heads // key.shape[-3], -3)
         value = repeat_interleave(value, heads // value.shape[-3], -3)
+    narrow = query.dtype in (dt.float16, dt.bfloat16)
+    if narrow:  # scores and sums in float32, rounded once
+        out = scaled_dot_product_attention(
+            *(cast(x, dt.float32) for x in (query, key, value)),
+            attn_mask if attn_mask is None or attn_mask.dtype is dt.bool_ else
+            cast(_bias(query, attn_mask), dt.float32), dropout_p, is_causal, scale)
+        return cast(out, query.dtype)
     scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None and query.shape[-1] else (
         1.0 if scale is None else scale)
     scores = mul(matmul(query, transpose(key, -2, -1)), scale)

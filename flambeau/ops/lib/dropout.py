@@ -57,7 +57,8 @@ def _uniform_node(x, size, seed):
     bits = random_bits(const(seed, dt.int64), size)
     # 24 bits, so that float32 never rounds up to 1
     top = cast_node(elementwise(MUL, dt.float64, bits, 2.0**-8), dt.int64)
-    return elementwise(MUL, x.dtype, top, 2.0**-24)
+    wide = dt.float64 if x.dtype is dt.float64 else dt.float32
+    return cast_node(elementwise(MUL, wide, top, 2.0**-24), x.dtype)
 
 
 def uniform_like(x, size):

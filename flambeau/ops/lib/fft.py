@@ -335,8 +335,7 @@ def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tr
         raise RuntimeError(f"istft: expected the frequency dimension (3rd to the last) of the input"
                            f" tensor to match n_fft / 2 + 1 when onesided=True, but got "
                            f"{x.shape[1]}")
-    real = x.dtype.to_real()
-    weights = _framed_window(x, window, win, n_fft, real)
+    weights = _framed_window(x, window, win, n_fft, x.dtype.to_real())
     norm = "ortho" if normalized else "backward"
     frames = transpose(x, 1, 2)
     frames = ifft(frames, None, -1, norm) if return_complex else (

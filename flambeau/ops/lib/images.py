@@ -6,9 +6,13 @@ import math
 
 import numpy as np
 
+from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.op import apply
+from ..prim.elementwise import add, cast
+from ..prim.pointwise import floor
 from ..prim.shape import permute, reshape, squeeze, unsqueeze
+from ..prim.ternary import clamp
 from ..prim.window import COL2IM, IM2COL, Taps, resampler
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, per_axis
 
@@ -163,7 +167,11 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest",  # noqa: A0
         return pool(input, out)
     maps = tuple((i + 2, _axis_map(mode, n, m, f, bool(align_corners), antialias))
                  for i, (n, m, f) in enumerate(zip(input.shape[2:], out, factors, strict=True)))
-    return apply(_OPS[mode + "_aa" if antialias else mode, rank], input, maps=maps)
+    op = _OPS[mode + "_aa" if antialias else mode, rank]
+    if input.dtype is dt.uint8 and mode in _RANKS:  # rounded once, at the end
+        return cast(clamp(floor(add(apply(
+            op, cast(input, dt.float32), maps=maps), 0.5)), 0, 255), dt.uint8)
+    return apply(op, input, maps=maps)
 
 
 @api(torch=False, functional=True, cases=lambda t: [t.call(t.f(2, 3, 4, 5), None, 2)])

@@ -182,6 +182,7 @@ def unravel_index(indices, shape):
     if any(n < 0 for n in shape):
         raise ValueError(f"'shape' cannot have negative values, but got {tuple(shape)}")
     out, step = [], 1
+    indices = cast(indices, dt.int64)
     for n in reversed(shape):
         out.append(remainder(floor_divide(indices, step), n))
         step *= n

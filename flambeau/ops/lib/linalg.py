@@ -12,7 +12,7 @@ from ...ir.api import api
 from ...ir.op import apply
 from ..core import is_number
 from ..prim.contract import matmul
-from ..prim.elementwise import add, clone, eq, gt, mul, sub, where
+from ..prim.elementwise import add, clone, eq, gt, log, mul, sub, where
 from ..prim.extremes import amax
 from ..prim.index import host, on_host
 from ..prim.linalg import (
@@ -20,6 +20,7 @@ from ..prim.linalg import (
     DET_OP,
     EIG_OP,
     EIGH_OP,
+    FACTORED_INV_OP,
     FACTORED_OP,
     INV_OP,
     LU_OP,
@@ -111,6 +112,8 @@ def torch_slogdet(input):  # noqa: A002
 def logdet(input):  # noqa: A002
     """Logarithm of determinants; nan where they are negative."""
     sign, value = slogdet(input)
+    if input.dtype.is_complex:
+        return add(log(sign), value)
     return where(gt(sign, 0), value, where(eq(sign, 0), -math.inf, math.nan))
 
 
@@ -271,9 +274,7 @@ def cholesky_solve(input, L, upper=False):  # noqa: A002
 def cholesky_inverse(input, upper=False):  # noqa: A002
     """The inverse of A, given its Cholesky factor."""
     _matrices("cholesky_inverse", input, True)
-    factor = triangle(input, upper)
-    square = matmul(h(factor), factor) if upper else matmul(factor, h(factor))
-    return inv(square)
+    return apply(FACTORED_INV_OP, input, upper=bool(upper))
 
 
 @api("qr", out=2, **LA)
@@ -515,8 +516,8 @@ def lstsq(A, B, rcond=None, *, driver=None):
     driver = driver or "gelsy"
     m, n = A.shape[-2:]
     x = matmul(pinv(A, rtol=rcond), b)
-    values = zeros_like_shape(x, (0,))
-    residuals = slice_dim(reshape(x, (x.numel(),)), 0, 0, 0)
+    values = on_host(np.zeros(0, x.dtype.to_real().np), x)
+    residuals = abs(slice_dim(reshape(x, (x.numel(),)), 0, 0, 0))
     rank = on_host(np.zeros(0, np.int64), A) if driver == "gels" else matrix_rank(A, rtol=rcond)
     if m > n and driver != "gelsy" and (driver == "gels" or bool((host(rank) == n).all())):
         d = sub(matmul(A, x), b)

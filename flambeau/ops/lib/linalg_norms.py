@@ -149,7 +149,7 @@ def _exp_numpy(x):
     """Scaling and squaring with the Pade approximant of degree 13 (Higham 2005)."""
     if not x.size:
         return x
-    wide = x.astype(np.result_type(x, np.float64))
+    wide = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
     norm = np.abs(wide).sum(-2).max(-1)
     with np.errstate(all="ignore"):
         s = np.maximum(np.ceil(np.log2(np.maximum(norm, 1e-300) / 5.37)), 0).astype(int)
@@ -186,7 +186,12 @@ _matrix_exp = Op("linalg_matrix_exp", lambda x: make(MATRIX_EXP, (x,)), _exp_vjp
 @api(method=True)
 def matrix_exp(input):  # noqa: A002
     """Exponentials of square matrices."""
-    _matrices("linalg.matrix_exp", input, True)
+    if len(input.shape) < 2 or input.shape[-1] != input.shape[-2]:
+        raise RuntimeError("linalg.matrix_exp: A must be batches of square matrices, got shape "
+                           f"{tuple(input.shape)}")
+    if input.dtype.category < dt.dtype.FLOAT:
+        raise RuntimeError("linalg.matrix_exp: Expected a floating point or complex tensor as "
+                           f"input. Got {input.dtype}")
     return apply(_matrix_exp, input)
 
 

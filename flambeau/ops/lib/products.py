@@ -59,7 +59,7 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1):  # noqa: A002
     _check_dtypes("addbmm", input, batch1)
     product = bmm(batch1, batch2)
     _fits("addbmm", input, tuple(product.shape[1:]))
-    return _plus(sum(product, 0), input, beta, alpha)
+    return _plus(sum(product, 0, dtype=product.dtype), input, beta, alpha)
 
 
 @api(inplace=True, cases=lambda t: [t.call(t.f(3), t.f(3, 4), t.f(4), beta=2.0)], **OUT)
@@ -148,9 +148,9 @@ def tensordot(a, b, dims=2):
     for i, j in zip(left, right, strict=True):  # size 1 meets any size
         if a.shape[i] != b.shape[j]:
             if a.shape[i] == 1:
-                b = sum(b, j, True)
+                b = sum(b, j, True, dtype=b.dtype)
             else:
-                a = sum(a, i, True)
+                a = sum(a, i, True, dtype=a.dtype)
     keep_a = [i for i in range(len(a.shape)) if i not in left]
     keep_b = [i for i in range(len(b.shape)) if i not in right]
     n = math.prod(a.shape[i] for i in left)

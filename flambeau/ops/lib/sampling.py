@@ -194,6 +194,10 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros",  # noqa: A00
                       "old behavior is desired.", UserWarning, stacklevel=3)
         align_corners = False
     rank = _check(input, grid, mode, padding_mode)
+    if input.dtype in (dt.float16, dt.bfloat16):
+        out = grid_sample(cast(input, dt.float32), cast(grid, dt.float32), mode, padding_mode,
+                          align_corners)
+        return cast(out, input.dtype)
     size = tuple(input.shape[2:])
     shape = tuple(grid.shape[1:-1])
     batch, channels = input.shape[:2]

@@ -10,7 +10,7 @@ from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
 from ..core import elementwise
-from .elementwise import ADD, MUL, add, conj, mul
+from .elementwise import ADD, MUL, add, conj, conj_or_number, mul
 from .reduce import expand
 from .shape import reshape, transpose, unsqueeze
 from .shape import t as t_
@@ -194,8 +194,8 @@ def _addmm_lower(c, a, b, beta=1, alpha=1):
 
 
 def _addmm_vjp(ctx, g):
-    scaled = g if ctx.alpha == 1 else mul(g, ctx.alpha)
-    return (g if ctx.beta == 1 else mul(g, ctx.beta),
+    scaled = g if ctx.alpha == 1 else mul(g, conj_or_number(ctx.alpha))
+    return (g if ctx.beta == 1 else mul(g, conj_or_number(ctx.beta)),
             dot(scaled, _h(ctx.operand(2))) if ctx.needs(1) else None,
             dot(_h(ctx.operand(1)), scaled) if ctx.needs(2) else None)
 

@@ -27,7 +27,7 @@ INDEX = OpClass.INDEX
 
 def host(x) -> np.ndarray:
     """The value of a node or tensor as an array, computed now."""
-    return realize(x) if isinstance(x, Node) else x.detach().numpy()
+    return realize(x if isinstance(x, Node) else x.node())
 
 
 def on_host(array, like):

@@ -134,9 +134,16 @@ def _slogdet_infer(x: Node):
 
 SLOGDET = Prim("slogdet", LIB, _slogdet_infer, lambda x: tuple(np.linalg.slogdet(x)),
                doc="sign and logarithm of the absolute value of determinants")
-SLOGDET_OP = Op("linalg_slogdet", lambda x: make_many(SLOGDET, (x,)), lambda ctx, _, g: (
-    mul(unsqueeze(unsqueeze(g, -1), -1), h(apply(INV_OP, ctx.operand(0)))),), saves=(0,),
-    grad_name="LinalgSlogdetBackward0")
+def _slogdet_vjp(ctx, g_sign, g):
+    a = ctx.operand(0)
+    if a.dtype.is_complex:  # the sign turns by the imaginary part of tr(inv(a) da)
+        turn = mul(conj(g_sign), ctx.result(0))
+        g = sub(g, mul(sub(turn, conj(turn)), 0.5))
+    return (mul(unsqueeze(unsqueeze(g, -1), -1), h(apply(INV_OP, a))),)
+
+
+SLOGDET_OP = Op("linalg_slogdet", lambda x: make_many(SLOGDET, (x,)), _slogdet_vjp,
+                saves=(0, "result0"), grad_name="LinalgSlogdetBackward0")
 
 
 # --- triangular systems ---------------------------------------------------------------------------
@@ -192,9 +199,8 @@ CHOLESKY = Prim("cholesky", LIB, same, _refusing("linalg.cholesky", np.linalg.ch
 def _mirrored(x):
     """The lower triangle and its mirror image."""
     n = x.shape[-1]
-    low = mul(x, mask_like(x, np.tri(n)))
-    strict = mul(x, mask_like(x, np.tri(n, k=-1)))
-    return add(low, h(strict))
+    low = mul(x, mask_like(x, np.tri(n) - np.eye(n) / 2))
+    return add(low, h(low))
 
 
 def _cholesky_vjp(ctx, g):
@@ -431,7 +437,8 @@ def lu_numpy(x: np.ndarray):
     pivots = np.empty((len(a), k), np.int32)
     rows = np.arange(len(a))
     for j in range(k):
-        best = j + np.abs(a[:, j:, j]).argmax(-1) if len(a) else np.empty(0, np.int64)
+        size = np.abs(a[:, j:, j].real) + np.abs(a[:, j:, j].imag)  # LAPACK's measure
+        best = j + size.argmax(-1) if len(a) else np.empty(0, np.int64)
         pivots[:, j] = best + 1
         a[rows, j], a[rows, best] = a[rows, best].copy(), a[rows, j].copy()
         head = a[:, j, j, None]
@@ -533,3 +540,23 @@ def _factored_vjp(ctx, g):
 
 FACTORED_OP = Op("cholesky_solve", lambda b, factor, upper: make(FACTORED, (b, factor), (upper,)),
                  _factored_vjp, saves=(1, "result"))
+
+
+def _factored_inverse(factor, upper):
+    n = factor.shape[-1]
+    eye = np.broadcast_to(np.eye(n, dtype=factor.dtype), factor.shape)
+    return _factored_numpy(eye, factor, upper)
+
+
+FACTORED_INV = Prim("cholesky_inverse", LIB, lambda x, upper: (x.shape, x.dtype),
+                    _factored_inverse, doc="the inverse of a, given its Cholesky factor")
+
+
+def _factored_inv_vjp(ctx, g):
+    factor, x = ctx.operand(0), ctx.result()
+    common = matmul(x, matmul(add(g, h(g)), x))
+    return (neg(matmul(factor, common) if ctx.upper else matmul(common, factor)),)
+
+
+FACTORED_INV_OP = Op("cholesky_inverse", lambda x, upper: make(FACTORED_INV, (x,), (upper,)),
+                     _factored_inv_vjp, saves=(0, "result"))

@@ -139,6 +139,7 @@ def interval_starts(sample: float, n: int, m: int, kernel: int) -> np.ndarray:
         alpha = (n - kernel) / (m - 1)
         i = np.arange(m - 1)
         starts[:-1] = ((i + sample) * alpha).astype(np.int64) - int(sample * alpha)
+        np.clip(starts, 0, n - kernel, starts)
     return starts
 
 
