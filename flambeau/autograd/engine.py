@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 
+from ..ops.lib.complex import real
 from ..ops.prim.elementwise import add, cast
 from ..ops.prim.reduce import sum_to
 from .modes import Anomaly
@@ -223,9 +224,7 @@ def _validate(g, fn: GradFn, i: int):
         g = sum_to(g, shape)
     if g.dtype is not dtype:
         if g.dtype.is_complex and not dtype.is_complex:
-            from ..ops.lib import complex as complex_ops
-
-            g = complex_ops.real(g)
+            g = real(g)
         g = cast(g, dtype)
     return g
 

@@ -6,6 +6,7 @@ a message needs them, so taking one costs about as much as two attribute reads.
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 
@@ -37,8 +38,6 @@ class SourceLoc:
 
     def source(self) -> str:
         """The text of the line, stripped; empty when the file cannot be read."""
-        import linecache
-
         return linecache.getline(self.filename, self.lineno).strip()
 
 
