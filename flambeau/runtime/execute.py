@@ -75,27 +75,52 @@ def flush() -> None:
         return
     if follower is not None and follower.before_flush():
         return
-    compiled = flush_pending()
-    if follower is not None:
-        follower.after_flush(compiled)
+    compiled = False
+    try:
+        compiled = flush_pending()
+    finally:
+        if follower is not None:
+            follower.after_flush(compiled)
 
 
 def flush_pending() -> bool:
-    """Compute what is pending, without regard to a followed trace; whether a plan did it."""
+    """Compute what is pending, without regard to a followed trace; whether a plan did it.
+
+    An interrupt loses nothing: what has no value yet stays pending. An error (a position out of
+    range) drops the work that it belongs to, and memory that was to be written keeps its content.
+    """
     if not ir.pending:
         return False
     with lock:
         nodes = ir.pending[:]
         del ir.pending[:len(nodes)]
         todo = nodes
+        written = _written()
         try:
             todo, outer = wanted(nodes)
             del nodes
-            return bool(todo) and _run(todo, outer)
+            return bool(todo) and _run(todo, outer, written)
+        except Exception:
+            for storage, before in written:
+                if storage.node.value is None:
+                    storage.node = before
+                    storage.stamp += 1
+            raise
         except BaseException:
-            # an interrupt or an error loses nothing: what has no value yet stays pending
             ir.pending[:0] = [n for n in todo if n.value is None]
             raise
+
+
+def _written() -> list[tuple]:
+    """The storages written since the last flush, with their content before."""
+    refs, dirty[:] = dirty[:], []
+    found = []
+    for ref in refs:
+        storage = ref()
+        if storage is not None and storage.prior is not None:
+            found.append((storage, storage.prior))
+            storage.prior = None
+    return found
 
 
 class Flushed:
@@ -107,13 +132,13 @@ class Flushed:
         self.plan, self.leaves, self.outputs, self.donated = plan, leaves, outputs, donated
 
 
-def _run(todo: list[Node], outer: list[bool]) -> bool:
+def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     tier = flags.tier
     if tier == "0":
         interpret.run(todo)
         return False
     outputs = [n for n, out in zip(todo, outer, strict=True) if out]
-    given = _donations(todo, outputs)
+    given = _donations(todo, outputs, written)
     graph, leaves = Graph.capture(outputs, todo, given)
     plan = _plan_for(graph, tier)
     if plan is None:
@@ -142,34 +167,31 @@ def _plan_for(graph: Graph, tier: str) -> Plan | None:
     return plan
 
 
-def _donations(todo: list[Node], outputs: list[Node]) -> dict[Node, Node]:
+def _donations(todo: list[Node], outputs: list[Node], written: list[tuple]) -> dict[Node, Node]:
     """Leaves whose array the new value of the same storage may take over.
 
-    A leaf qualifies when only its storage's ``prior``, this function and pending nodes refer to it,
-    and to its array only it and views that these nodes read (the planner orders those reads).
+    A leaf qualifies when only ``written``, this function and pending nodes refer to it, and to its
+    array only it and views that these nodes read (the planner orders those reads).
     """
     given: dict[Node, Node] = {}
-    written, dirty[:] = dirty[:], []
     if not written:
         return given
-    wanted_ids = {id(n) for n in outputs}
+    results = {id(n) for n in outputs}
     uses = Counter(id(s) for node in todo for s in node.srcs)
     views = {id(s): id(s.value.base) for node in todo for s in node.srcs
              if s.value is not None and s.value.base is not None}
     read = Counter(views.values())
-    for ref in written:
-        storage = ref()
-        if storage is None:
-            continue
-        old, new = storage.prior, storage.node
-        storage.prior = None
-        if old is None or old.prim is ir.CONST or id(new) not in wanted_ids \
-                or old.shape != new.shape \
+    count = sys.getrefcount
+    for pair in written:
+        old, new = pair[1], pair[0].node
+        if old.prim is ir.CONST or id(new) not in results or old.shape != new.shape \
                 or old.dtype is not new.dtype:
             continue
         array = old.value
-        if sys.getrefcount(old) - 2 - uses[id(old)] <= 0 \
-                and sys.getrefcount(array) - 3 - read[id(array)] - pooled[id(array)] <= 0 and array.base is None and array.flags.writeable and array.flags.c_contiguous:
+        others = count(old) - 3 - uses[id(old)]
+        views_of_others = count(array) - 3 - read[id(array)] - pooled[id(array)]
+        if others <= 0 and views_of_others <= 0 and array.base is None \
+                and array.flags.writeable and array.flags.c_contiguous:
             given[old] = new
     return given
 
