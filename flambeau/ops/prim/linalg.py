@@ -199,8 +199,9 @@ CHOLESKY = Prim("cholesky", LIB, same, _refusing("linalg.cholesky", np.linalg.ch
 def _mirrored(x):
     """The lower triangle and its mirror image."""
     n = x.shape[-1]
-    low = mul(x, mask_like(x, np.tri(n) - np.eye(n) / 2))
-    return add(low, h(low))
+    low = mul(x, mask_like(x, np.tri(n)))
+    strict = mul(x, mask_like(x, np.tri(n, k=-1)))
+    return add(low, h(strict))
 
 
 def _cholesky_vjp(ctx, g):
