@@ -19,6 +19,7 @@ from .dispatch import assign, check_writable, snapshot
 from .follow import entry_point
 from .host import from_array
 from .storage import zeros_node
+from ..ops.lib.complex import imag, real
 from ..ops.lib.shape import adjoint, hermitian
 from .tensor import Tensor
 
@@ -296,6 +297,8 @@ Tensor.backward, Tensor.view = entry_point(_backward), entry_point(view)
 Tensor.detach = entry_point(Tensor.detach)
 Tensor.T = property(lambda self: permute(self, tuple(reversed(range(len(self.shape))))),
                     doc="All dimensions in reverse order.")
+Tensor.real = property(real, doc="The real part.")
+Tensor.imag = property(imag, doc="The imaginary part.")
 Tensor.mH = property(adjoint, doc="Conjugate transposes of the last two dimensions.")
 Tensor.H = property(hermitian, doc="The conjugate transpose of a matrix.")
 Tensor.mT = property(lambda self: transpose(self, -2, -1), doc="The last two dimensions exchanged.")
