@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from ..autograd.modes import enable_grad
+from ..autograd.modes import enable_grad, is_grad_enabled
+from ..autograd.tape import AccumulateGrad
 from ..ops.lib.joining import stack
 from ..tensor import Tensor
 from ..tensor.backward import grad as autograd_grad
@@ -33,17 +34,41 @@ def _choose(args: tuple, argnums) -> tuple:
     return tuple(n % len(args) for n in nums)
 
 
-def _outer(args) -> bool:
-    """Whether someone outside differentiates too: then derivatives must stay on the tape."""
-    return any(isinstance(t, Tensor) and t.requires_grad for t in flatten(args)[0])
+def _reaches_outside(values: list, own: list) -> bool:
+    """Whether the tape behind ``values`` ends at leaves other than our own: someone outside
+    differentiates too, and the derivatives must stay on the tape."""
+    mine = {id(t) for t in own}
+    seen: set = set()
+    stack_ = [edge[0] for t in values if isinstance(t, Tensor) and (edge := t._edge())]
+    while stack_:
+        fn = stack_.pop()
+        if fn in seen:
+            continue
+        seen.add(fn)
+        if isinstance(fn, AccumulateGrad) and id(fn.variable) not in mine:
+            return True
+        stack_.extend(e[0] for e in fn.edges if e is not None)
+    return False
 
 
-def _settled(tree, keep: bool):
-    return tree if keep else tree_map(
-        lambda t: t.detach() if isinstance(t, Tensor) else t, tree)
+class _Level:
+    """One transform at work, with gradients on whatever the mode outside is."""
 
+    def __enter__(self):
+        self._wanted = is_grad_enabled()
+        self._mode = enable_grad()
+        self._mode.__enter__()
+        return self
 
-_depth = [0]
+    def __exit__(self, *exc):
+        self._mode.__exit__()
+
+    def settle(self, tree, own: list):
+        """Results as the caller gets them: off the tape unless someone outside needs it."""
+        leaves, spec = flatten(tree)
+        if self._wanted and _reaches_outside(leaves, own):
+            return tree
+        return unflatten(spec, [t.detach() if isinstance(t, Tensor) else t for t in leaves])
 
 
 def _gradients(outputs: list, leaves: list, weights: list) -> list:
@@ -59,24 +84,6 @@ def _gradients(outputs: list, leaves: list, weights: list) -> list:
         g = next(got) if isinstance(t, Tensor) else None
         out.append(zeros_like(t) if g is None and isinstance(t, Tensor) else g)
     return out
-
-
-class _Level:
-    """One transform at work; inside another one, results stay on the tape."""
-
-    def __enter__(self):
-        _depth[0] += 1
-        self._mode = enable_grad()
-        self._mode.__enter__()
-        return self
-
-    def __exit__(self, *exc):
-        self._mode.__exit__()
-        _depth[0] -= 1
-
-    def keep(self, args) -> bool:
-        """Whether results must stay on the tape."""
-        return _depth[0] > 1 or _outer(args)
 
 
 def grad_and_value(func, argnums=0, has_aux: bool = False):
@@ -110,8 +117,7 @@ def grad_and_value(func, argnums=0, has_aux: bool = False):
             leaves, spec = flatten(chosen)
             got = unflatten(spec, _gradients([out], leaves, [zeros_like(out) + 1]))
             got = got[0] if isinstance(argnums, int) else tuple(got)
-            keep = level.keep((args, kwargs))
-            got, out, aux = (_settled(x, keep) for x in (got, out, aux))
+            got, out, aux = (level.settle(x, leaves) for x in (got, out, aux))
         return (got, (out, aux)) if has_aux else (got, out)
 
     return wrapper
@@ -140,7 +146,6 @@ def vjp(func, *primals, has_aux: bool = False):
         aux = None
         if has_aux:
             out, aux = out
-        keep = level.keep(primals)
     leaves, spec = flatten(chosen)
     outputs, out_spec = flatten(out)
 
@@ -152,12 +157,12 @@ def vjp(func, *primals, has_aux: bool = False):
                                "structure of outputs to the function.")
         with _Level() as inner:
             got = unflatten(spec, _gradients(outputs, leaves, weights))
-            got = _settled(got, keep or inner.keep(weights))
+            got = inner.settle(got, leaves)
         return got if len(primals) > 1 else (got[0],)
 
     if has_aux:
-        return _settled(out, keep), pull, _settled(aux, keep)
-    return _settled(out, keep), pull
+        return level.settle(out, leaves), pull, level.settle(aux, leaves)
+    return level.settle(out, leaves), pull
 
 
 def jvp(func, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False):
@@ -180,9 +185,9 @@ def jvp(func, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux:
         weights = [zeros_like(o).requires_grad_() for o in outputs]
         back = _gradients(outputs, leaves, weights)
         along = _gradients(back, weights, steps)
-        keep = level.keep((primals, tangents))
-        result = (_settled(out, keep), _settled(unflatten(out_spec, along), keep))
-        return (*result, _settled(aux, keep)) if has_aux else result
+        own = leaves + weights
+        result = (level.settle(out, own), level.settle(unflatten(out_spec, along), own))
+        return (*result, level.settle(aux, own)) if has_aux else result
 
 
 def _units(t: Tensor):
@@ -218,9 +223,8 @@ def jacrev(func, argnums=0, *, has_aux: bool = False, chunk_size: int | None = N
                           if isinstance(leaf, Tensor) else None for i, leaf in enumerate(leaves)]
                 tree = unflatten(spec, joined)
                 per_output.append(tree[0] if isinstance(argnums, int) else tuple(tree))
-            keep = level.keep((args, kwargs))
-            result = _settled(unflatten(out_spec, per_output), keep)
-            return (result, _settled(aux, keep)) if has_aux else result
+            result = level.settle(unflatten(out_spec, per_output), leaves)
+            return (result, level.settle(aux, leaves)) if has_aux else result
 
     return wrapper
 
