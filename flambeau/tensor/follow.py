@@ -35,6 +35,7 @@ from .tensor import Tensor
 from .trace import Binding, Entry, Leaf, Poison, Trace
 
 OFF, RECORD, FOLLOW = range(3)
+_RECENT = 8
 _GIVE_UP = 4  # replays in a row after which a trace is no longer followed
 
 
@@ -52,6 +53,7 @@ class Recorder:
         self.last: Trace | None = None
         self.done: tuple | None = None  # (trace, slots, results, storages) of the last run
         self.replayed_seeds: list[int] = []
+        self.recent: list[Trace] = []  # followed lately, the last one first
         self._clear()
 
     def _clear(self) -> None:
@@ -85,6 +87,12 @@ class Recorder:
                 return out
             if _outside(function, args):
                 return function(*args, **kwargs)
+            if self.pos == 0:
+                out = self._other_trace(function, args, kwargs)
+                if out is not MISS:
+                    self.pos = 1
+                    execute.outstanding = True
+                    return out
             self.replay()
         return self.record(function, args, kwargs)
 
@@ -458,13 +466,7 @@ class Recorder:
             expected.upgrades += 1  # recorded anew, the arrays it hands on may be written over
         elif expected is not None and expected.confirmed and expected.replays < _GIVE_UP:
             if expected is not trace or self.mode != FOLLOW:
-                self._leave()
-                self._clear()
-                self.mode, self.trace = FOLLOW, expected
-                if expected.steps is None:
-                    expected.steps = Steps(expected.entries, expected.leaves, expected.slot_count,
-                                           expected.numbers, self._bind, self._draw)
-                self.functions = expected.steps.functions
+                self._follow(expected)
             else:  # the same again: the usual case
                 self.pos = 0
                 self.changed, self.seeds = [], []
@@ -472,6 +474,36 @@ class Recorder:
         self._leave()
         self._clear()
         self.mode = RECORD
+
+    def _follow(self, trace: Trace) -> None:
+        """Expect the calls of a trace from now on."""
+        self._leave()
+        self._clear()
+        self.mode, self.trace = FOLLOW, trace
+        if trace.steps is None:
+            trace.steps = Steps(trace.entries, trace.leaves, trace.slot_count, trace.numbers,
+                                self._bind, self._draw)
+        self.functions = trace.steps.functions
+        if trace in self.recent:
+            self.recent.remove(trace)
+        self.recent.insert(0, trace)
+        del self.recent[_RECENT:]
+
+    def _other_trace(self, function, args, kwargs):
+        """At the first call of a step: follow another known trace that begins with this call (the
+        last batch of an epoch, evaluation between two epochs). Its result, or MISS."""
+        unexpected = self.trace
+        for other in self.recent[:]:
+            if other is unexpected or not other.confirmed or other.replays >= _GIVE_UP \
+                    or other.entries[0].function is not function:
+                continue
+            self._follow(other)
+            out = self.functions[0](function, args, kwargs)
+            if out is not MISS:
+                return out
+            other.steps.clear()
+        self._follow(unexpected)
+        return MISS
 
     def _leave(self) -> None:
         """The trace that was followed is not the next one."""
@@ -511,7 +543,7 @@ class Recorder:
             for position, place in binding.from_seed:
                 plan.set_number(position, self.seeds[place])
             try:
-                results = plan.execute(binding.arrays,
+                results = plan.execute(binding.given,
                                        lambda: binding.all_arrays(steps.bound))
             except IndexError as error:  # found before anything was written
                 plan.user = None
