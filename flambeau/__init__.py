@@ -42,6 +42,7 @@ from . import optim as optim  # noqa: E402
 from . import utils as utils  # noqa: E402
 from . import serialization as serialization  # noqa: E402
 from . import signal as signal  # noqa: E402
+fft.fftfreq, fft.rfftfreq = signal.frequencies.fftfreq, signal.frequencies.rfftfreq  # noqa: F821
 from .signal.windows import (bartlett_window as bartlett_window,  # noqa: E402
                              blackman_window as blackman_window, hamming_window as hamming_window,
                              hann_window as hann_window, kaiser_window as kaiser_window)

@@ -1,3 +1,4 @@
-"""torch.signal: window functions."""
+"""torch.signal: window functions; the frequencies of torch.fft."""
 
+from . import frequencies as frequencies
 from . import windows as windows

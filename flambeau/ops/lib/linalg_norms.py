@@ -9,10 +9,10 @@ import numpy as np
 from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.api import api
-from ...ir.node import OpClass, Prim, make
+from ...ir.node import OpClass, Prim, make, make_many
 from ...ir.op import Op, apply
 from ..prim.contract import matmul
-from ..prim.elementwise import add, cast, div, log, mul, sqrt, sub
+from ..prim.elementwise import add, cast, conj, div, log, mul, sqrt, sub
 from ..prim.extremes import amax, amin
 from ..prim.index import on_host
 from ..prim.join import cat, stack
@@ -21,6 +21,7 @@ from ..prim.pointwise import cos
 from ..prim.reduce import expand, mean, sum  # noqa: A004
 from ..prim.shape import permute, reshape, slice_dim, squeeze, unsqueeze, unsqueeze_all
 from ..prim.statistics import vector_norm
+from ..results import return_type
 from .dropout import uniform_like
 from .linalg import LA, _float, _matrices, inv, linalg_qr, linalg_svd, solve, svdvals
 from .shape import movedim
@@ -350,3 +351,51 @@ def pca_lowrank(A, q=None, center=True, niter=2):
     if not niter >= 0:
         raise ValueError(f"niter(={niter}) must be non-negative integer")
     return _low_rank(sub(A, mean(A, -2, True)) if center else A, q, niter, None)
+
+
+def _geqrf_numpy(x):
+    """LAPACK's form: R above the diagonal, the reflections' vectors below it."""
+    packed, tau = np.linalg.qr(x, "raw")
+    return np.ascontiguousarray(np.swapaxes(packed, -1, -2)), tau
+
+
+GEQRF = Prim("geqrf", OpClass.LIBRARY, lambda x: (
+    (x.shape, x.dtype), ((*x.shape[:-2], min(x.shape[-2:])), x.dtype)), _geqrf_numpy,
+    doc="packed Householder QR")
+_geqrf = Op("geqrf", lambda x: make_many(GEQRF, (x,)),
+            nondiff="geqrf is not differentiable; use linalg.qr")
+
+
+@api(method=True, out=2)
+def geqrf(input):  # noqa: A002
+    """Householder QR in packed form: (a, tau)."""
+    _matrices("torch.geqrf", input)
+    return return_type("geqrf", "a", "tau")(apply(_geqrf, input))
+
+
+@api(method=True, out=1)
+def ormqr(input, tau, other, left=True, transpose=False):  # noqa: A002
+    """``other`` multiplied by the Q of ``geqrf`` (its conjugate transpose with ``transpose``)."""
+    _matrices("torch.ormqr", input)
+    if len(tau.shape) != len(input.shape) - 1 or tuple(tau.shape[:-1]) != tuple(input.shape[:-2]):
+        raise RuntimeError(f"torch.ormqr: Expected tau to have one dimension less than input, got "
+                           f"{tuple(tau.shape)} and {tuple(input.shape)}")
+    if len(other.shape) != len(input.shape):
+        raise RuntimeError("torch.ormqr: Expected other to have the same number of dimensions as "
+                           f"input, got {tuple(other.shape)} and {tuple(input.shape)}")
+    m, k = input.shape[-2], tau.shape[-1]
+    if other.shape[-2 if left else -1] != m:
+        raise RuntimeError(f"torch.ormqr: other.shape[{-2 if left else -1}] must be equal to "
+                           f"input.shape[-2], got {tuple(other.shape)} and {tuple(input.shape)}")
+    if not left:
+        return h(ormqr(input, tau, h(other), True, not transpose))
+    n = input.shape[-1]
+    v = add(mul(input, mask_like(input, np.arange(m)[:, None] > np.arange(n))),
+            mask_like(input, np.eye(m, n)))
+    out = other
+    for i in (range(k) if transpose else reversed(range(k))):
+        column = slice_dim(v, -1, i, i + 1)
+        factor = unsqueeze(slice_dim(tau, -1, i, i + 1), -1)
+        factor = conj(factor) if transpose else factor
+        out = sub(out, matmul(mul(column, factor), matmul(h(column), out)))
+    return out

@@ -13,6 +13,7 @@ from ...ir.view import VIEW_SET, broadcast
 from ..core import cast_node, operand
 from ..prim.elementwise import COPY, WHERE, le, mul
 from ..prim.index import on_host
+from ..prim.masks import masked_fill
 from ..prim.reduce import SUM, reduce
 from ..prim.shape import _select, _slice, embed, reshape
 from ..prim.source import iota
@@ -254,3 +255,19 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):  # noqa: A002
     a, b = _two_axes(len(input.shape), dim1, dim2)
     _check_part("diagonal_scatter", input, src, _diagonal, shift=offset, dim1=a, dim2=b)
     return apply(_diagonal_scatter, input, src, shift=offset, dim1=a, dim2=b)
+
+
+@api("fill_diagonal", torch=False, inplace=True, dtypes="any",
+     cases=lambda t: [t.call(t.f(3, 4), 2.0), t.call(t.f(7, 3), 1.0, True)])
+def fill_diagonal(input, fill_value, wrap=False):  # noqa: A002
+    """The main diagonal set to a number; with ``wrap`` it starts again below a tall matrix."""
+    shape = tuple(input.shape)
+    if len(shape) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(shape) > 2 and len(set(shape)) != 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    step = int(np.sum(sh.contiguous_strides(shape)))
+    mask = np.zeros(sh.numel(shape), np.bool_)
+    end = mask.size if wrap or len(shape) > 2 else shape[1] * shape[1]
+    mask[:end:step] = True
+    return masked_fill(input, on_host(mask.reshape(shape), input), fill_value)
