@@ -14,12 +14,11 @@ import ctypes
 import sys
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from ..base import dtype as dt
 from ..base.errors import IndexValueError
 from ..base.flags import values as flags
 from ..codegen.loops_memory import NoVectorForm
@@ -36,7 +35,10 @@ from ..schedule.group import operands
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
 from . import arena, interpret, kernels, profile, team
-from .guards import guard_graph
+from .guards import PER_WORD, guard_schedule
+from .outputs import Outputs, pooled
+
+__all__ = ["Plan", "compile_graph", "pooled"]
 
 #: element operations below which a plan runs on the calling thread alone
 SMALL_WORK = 500_000
@@ -44,10 +46,6 @@ SMALL_WORK = 500_000
 _WORKSPACE, _PREVIOUS = "workspace", "previous"
 #: multiples of this stand for addresses that are looked for
 _MARK = 1 << 52
-#: arrays of one output kept for recycling
-POOL = 3
-#: references that pools hold, by the array's id: they do not keep anybody from writing over it
-pooled: Counter[int] = Counter()
 
 
 def compile_graph(graph: Graph) -> Plan:
@@ -95,18 +93,14 @@ class Plan:
         self.user: object | None = None  # who bound the leaves last (see tensor/trace.py)
         self.traces: list = []
         self._small = schedule.work < SMALL_WORK or threads == 1
+        self._run_small = team.small_runner()
         self._threads, self._workspace = threads, 0
+        self._checks = [(guard.leaf, *guard_schedule(self._graph, guard, threads))
+                        for guard in dict.fromkeys(schedule.grouping.guards)]
         self._cells()
         self._layout()
         self._seen: list = [None] * len(self._graph.leaves)
         self._dirty = True
-        self._guards: dict[int, list[Plan]] = {}  # by leaf position
-        for guard in dict.fromkeys(schedule.grouping.guards):
-            graph, numbers = guard_graph(self._graph, guard)
-            plan = Plan(schedule_graph(graph, threads), threads)
-            for n, value in enumerate(numbers, 1):
-                plan.set_number(n, value)
-            self._guards.setdefault(self._position[guard.leaf], []).append(plan)
 
     # -- building --------------------------------------------------------------------------------
 
@@ -119,7 +113,12 @@ class Plan:
         self._output_cell = leaves
         self._host_cell = {i: leaves + outputs + n for n, i in enumerate(hosts)}
         self._arena_cell = leaves + outputs + len(hosts)
-        self._cell_count = self._arena_cell + 3  # arena, workspace, the words themselves
+        self._check_cells = []  # of each check: its numbers' cells, then its answer's
+        at = self._arena_cell + 3  # arena, workspace, the words themselves
+        for _, _, numbers in self._checks:
+            self._check_cells.append(at)
+            at += len(numbers) + 1
+        self._cell_count = at
         self._position = {leaf: p for p, leaf in enumerate(graph.leaves)}
         self._consts = [p for p, i in enumerate(graph.leaves) if nodes[i].prim is CONST]
 
@@ -137,20 +136,17 @@ class Plan:
 
     def _layout(self) -> None:
         """Write cells, numbers, argument blocks and tables into one block of words."""
-        words: list[int] = [0] * (self._cell_count + 2 * len(self._consts))
+        extra = sum(len(numbers) for _, _, numbers in self._checks)
+        self._flag_word = self._cell_count + 2 * len(self._consts) + extra
+        self._flag_words = -(-len(self._checks) // PER_WORD)
+        words: list[int] = [0] * (self._flag_word + self._flag_words)
         patches: list[list[tuple[int, int, int]]] = [[]]  # per segment: cell, offset, word
         rows: list[list[tuple[int, int, int]]] = [[]]  # per segment: function, word, chunks
-        previous = 0  # where the last block that is no row began
         self.row_names: list[list[str]] = [["addresses"]]  # per segment, for the profile
         self._steps: list = [0]  # segment numbers and host entries in running order
-        for e in self.schedule.entries:
-            if e.kind == "host":
-                self._steps.append(_Host(self, e.record))
-                self._steps.append(len(rows))
-                rows.append([])
-                patches.append([])
-                self.row_names.append(["addresses"])
-                continue
+
+        def add(e: Entry, cell_of: Callable[[int], tuple[int, int]], name: str) -> None:
+            previous = 0  # where the last block that is no row began
             for function, block, pointers, chunks in self._kernels(e):
                 at = len(words)
                 words.extend(block)
@@ -158,12 +154,32 @@ class Plan:
                     if root is _PREVIOUS:
                         patches[-1].append((self._arena_cell + 2, 8 * previous, at + w))
                     else:
-                        patches[-1].append((*self._pointer(root, offset, e), at + w))
+                        patches[-1].append((*self._pointer(root, offset, e, cell_of), at + w))
                 if function:
                     rows[-1].append((function, at, chunks))
-                    self.row_names[-1].append(profile.name(self._graph, e))
+                    self.row_names[-1].append(name)
                 else:
                     previous = at
+
+        for n, (_, check, _) in enumerate(self._checks):
+            for e in check.entries:
+                add(e, partial(self._cell_of_check, n), f"check: {profile.name(check.graph, e)}")
+        for word in range(self._flag_words):
+            rows[0].append((0, self._flag_word + word, team.STOP))
+            self.row_names[0].append(profile.STOP)
+        for e in self.schedule.entries:
+            if e.kind == "host":
+                self._steps.append(_Host(self, e.record))
+                self._steps.append(len(rows))
+                rows.append([])
+                patches.append([])
+                self.row_names.append(["addresses"])
+            else:
+                add(e, self._cell_of, profile.name(self._graph, e))
+        self._write(words, rows, patches)
+
+    def _write(self, words: list[int], rows: list, patches: list) -> None:
+        """Make the block of words: argument blocks first, then the segments' tables."""
         bind = kernels.bind()
         tables = []
         for segment, (mine, patch) in enumerate(zip(rows, patches, strict=True)):
@@ -188,11 +204,35 @@ class Plan:
         self._segments = [(base + 8 * t, len(r)) for t, r in zip(tables, rows, strict=True)]
         self.has_host_steps = len(self._steps) > 1  # these work on the arrays themselves
         self._memory(base)
+        self._fill_checks(base)
+
+    def _cell_of_check(self, n: int, root: int) -> tuple[int, int]:
+        """Cell and byte offset of a value of check ``n``."""
+        leaf, check, numbers = self._checks[n]
+        if root == 0:
+            return self._position[leaf], 0
+        if root in check.graph.leaves:
+            return self._check_cells[n] + root - 1, 0
+        kind, at = check.place[root]
+        return (self._arena_cell, at) if kind == "arena" else \
+            (self._check_cells[n] + len(numbers), 0)
+
+    def _fill_checks(self, base: int) -> None:
+        """The numbers of the checks, and the addresses in their cells."""
+        at = self._cell_count + 2 * len(self._consts)
+        for n, (_, _, numbers) in enumerate(self._checks):
+            cell = self._check_cells[n]
+            for k, number in enumerate(numbers):  # an int32 is the low half of the word
+                self.words[at], self.words[cell + k] = number, base + 8 * at
+                at += 1
+            self.words[cell + len(numbers)] = base + 8 * self._flag_word + n
+        self._flags = memoryview(self.words)[self._flag_word:self._flag_word + self._flag_words]
 
     def _memory(self, base: int) -> None:
         """The arena, the numbers' places and the outputs' pools."""
         nodes, graph = self._graph.nodes, self._graph
-        self._arena_size = -(-self.schedule.arena // 128) * 128 + 128
+        most = max((check.arena for _, check, _ in self._checks), default=0)
+        self._arena_size = -(-max(self.schedule.arena, most) // 128) * 128 + 128
         self._memory_size = self._arena_size + self._workspace + 64
         self._place_arena(0)
         self.words[self._arena_cell + 2] = base
@@ -201,19 +241,21 @@ class Plan:
             word = self._cell_count + 2 * n
             self.words[p] = base + 8 * word
             self.slots[p] = np.ndarray((), nodes[graph.leaves[p]].dtype.np, self.words, word * 8)
-        self._outputs = []
-        for k, i in enumerate(graph.outputs):
-            place = ("given", self._position[i]) if i in self._position else \
-                self.schedule.place[i]
-            self._outputs.append(_Output(nodes[i].shape, nodes[i].dtype, place, k))
-        self._twice = [(o.index, o.place[1]) for o in self._outputs
-                       if o.place[0] == "output" and o.place[1] != o.index]
         host = {step.record for step in self._steps if type(step) is _Host}
-        for o, i in zip(self._outputs, graph.outputs, strict=True):
-            o.fresh = o.place == ("output", o.index) and i not in host
-        self._fresh = [o for o in self._outputs if o.fresh]
-        self._passed = [(o.index, o.place[1]) for o in self._outputs
-                        if not o.fresh and o.place[0] in ("leaf", "given")]
+        self._twice: list[tuple[int, int]] = []  # (output, the earlier one it equals)
+        #: (output, leaf position) of outputs that are what was given for a leaf
+        self.passed: list[tuple[int, int]] = []
+        fresh = []
+        for k, i in enumerate(graph.outputs):
+            kind, at = ("given", self._position[i]) if i in self._position else \
+                self.schedule.place[i]
+            if kind == "output" and at != k:
+                self._twice.append((k, at))
+            elif kind == "output" and i not in host:
+                fresh.append((k, nodes[i].shape, nodes[i].dtype.np))
+            elif kind in ("leaf", "given"):
+                self.passed.append((k, at))
+        self._outputs = Outputs(len(graph.outputs), fresh, self.words, self._output_cell)
 
     def _kernels(self, e: Entry):
         """Rows of an entry: function address, argument words, pointers, chunks."""
@@ -242,10 +284,13 @@ class Plan:
         if epilogue:
             yield 0, d.words, d.pointers, 0
         c = d.m * d.n
-        plan = kernels.product(d.dtype, d.source).plan(
+        kernel = kernels.product(d.dtype, d.source)
+        m, n = (d.n, d.m) if d.turned else (d.m, d.n)
+        dotted = kernel.dotted(m, n, d.k, d.batch[0] * d.batch[1], d.adjacent)
+        plan = kernel.plan(
             d.m, d.n, d.k, a=d.a[1], b=d.b[1], c=d.n, batch=d.batch,
             a_batch=d.a[2], b_batch=d.b[2], c_batch=(c * d.batch[1], c), epilogue=epilogue,
-            threads=self._threads)
+            threads=self._threads, dotted=dotted)
         self._workspace = max(self._workspace, plan.workspace_bytes)
         # which words hold which address is the matrix kernels' business (they may exchange the
         # operands), so addresses that cannot occur are bound and looked for
@@ -260,12 +305,13 @@ class Plan:
                     pointers.append((at, root, offset + extra))
             yield row.function, words, pointers, row.chunks
 
-    def _pointer(self, root, offset: int, e: Entry) -> tuple[int, int]:
+    def _pointer(self, root, offset: int, e: Entry,
+                 cell_of: Callable[[int], tuple[int, int]]) -> tuple[int, int]:
         if root is None:
             return self._arena_cell, e.scratch + offset
         if root is _WORKSPACE:
             return self._arena_cell + 1, offset
-        cell, at = self._cell_of(root)
+        cell, at = cell_of(root)
         return cell, at + offset
 
     # -- running ---------------------------------------------------------------------------------
@@ -291,32 +337,24 @@ class Plan:
         self._seen[position] = weakref.ref(array)
         self.words[position] = array.__array_interface__["data"][0]
         self._dirty = True
-        for plan in self._guards.get(position, ()):
-            plan.bind(0, array)
 
     def set_address(self, position: int, address: int) -> None:
         """Let a BUFFER leaf read memory that somebody else keeps alive."""
         self._seen[position] = None
         self.words[position] = address
         self._dirty = True
-        for plan in self._guards.get(position, ()):
-            plan.set_address(0, address)
 
     def set_number(self, position: int, value) -> None:
         """Give a CONST leaf its number."""
         self.slots[position][()] = value
 
-    def execute(self, arrays: list, fetch: Callable[[], list] | None = None) -> list:
+    def execute(self, arrays: list | None, fetch: Callable[[], list] | None = None) -> list:
         """Run with what is bound.
 
-        ``arrays`` are read only by host steps and for outputs that are leaves (which come out as
-        given, None too); where an input is out of range NumPy runs on ``fetch()`` instead, to
-        raise what the primitives raise.
+        ``arrays`` are read only by host steps and for outputs that are leaves (``passed``), which
+        come out as given; None where nobody needs these. Where an input is out of range NumPy runs
+        on ``fetch()`` instead, to raise what the primitives raise.
         """
-        for plans in self._guards.values():
-            for plan in plans:
-                if plan.execute([])[0]:
-                    return self.interpreted(arrays if fetch is None else fetch())
         local = arena.local
         if local.busy:  # called back from a host step of another plan
             raw, address = arena.aligned(self._memory_size)
@@ -329,9 +367,12 @@ class Plan:
             self._place_arena(address)
         local.busy = True
         try:
-            return self._run(arrays)
+            results = self._run(arrays)
         finally:
             local.busy = False
+        if results is None:
+            return self.interpreted(arrays if fetch is None else fetch())
+        return results
 
     def _place_arena(self, address: int) -> None:
         """Let values that live only during a run be at ``address``."""
@@ -340,24 +381,32 @@ class Plan:
         self.words[self._arena_cell + 1] = address + self._arena_size
         self._dirty = True
 
-    def _run(self, arrays: list) -> list:
-        results: list = [None] * len(self._outputs)
-        for k, p in self._passed:
-            results[k] = arrays[p]
-        for o in self._fresh:
-            array, changed = o.take()
-            results[o.index] = array
-            if changed:
-                self.words[self._output_cell + o.index] = changed
-                self._dirty = True
-        if len(self._steps) > 1:
-            self._execute_steps(arrays, results)
+    def _run(self, arrays: list | None) -> list | None:
+        """The outputs; None if a check failed."""
+        results, changed = self._outputs.take()
+        if changed:
+            self._dirty = True
+        if arrays is not None:
+            for k, p in self.passed:
+                results[k] = arrays[p]
+        if self.has_host_steps:
+            if not self._execute_steps(arrays, results):
+                return None
         else:
             self._segment(0)
             self._dirty = False
+            if self._checks and self.stopped():
+                return None
         for k, first in self._twice:
             results[k] = results[first]
         return results
+
+    def stopped(self) -> bool:
+        """Whether a check of the last run failed."""
+        for word in self._flags:  # noqa: SIM110  (any() costs ten times this)
+            if word:
+                return True
+        return False
 
     def interpreted(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """The outputs by NumPy, record by record: raises what the primitives raise."""
@@ -378,20 +427,24 @@ class Plan:
             if flags.debug:
                 profile.rows(self, n, table, rows)
             elif self._small:
-                team.run_small(table, rows)
+                self._run_small(table, rows)
             else:
                 team.run(table, rows)
 
-    def _execute_steps(self, arrays: list, results: list) -> None:
+    def _execute_steps(self, arrays: list, results: list) -> bool:
+        """Segments and host steps in turn; False if a check failed."""
         state = _State(arrays, results)
         self._dirty = True  # host results move with every run
         for step in self._steps:
             if type(step) is int:
                 self._segment(step)
+                if step == 0 and self.stopped():
+                    return False
             elif flags.debug:
                 profile.host(self, step, state)
             else:
                 step.run(state)
+        return True
 
     def loc(self, record: int):
         """The user's line of a record."""
@@ -425,48 +478,6 @@ class _State:
     def __init__(self, arrays: list, results: list):
         self.arrays, self.results = arrays, results
         self.values: dict[int, np.ndarray] = {}
-
-
-class _Output:
-    """Where one output's array comes from, and the arrays it may use again."""
-
-    __slots__ = ("dtype", "fresh", "index", "last", "place", "pool", "shape")
-
-    def __init__(self, shape: tuple[int, ...], dtype: dt.dtype, place: tuple[str, int],
-                 index: int):
-        self.shape, self.dtype, self.place, self.index = shape, dtype.np, place, index
-        self.pool: list[tuple[np.ndarray, int]] = []
-        self.last = -1
-        self.fresh = True
-
-    def __del__(self):
-        for array, _ in self.pool:
-            pooled[id(array)] -= 1
-
-    def take(self) -> tuple[np.ndarray | None, int]:
-        """The array to write and its address if it is another one than last time, else 0."""
-        count = sys.getrefcount
-        pool = self.pool
-        for n in range(len(pool)):
-            if count(pool[n][0]) == 2:
-                array, address = pool[n]
-                break
-        else:
-            array = np.empty(self.shape, self.dtype)
-            address = array.__array_interface__["data"][0]
-            n = len(pool)
-            if n == POOL:
-                n = (self.last + 1) % POOL
-                pooled[id(pool[n][0])] -= 1
-                pool[n] = (array, address)
-            else:
-                pool.append((array, address))
-            pooled[id(array)] += 1
-            self.last = -1
-        if n == self.last:
-            return array, 0
-        self.last = n
-        return array, address
 
 
 class _Host:

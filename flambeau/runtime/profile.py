@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _plans: list[Plan] = []
 _TOP = 40
+#: the name of a row that ends a run when a check failed
+STOP = "stop"
 
 
 def name(graph: Graph, e: Entry) -> str:
@@ -56,6 +58,10 @@ def rows(plan: Plan, segment: int, table: int, count: int) -> None:
     for k, key in enumerate(names):
         begin = time.perf_counter()
         team.run(table + 24 * k, 1)
+        if key == STOP:
+            if plan.stopped():
+                return
+            continue
         _note(plan, key, time.perf_counter() - begin)
 
 

@@ -3,7 +3,8 @@
 A plan is a contiguous int64 table of rows ``(function address, argument block address, nchunks)``.
 :func:`run` runs it on the thread team, :func:`run_small` on the calling thread only; both make one
 native call. Rows run in order; a row's chunks run in any order, on any thread, at the same time,
-and each calls ``function(args, chunk, nchunks)``. Rows of one chunk cost no synchronisation.
+and each calls ``function(args, chunk, nchunks)``. Rows of one chunk cost no synchronisation. A row
+with :data:`STOP` for its chunks has no function: it ends the run if the word at ``args`` is not 0.
 
 Workers are daemon threads parked in native code; see ``team_native`` for the scheduling. They spin
 a while after a plan (a training loop's next plan comes at once), then sleep.
@@ -25,6 +26,8 @@ from flambeau.codegen.host import host
 from flambeau.runtime import jit
 from flambeau.runtime import team_native as native
 
+#: see the text above
+STOP = native.STOP
 #: how long an idle worker spins before it sleeps (waking takes 50-100 us)
 SPIN_SECONDS = 200e-6
 _FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98}

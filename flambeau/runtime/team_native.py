@@ -26,6 +26,8 @@ SIZE = LINE * 10
 #: what ``worker`` returns
 QUIT, PARKED = 0, 1
 _ALL = 2**31 - 1
+#: the chunks of a row that ends the plan if the word at its args is not 0
+STOP = -1
 
 
 class TeamModule:
@@ -140,6 +142,8 @@ class TeamModule:
             fn, args, chunks = self._row(f, table, rows.i)
             with f.loop(0, chunks) as each:
                 f.call_pointer(fn, "void", args, each.i, chunks)
+            with f.if_(chunks < 0), f.if_(f.load(args, "i64").ne(0)):
+                f.ret_()
 
     def _advance(self, f: Function, table: Value, row: Value, n: Value) -> Value:
         """Run rows of one chunk from ``row`` on; the first row with more (or n)."""
@@ -150,7 +154,11 @@ class TeamModule:
             w.leave_unless(chunks <= 1)
             with f.if_(chunks.eq(1)):
                 f.call_pointer(fn, "void", args, f.const(0, "i64"), chunks)
-            w.next(q + 1)
+            with f.if_(chunks < 0) as branch:
+                branch.give(f.select(f.load(args, "i64").ne(0), n, q + 1))
+                branch.else_()
+                branch.give(q + 1)
+            w.next(branch.results[0])
         return w.carried[0]
 
     def _participate(self) -> None:

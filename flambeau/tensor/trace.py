@@ -42,8 +42,10 @@ class Leaf:
         """Note where the storage's memory is (before the flush that may replace it)."""
         node = storage.prior if storage.prior is not None else storage.node
         array = node.value
-        if array is None or not array.flags.c_contiguous:
+        if array is None:
             raise Poison
+        if not array.flags.c_contiguous:  # a repeated constant: give it memory of its own
+            array = node.value = np.ascontiguousarray(array)
         self.address = array.__array_interface__["data"][0]
         self.size = max(array.nbytes, 1)
 
@@ -240,6 +242,10 @@ class Binding:
         self.alive: dict[int, _Alive] = {}
         self._outputs(flushed, leaves, tensors, slots)
         self.bound: list = [None] * len(leaves)
+        # what the plan has to be given: nothing where it only works with addresses
+        needed = self.plan.has_host_steps or any(
+            self.arrays[p] is not None for _, p in self.plan.passed)
+        self.given = self.arrays if needed else None
 
     def _inputs(self, flushed, leaves, seeds) -> None:
         for position, node in enumerate(flushed.leaves):
@@ -292,6 +298,7 @@ class Binding:
             group = groups.setdefault(id(storage), len(groups))
             self.alive[i] = _Alive(i, t, at, group)
             taken.add(id(storage.node))
+            taken.add(id(t._node))  # what the tensor has read of its storage
         if any(id(n) not in taken for n in flushed.outputs):
             raise Poison  # the tape still needs a value
 
