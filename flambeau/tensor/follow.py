@@ -338,7 +338,7 @@ class Recorder:
             self.inside = was_inside
 
     def result_of(self, t: Tensor):
-        """The array of a bare tensor of one element that the last run computed, else None."""
+        """The value of a bare tensor of one element that the last run computed, else None."""
         if self.done is None:
             return None
         trace, slots, results, _ = self.done
@@ -346,7 +346,7 @@ class Recorder:
         if i < 0 or i >= len(slots) or slots[i] is not t:
             return None
         alive = trace.binding.alive.get(i)
-        return results[alive.output] if alive is not None else None
+        return results[alive.output].reshape(-1)[alive.offset] if alive is not None else None
 
     def _settle_done(self, t: Tensor) -> bool:
         trace, slots, results, storages = self.done
