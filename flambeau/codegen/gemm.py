@@ -108,7 +108,7 @@ class GemmKernel:
              batch: tuple[int, int] = (1, 1), a_batch: tuple[int, int] = (0, 0),
              b_batch: tuple[int, int] = (0, 0), c_batch: tuple[int, int] = (0, 0),
              accumulate: bool = False, epilogue: int = 0, threads: int = 1,
-             mode: str | None = None) -> GemmPlan:
+             dotted: bool | None = None, mode: str | None = None) -> GemmPlan:
         """Divide one multiplication into rows.
 
         Args:
@@ -124,17 +124,20 @@ class GemmKernel:
                 more than one block of k (``division.k_step < k``) C holds partial sums before the
                 epilogue sees it, so the epilogue's operands must not lie in C's memory.
             threads: threads that will run the plan; 1: all rows get one chunk.
+            dotted: what :meth:`dotted` says; by default it is asked about these strides.
             mode: force a mode (see ``gemm_cost.Division``), for tests.
         """
         size, same = itemsize(self.elem), self.source == self.dtype
         count, c_row, c_col = batch[0] * batch[1], c, 1
+        if mode is None and dotted is None:
+            dotted = self.dotted(m, n, k, count, a[1] == b[0] == 1)
         swapped = (mode is None and n == 1 < m and k > 0
-                   and (a[1] == b[0] == 1 or (same and a[0] == c == 1)))
+                   and (bool(dotted) or (same and a[0] == c == 1)))
         if swapped:  # matrix times vector: computed as vector times matrix
             m, n, a, b = n, m, (b[1], b[0]), (a[1], a[0])
             a_batch, b_batch, c_row, c_col = b_batch, a_batch, c_col, c_row
         d = divide(self.tiling, m, n, k, count, tuple(a), tuple(b), size, max(1, threads), same,
-                   c_col == 1, mode)
+                   c_col == 1, mode, dotted)
         values = dict(m=m, n=n, k=k, batch=count, batch1=max(1, batch[1]), a_row=a[0], a_col=a[1],
                       b_row=b[0], b_col=b[1], c_row=c_row, c_col=c_col, epilogue_row=c,
                       swapped=int(swapped), accumulate=int(accumulate), epilogue=epilogue,
@@ -146,6 +149,23 @@ class GemmKernel:
             kind = "gemm_packed" if d.mode == "private" else "gemm_" + d.mode
             return GemmPlan([self._row(kind, values, d.chunks)], 0, d, swapped)
         return self._shared(d, values, threads)
+
+    def dotted(self, m: int, n: int, k: int, count: int, adjacent: bool) -> bool:
+        """Whether elements of C are computed as dot products, which add up in another order.
+
+        Depends on the sizes and on the layout that the program gives its operands, so that a
+        product gives the same bits however it is run.
+
+        Args:
+            count: multiplications in the batch.
+            adjacent: the operands' elements are adjacent along k.
+        """
+        if not adjacent or k < 2:
+            return False
+        if n == 1 < m:
+            m, n = n, m
+        return divide(self.tiling, m, n, k, count, (k, 1), (1, k), itemsize(self.elem), 1,
+                      self.source == self.dtype, True, None).mode == "dot"
 
     def _shared(self, d: Division, values: dict, threads: int) -> GemmPlan:
         """Rows that pack into the workspace; several pairs if all of B would not fit."""

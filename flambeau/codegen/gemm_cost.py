@@ -1,5 +1,10 @@
 """How a matrix multiplication is divided: packed or direct, and the grid of tasks.
 
+An element of C is the sum over blocks of k, in order, of which each is a chain of fused
+multiplications and additions; or, in the mode ``dot``, a sum of lanes. The size of the blocks is
+:func:`k_block`, a function of the sizes alone, so ``direct`` and all packed modes give the same bits
+for any grid and number of threads; whether the mode is ``dot`` is decided before, by the caller.
+
 The estimates count processor cycles; only their order matters. Peak is two vector multiplications
 per cycle; packing costs by the way the source is read; operands stream from the next cache level at
 :data:`STREAM` bytes per cycle.
@@ -52,6 +57,13 @@ def balanced_k(k: int, kc: int) -> int:
     """A block of k of at most ``kc``, with no small remainder."""
     blocks = max(1, _ceil(k, kc))
     return min(kc, max(4, (_ceil(k, blocks) + 3) & ~3))
+
+
+def k_block(t: Tiling, m: int, n: int, k: int, size: int) -> int:
+    """Elements of k that are multiplied before the sum joins C; the same for the turned product."""
+    if min(m, n) <= THIN_ROWS and k * max(m, n) * size > THIN_BYTES:
+        return THIN_K
+    return balanced_k(k, t.kc)
 
 
 def _pack_cycles(elements: float, across: int, along: int, t: Tiling) -> float:
@@ -142,11 +154,7 @@ class _Case:
 
     def best(self, mode: str) -> Division:
         """The best grid for a mode."""
-        k_step = balanced_k(self.k, self.t.kc)
-        if mode == "direct":
-            k_step = max(self.k, 1)
-            if self.m <= THIN_ROWS and self.k * self.n * self.size > THIN_BYTES:
-                k_step = THIN_K
+        k_step = k_block(self.t, self.m, self.n, self.k, self.size)
         extra = 0.0
         if mode.startswith("shared"):
             work = _pack_cycles(self.n * self.k, self.b[1], self.b[0], self.t)
@@ -193,7 +201,8 @@ def direct_allowed(t: Tiling, m: int, n: int, k: int, b: tuple[int, int], size: 
 
 @lru_cache(maxsize=4096)
 def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b: tuple[int, int],
-           size: int, threads: int, direct: bool, unit: bool, mode: str | None) -> Division:
+           size: int, threads: int, direct: bool, unit: bool, mode: str | None,
+           dotted: bool | None = None) -> Division:
     """Choose mode and grid.
 
     Args:
@@ -202,6 +211,7 @@ def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b:
         direct: the element types allow the direct kernels.
         unit: the columns of C are contiguous; otherwise only ``dot`` will do.
         mode: force a mode.
+        dotted: ``dot`` and nothing else (True), or anything else (False).
 
     Raises:
         ValueError: the forced mode cannot do it.
@@ -218,6 +228,8 @@ def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b:
             modes.append("shared_b")
             if batch * m * k * size <= SHARED_A_BYTES:
                 modes.append("shared")
+    if dotted is not None:
+        modes = ["dot"] if dotted else [x for x in modes if x != "dot"]
     if mode is not None:
         if mode == "direct" and direct and (b[1] == 1 or n == 1 or k == 0):
             return case.best(mode)

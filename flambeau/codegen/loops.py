@@ -270,41 +270,68 @@ class _Lowering(Memory):
             acc = self._in_blocks(lo, full, BLOCK * block, folds, acc, main)
         else:
             acc = main(lo, full, acc)
-        first = [acc[n * self.copies] for n in range(len(folds))]
         if self.width > 1 and self.masked():
-            with f.loop(full, hi, self.width, carry=first) as loop:
+            with f.loop(full, hi, self.width, carry=acc) as loop:
                 lanes = Lanes(self.width, 1, f.lane_mask(hi - loop.i, self.width), loop.i)
-                loop.next(*self._innermost(section, folds, place, lanes, loop.carried, env))
-            first = loop.results
+                loop.next(*self._add_tail(section, folds, place, lanes, loop.carried, env,
+                                          loop.i - full))
+            acc = loop.results
         else:
-            ones = [self._identity(i, 1) for i in folds]
-            with f.loop(full, hi, carry=ones) as loop:
-                lanes = Lanes(1, 1, None, loop.i)
-                loop.next(*self._innermost(section, folds, place, lanes, loop.carried, env))
-            first = [self._combine(i, a, self._in_lane_0(i, b))
-                     for i, a, b in zip(folds, first, loop.results, strict=True)]
-        for n, v in enumerate(first):
-            acc[n * self.copies] = v
+            with f.loop(full, hi, carry=acc) as loop:
+                loop.next(*self._add_one(section, folds, place, loop.i, loop.carried, env,
+                                         loop.i - full))
+            acc = loop.results
         return acc
 
-    def _in_lane_0(self, fold: tuple, x: Value) -> Value:
-        if self.width == 1:
-            return x
-        return self.f.insert(self._identity(fold, self.width), x, 0)
+    def _add_tail(self, section, folds, place, lanes, acc: list[Value], env,
+                  at: Value) -> list[Value]:
+        """One masked vector after the last full block; it joins the accumulators of its
+        positions, as in a full block."""
+        f, copies = self.f, self.copies
+        if not folds or copies == 1:
+            return self._innermost(section, folds, place, lanes, acc, env)
+        before = []
+        for n in range(len(folds)):
+            chosen = acc[n * copies]
+            for c in range(1, copies):
+                chosen = f.select(at.eq(c * self.width), acc[n * copies + c], chosen)
+            before.append(chosen)
+        after = self._innermost(section, folds, place, lanes, before, env)
+        return [f.select(at.eq(c * self.width), after[n], acc[n * copies + c])
+                for n in range(len(folds)) for c in range(copies)]
+
+    def _add_one(self, section, folds, place, i: Value, acc: list[Value], env,
+                 at: Value) -> list[Value]:
+        """One element after the last full block, on hosts that cannot mask; it joins the
+        accumulator of its position, as in a full block."""
+        f, out = self.f, []
+        terms = self._terms(section, folds, place, Lanes(1, 1, None, i), acc, env)
+        for n, fold in enumerate(folds):
+            x = self.widen(terms[n], self.width)
+            for c in range(self.copies):
+                a = acc[n * self.copies + c]
+                lane = f.iota(self.width, "i64") + c * self.width if self.width > 1 else \
+                    f.const(c, "i64")
+                out.append(f.select(lane.eq(at), self._combine(fold, a, x), a))
+        return out
 
     def _innermost(self, section, folds, place, lanes, acc, env) -> list[Value]:
+        terms = self._terms(section, folds, place, lanes, acc, env)
+        return [self._combine(folds[n // lanes.copies], a, x)
+                for n, (a, x) in enumerate(zip(acc, terms, strict=True))]
+
+    def _terms(self, section, folds, place, lanes, acc, env) -> list[Value]:
+        """Run the section's code; what each fold adds to each of its accumulators."""
         env = dict(env)
         self._body(section.body, place, lanes, env, acc)
         out = []
-        for n, i in enumerate(folds):
+        for i in folds:
             values = self._get(i[3], env, lanes)
             for c in range(lanes.copies):
-                x = self.convert(values[c], self.dtypes[i[3]], i)
-                a = acc[n * lanes.copies + c]
-                x = self.widen(x, lanes.width)
+                x = self.widen(self.convert(values[c], self.dtypes[i[3]], i), lanes.width)
                 if lanes.mask is not None and self.k.lanes == INNER:
                     x = self.f.select(lanes.mask, x, self._identity(i, lanes.width))
-                out.append(self._combine(i, a, x))
+                out.append(x)
         return out
 
     # -- instructions ----------------------------------------------------------------------------

@@ -29,7 +29,17 @@ _THIRD_LOW = 1.850371707708594e-17  # 1/3 less the double nearest to it
 
 
 def pow_(f: Function, x: Value, y: Value) -> Value:
-    """x ** y with C's special cases (float32: computed in float64)."""
+    """x ** y with C's special cases (float32: computed in float64).
+
+    Exponents with a short form have that result, so that it is the same as :func:`pow_uniform`'s.
+    """
+    result = _pow_long(f, x, y)
+    for p, short in _SHORT.items():
+        result = f.select(y.eq(p), short(f, x), result)
+    return result
+
+
+def _pow_long(f: Function, x: Value, y: Value) -> Value:
     if not is_double(x):
         wide = _pow(f, f.cast("fpext", x, "double"), f.cast("fpext", y, "double"), True)
         return f.cast("fptrunc", wide, "float")
@@ -53,7 +63,7 @@ def pow_uniform(f: Function, x: Value, y: Value) -> Value:
     with f.if_(short) as branch:
         branch.give(_one_of(f, x, y, list(_SHORT)))
         branch.else_()
-        branch.give(pow_(f, x, f.const(y, x.type)))
+        branch.give(_pow_long(f, x, f.const(y, x.type)))
     return branch.results[0]
 
 

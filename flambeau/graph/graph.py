@@ -60,7 +60,7 @@ class Graph:
     """
 
     __slots__ = ("_key", "donated", "leaves", "locs", "nodes", "origin", "outputs",
-                 "overlaps")
+                 "overlaps", "turned")
 
     def __init__(self, nodes: list[GNode], leaves: list[int], outputs: list[int],
                  donated: dict[int, int] | None = None,
@@ -70,6 +70,7 @@ class Graph:
         self.overlaps = tuple(sorted(overlaps))
         self.locs: list = [None] * len(nodes)  # user lines of the records, for messages
         self.origin: list[int] | None = None  # records of the captured graph, after a pass
+        self.turned: frozenset[int] = frozenset()  # products computed transposed
         self._key: tuple | None = None
 
     @classmethod

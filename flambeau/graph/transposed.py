@@ -57,6 +57,7 @@ def turn_products(graph: Graph) -> Graph:
     out = Graph(nodes, [number[i] for i in graph.leaves], [number[i] for i in graph.outputs],
                 graph.donated, graph.overlaps)
     out.origin = origin
+    out.turned = frozenset(number[i] for i in found)
     return out
 
 

@@ -18,10 +18,7 @@ parts are then reduced like any array of shape (S, results) over axis 0.
 
 *Inner order.* Position ``i`` of the last run is added to accumulator ``i mod A``, where ``A`` is
 :func:`accumulators`; runs before the last are walked from outside to inside with the same
-accumulators. Positions after the last full block of ``A`` go, a vector of ``V`` lanes after the
-other, to accumulators 0 to V-1 (hosts without masked loads: one by one to a further accumulator,
-which is added to accumulator 0). At the end accumulators are added by halves: ``a[j] + a[j +
-A/2]``, and so on.
+accumulators. At the end accumulators are added by halves: ``a[j] + a[j + A/2]``, and so on.
 
 *Outer order.* Each result adds its elements in row-major order.
 

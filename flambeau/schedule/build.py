@@ -10,6 +10,7 @@ and else kept in scratch memory of the chunk.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 from ..base import dtype as dt
@@ -368,7 +369,9 @@ class Builder:
         sizes = [n for _, n in self.outer], [n for _, n in self.inner]
         steps = [list(b[1]) for b in self.buffers]
         outer = merge_axes(sizes[0], steps, 0)
-        inner = merge_axes(sizes[1], steps, len(outer))
+        runs = {step * n for step, n in group.inner or ()}  # the order goes run by run
+        apart = {n for n, (step, size) in enumerate(self.inner) if step * size in runs}
+        inner = merge_axes(sizes[1], steps, len(outer), apart)
         lanes = self._lanes(outer, inner)
         if lanes == OUTER and not outer:
             outer = [1]
@@ -428,19 +431,21 @@ class Builder:
         return along(self.group.inner, self.group.rows)
 
 
-def merge_axes(sizes: list[int], steps: list[list[int]], first: int) -> list[int]:
-    """Drop axes of size 1 and merge neighbours that every buffer walks through in one stride.
+def merge_axes(sizes: list[int], steps: list[list[int]], first: int,
+               apart: Collection[int] = ()) -> list[int]:
+    """Drop axes of size 1 and merge neighbours that every buffer walks through in one stride, but
+    none of the axes numbered in ``apart`` with the one before it.
 
     ``steps`` (of all axes, this group of axes starting at ``first``) is changed in place.
     """
     out: list[int] = []
     at = first
-    for n in sizes:
+    for number, n in enumerate(sizes):
         if n == 1:
             for s in steps:
                 del s[at]
             continue
-        if out and all(s[at - 1] == s[at] * n for s in steps):
+        if out and number not in apart and all(s[at - 1] == s[at] * n for s in steps):
             for s in steps:
                 del s[at - 1]
             out[-1] *= n

@@ -17,7 +17,7 @@ from ..ir.node import OpClass
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
 from .build import Builder, accumulator
 from .group import Group, Grouping, operands, triple
-from .matrices import strides_of
+from .matrices import adjacent, strides_of
 
 
 class Dot(NamedTuple):
@@ -28,6 +28,8 @@ class Dot(NamedTuple):
         source: element type of A and B.
         m, n, k: sizes.
         batch: sizes of two batch axes, the second one faster.
+        adjacent: what ``GemmKernel.dotted`` is told about the operands.
+        turned: the program's product is the transpose of this one.
         a, b: root and byte offset, (row, column) strides, strides of both batch axes.
         c: root of the memory C is written to, row-major; ``~record`` is memory of its own, for
             16-bit floats, which are multiplied into float32.
@@ -43,6 +45,8 @@ class Dot(NamedTuple):
     n: int
     k: int
     batch: tuple[int, int]
+    adjacent: bool
+    turned: bool
     a: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     b: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     c: int
@@ -72,7 +76,7 @@ def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = froze
     first, second = ((((x.root, x.offset * source.itemsize), r[:2], _batch(r[2], fast))
                       for x, r in zip((a, b), reads, strict=True)))
     return Dot(accumulator(node.dtype).name, source.name, m, n, k, (batch // fast, fast),
-               first, second, c, kernel, words, pointers, 0,
+               adjacent(g.graph, record), record in g.graph.turned, first, second, c, kernel, words, pointers, 0,
                batch * m * n * (k // 2 + 1 + ops))
 
 

@@ -16,10 +16,12 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
+from ..base import shape as sh
 from ..graph.access import Access, through, whole
-from ..graph.graph import Graph
+from ..graph.graph import GNode, Graph
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED
+from ..kernel.sums import along, is_long, parts_of
 
 FULL, ROW, COLUMN = 0, 1, 2
 #: dtypes the matrix kernels have
@@ -130,15 +132,7 @@ class Group:
 
     def merges(self, a: Access) -> bool:
         """Whether a read walks through each run of inner axes in one stride."""
-        for first, size in self.inner or ():
-            step, last = 1, None
-            for n, s in zip(reversed(a.shape), reversed(a.strides), strict=True):
-                if n != 1 and step < first * size and step * n > first:
-                    if last is not None and s != last[0] * last[1]:
-                        return False
-                    last = (s, n)
-                step *= n
-        return True
+        return merges(a, self.inner or ())
 
     def set_inner(self, runs: tuple[tuple[int, int], ...]) -> None:
         """Divide the axes; all members so far are full."""
@@ -259,6 +253,30 @@ def reduced_runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[i
                 runs.append((step, n))
         step *= n
     return tuple(reversed(runs))
+
+
+def merges(a: Access, runs: tuple[tuple[int, int], ...]) -> bool:
+    """Whether a read walks through each run in one stride."""
+    for first, size in runs:
+        step, last = 1, None
+        for n, s in zip(reversed(a.shape), reversed(a.strides), strict=True):
+            if n != 1 and step < first * size and step * n > first:
+                if last is not None and s != last[0] * last[1]:
+                    return False
+                last = (s, n)
+            step *= n
+    return True
+
+
+def folds(node: GNode, a: Access) -> bool:
+    """Whether a reduction can read its operand by ``a`` and add up in the order it has to (see
+    ``kernel/sums.py``)."""
+    runs = reduced_runs(a.shape, node.params[0])
+    if merges(a, runs):
+        return True
+    rows, total = sh.numel(node.shape), sh.numel(a.shape)
+    return (along(runs, rows) == "outer" and parts_of(total, rows, runs) == 1
+            and not is_long("outer", total // max(rows, 1), 1))
 
 
 def triple(group: Group, a: Access) -> tuple[int, int, int] | None:

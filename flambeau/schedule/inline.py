@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..graph.access import Access, through, whole
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED
+from .group import folds
 
 if TYPE_CHECKING:
     from .group import Grouping
@@ -69,7 +70,9 @@ def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> dict[in
             if a.root not in found:
                 continue
             repeats = found[a.root] > LIMIT and g.graph.nodes[a.root].numel() != nodes[i].numel()
-            if repeats or not takes or expand(g, a, found) is None:
+            behind = expand(g, a, found)
+            if repeats or not takes or behind is None or i in g.reducible and not all(
+                    folds(nodes[i], b) for b in behind):
                 banned.add(a.root)
     return candidates(banned) if banned else found
 

@@ -13,6 +13,7 @@ from ..base import shape as sh
 from ..graph.access import Access
 from ..graph.graph import GNode, Graph
 from ..graph.transposed import exchanges
+from ..ir.node import OpClass
 from .group import DOT_DTYPES, spread
 
 #: (row stride, column stride, batch axes as (size, stride), outermost first)
@@ -26,6 +27,32 @@ def multiplied(graph: Graph, i: int) -> bool:
         return False
     return all(0 not in graph.nodes[s].shape
                and sum(n != 1 for n in graph.nodes[s].shape[:-2]) <= 1 for s in node.srcs)
+
+
+def adjacent(graph: Graph, i: int) -> bool:
+    """Whether the program's operands of product ``i`` have neighbours along k. The order in which
+    a product adds up may depend on it (not on how a plan happens to read the operands)."""
+    a, b = (graph.nodes[s] for s in graph.nodes[i].srcs)
+    if i in graph.turned:  # these are transposed views of the operands
+        a, b = graph.nodes[b.srcs[0]], graph.nodes[a.srcs[0]]
+    return _strides(a)[-1] == _strides(b)[-2] == 1
+
+
+def _strides(node: GNode) -> tuple[int, ...]:
+    """Strides of the array that the program's operand is."""
+    if node.prim.cls is OpClass.VIEW:
+        return node.params[1]
+    return node.layout or sh.contiguous_strides(node.shape)
+
+
+def readable(graph: Graph, i: int, a: Access, b: Access) -> bool:
+    """Whether the operands can be read in the order that the product adds up in."""
+    if not adjacent(graph, i):
+        return True
+    node = graph.nodes[i]
+    k = graph.nodes[node.srcs[0]].shape[-1]
+    first, second = strides_of(a, node.shape[-2], k), strides_of(b, k, node.shape[-1])
+    return k == 1 or (first is not None and second is not None and first[1] == second[0] == 1)
 
 
 def strides_of(a: Access, rows: int, columns: int) -> Strides | None:
@@ -91,7 +118,7 @@ class Refiner:
         refined = Access(inner.root, tuple(n for _, n in axes),
                          tuple(spread(inner.shape, inner.strides, axes)), inner.offset, False)
         as_read = strides_of(refined, *shape[-2:])
-        if as_read is None or not self._agree(i, as_read):
+        if as_read is None or (as_read[1] != 1 and shape[-1] > 1) or not self._agree(i, as_read):
             return False
         self.found[i] = refined
         return True

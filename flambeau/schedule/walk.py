@@ -29,12 +29,13 @@ from .group import (
     Group,
     Grouping,
     Guard,
+    folds,
     operands,
     reduced_runs,
     triple,
 )
 from .inline import RANDOM, expand, find_inline
-from .matrices import Refiner, multiplied
+from .matrices import Refiner, multiplied, readable
 
 
 def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
@@ -59,7 +60,7 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
             compiled.add(i)
             g.guards.append(Guard(g.reads[i][0].root, 0,
                                   graph.nodes[node.srcs[0]].shape[node.params[0]], None))
-        elif cls is OpClass.REDUCE and _compiled(graph, i):
+        elif cls is OpClass.REDUCE and _compiled(graph, i) and folds(node, operands(g, i)[0]):
             g.reducible.add(i)
     g.inline = find_inline(g, computed, compiled)
     walk = _Walk(g)
@@ -70,7 +71,7 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
             walk.elementwise(i)
         elif i in g.reducible:
             walk.reduction(i)
-        elif multiplied(graph, i):
+        elif multiplied(graph, i) and _reads(g, i):
             walk.opaque(i, "dot")
         elif can_assemble(g, i):
             walk.opaque(i, "assemble")
@@ -132,6 +133,11 @@ def _resolve(g: Grouping) -> set[int]:
         if node.is_leaf:
             g.access.append(whole(i, node.shape, node.layout))
             continue
+        if multiplied(graph, i) and not _reads(g, i):
+            for s in node.srcs:
+                _keep_copy(g, s, stored)
+        if node.prim.cls is OpClass.REDUCE and node.prim.fold is not None:
+            _keep_summand(g, i, stored)
         found = None
         if node.prim.cls is OpClass.VIEW:
             src = node.srcs[0]
@@ -157,6 +163,33 @@ def _resolve(g: Grouping) -> set[int]:
             found = None
         g.access.append(whole(i, node.shape) if found is None else found)
     return stored
+
+
+def _reads(g: Grouping, i: int) -> bool:
+    """Whether a product's operands can be read in the order that it adds up in."""
+    return readable(g.graph, i, *(g.matrices.get(s) or g.access[s] for s in g.graph.nodes[i].srcs))
+
+
+def _keep_copy(g: Grouping, i: int, stored: set[int]) -> None:
+    """Store the copy that an operand is, or is a view of."""
+    node, access = g.graph.nodes[i], g.access
+    if node.prim.cls is OpClass.VIEW:
+        src = node.srcs[0]
+        if not g.graph.nodes[src].is_leaf and src not in g.matrices:
+            _keep_copy(g, src, stored)
+            access[i] = through(access[src], *node.params) or access[i]
+    elif node.prim.name == "copy" and access[i].root != i:
+        stored.add(i)
+        access[i] = whole(i, node.shape)
+
+
+def _keep_summand(g: Grouping, i: int, stored: set[int]) -> None:
+    """Store a reduction's operand, a view, if its order of adding up needs that."""
+    node = g.graph.nodes[i]
+    src = node.srcs[0]
+    if not g.graph.nodes[src].is_leaf and not folds(node, g.access[src]):
+        stored.add(src)
+        g.access[src] = whole(src, g.graph.nodes[src].shape)
 
 
 def _guarded(g: Grouping, node: GNode) -> bool:
