@@ -23,23 +23,22 @@ import threading
 import weakref
 from threading import get_ident
 
-from ..autograd.modes import set_grad_enabled, state
+from ..autograd.modes import set_grad_enabled
 from ..base.flags import values as flags
 from ..ir import autocast
 from ..ir import node as ir
-from ..ir.node import Tagged
 from ..runtime import execute
 from .generator import default_generator
+from .record import FOLLOW, OFF, RECORD, UNKNOWN, Recording, build_like, is_outside
 from .steps import MISS, Steps
 from .tensor import Tensor
-from .trace import Binding, Entry, Leaf, Poison, Trace
+from .trace import Binding, Poison, Trace
 
-OFF, RECORD, FOLLOW = range(3)
 _RECENT = 8
 _GIVE_UP = 4  # replays in a row after which a trace is no longer followed
 
 
-class Recorder:
+class Recorder(Recording):
     """The state of recording and following; one thread at a time owns it."""
 
     def __init__(self):
@@ -56,22 +55,6 @@ class Recorder:
         self.recent: list[Trace] = []  # followed lately, the last one first
         self._clear()
 
-    def _clear(self) -> None:
-        self.entries: list[Entry] = []
-        self.ids: dict[int, tuple] = {}
-        self.keep: list[Tensor] = []
-        self.leaves: list[Leaf] = []
-        self.slots: list = []
-        self.seeds: list[int] = []
-        self.poisoned = False
-        self.grads: list = []
-        self.written: list = []
-        self.draws = 0
-        self.tags = 0
-        self.trace: Trace | None = None
-        self.pos = 0
-        self.changed: list[int] = []
-        self.functions: list = []
 
     # --- recording --------------------------------------------------------------------------------
 
@@ -85,7 +68,7 @@ class Recorder:
                 self.pos += 1
                 execute.outstanding = True
                 return out
-            if _outside(function, args):
+            if is_outside(function, args):
                 return function(*args, **kwargs)
             if self.pos == 0:
                 out = self._other_trace(function, args, kwargs)
@@ -96,140 +79,6 @@ class Recorder:
             self.replay()
         return self.record(function, args, kwargs)
 
-    def record(self, function, args, kwargs):
-        """Make the call and note it."""
-        if self.poisoned or _outside(function, args) and id(args[0]) not in self.ids:
-            return function(*args, **kwargs)
-        self.active, self.inside = False, True
-        self.written, self.grads, self.draws = [], [], 0
-        entry = None
-        try:
-            entry, kwargs = self._entry(function, args, kwargs)
-        except Poison:
-            self.poisoned = True
-        try:
-            out = function(*args, **kwargs)
-        except BaseException:
-            self.poisoned = True
-            raise
-        finally:
-            self.inside = False
-            self.active = self.mode != OFF
-        if entry is not None and not self.poisoned:
-            try:
-                self._note(entry, args, out)
-            except Poison:
-                self.poisoned = True
-        return out
-
-    def _entry(self, function, args, kwargs):
-        dynamic = getattr(function, "run_time_numbers", ())
-        if self.around is UNKNOWN:
-            raise Poison
-        specs = {}
-        passed = kwargs
-        for name, value in kwargs.items():
-            if name in dynamic and type(value) is float:
-                passed = dict(passed)
-                passed[name] = tagged = Tagged(value)
-                tagged.tag = self.tags
-                specs[name] = ("number", self.tags)
-                self.tags += 1
-            else:
-                specs[name] = self._spec(value)
-        return Entry(function, tuple(self._spec(a) for a in args), specs, state.grad,
-                     self.around), passed
-
-    def _note(self, entry: Entry, args, out) -> None:
-        entry.draws = self.draws
-        entry.writes = tuple(dict.fromkeys(
-            spec for spec in map(self._write_spec, self.written) if spec is not None))
-        if self.grads:
-            entry.backward = tuple(self._grad_spec(v, before) for v, before in self.grads)
-        entry.result = self._result(out, args, entry)
-        self.entries.append(entry)
-
-    def _spec(self, value):
-        if isinstance(value, Tensor):
-            return self.ids.get(id(value)) or self._new_leaf(value)
-        if isinstance(value, (list, tuple)):
-            if any(isinstance(v, (Tensor, list, tuple)) for v in value):
-                return ("list", type(value), tuple(self._spec(v) for v in value))
-            return ("value", tuple(value) if type(value) is list else value)
-        if isinstance(value, (dict, set)) or callable(value) and not isinstance(value, type):
-            raise Poison
-        if isinstance(value, slice):
-            return ("value", (slice, value.start, value.stop, value.step))
-        try:
-            hash(value)
-        except TypeError:
-            raise Poison from None
-        return ("value", value)
-
-    def _new_leaf(self, t: Tensor) -> tuple:
-        if t._fn is not None or t.storage.shared or t.storage.device.type != "cpu" \
-                or t._inference or t._hooks:
-            raise Poison
-        leaf = Leaf(t, len(self.leaves))
-        self.leaves.append(leaf)
-        self.keep.append(t)
-        spec = self.ids[id(t)] = ("leaf", leaf.number)
-        return spec
-
-    def _new_slot(self, t: Tensor) -> tuple:
-        spec = self.ids[id(t)] = ("slot", len(self.slots))
-        self.slots.append(t)
-        return spec
-
-    def _write_spec(self, t: Tensor) -> tuple | None:
-        have = self.ids.get(id(t))
-        if have is None:
-            if any(t.storage is k.storage for k in (*self.keep, *self.slots)):
-                raise Poison  # a view of something known
-            return None  # a value that the call made for itself
-        if have[0] == "leaf":
-            self.leaves[have[1]].written = True
-        return have
-
-    def _grad_spec(self, variable: Tensor, before) -> tuple:
-        have = self.ids.get(id(variable))
-        if have is None or have[0] != "leaf" or variable._hooks or before is not None \
-                or variable._grad is None:
-            raise Poison
-        return have[1], self._new_slot(variable._grad), _template(variable._grad)
-
-    def _result(self, out, args, entry: Entry) -> tuple:
-        if out is None:
-            return ("none",)
-        if isinstance(out, Tensor):
-            for i, a in enumerate(args):
-                if a is out:
-                    return ("arg", i)
-            if id(out) in self.ids or type(out) is not Tensor:
-                raise Poison
-            entry.templates.append(_template(out))
-            return self._new_slot(out)
-        if isinstance(out, (tuple, list)) and all(isinstance(t, Tensor) for t in out):
-            return ("tuple", type(out), tuple(self._result(t, args, entry) for t in out))
-        raise Poison
-
-    def wrote(self, t: Tensor) -> None:
-        """An in-place write happened."""
-        if self.mode == RECORD and not self.poisoned and get_ident() == self.owner:
-            if self.inside:
-                self.written.append(t)
-            elif id(t) in self.ids:
-                self.poisoned = True
-
-    def accumulated(self, variable: Tensor, before) -> None:
-        """backward() changed ``.grad`` of a leaf."""
-        if self.inside:
-            self.grads.append((variable, before))
-
-    def callback(self) -> None:
-        """A call runs code of the program (hooks, custom functions): it cannot be followed."""
-        if self.inside:
-            self.poisoned = True
 
     # --- following --------------------------------------------------------------------------------
 
@@ -284,7 +133,7 @@ class Recorder:
             if kind == "number":
                 return numbers[spec[1]]
             if kind == "list":
-                return _build(spec[1], [value(s) for s in spec[2]])
+                return build_like(spec[1], [value(s) for s in spec[2]])
             if type(spec[1]) is tuple and spec[1][:1] == (slice,):
                 return slice(*spec[1][1:])
             return spec[1]
@@ -333,9 +182,17 @@ class Recorder:
                 raise RuntimeError(
                     "a tensor of another thread's step was used before that step ended: read a "
                     "value (item, print) in the thread that computes it first")
+            if t is not None and self._ends_at(t) and self._run() and self._settle_done(t):
+                return
             was_inside = self.inside
             self.replay()
             self.inside = was_inside
+
+    def _ends_at(self, t: Tensor) -> bool:
+        """Whether all calls of the trace were made, and ``t`` is one of its results."""
+        slots, i = self.trace.steps.slots, t._run - 1
+        return (self.pos == len(self.trace.entries) and not self.inside and 0 <= i < len(slots)
+                and slots[i] is t)
 
     def result_of(self, t: Tensor):
         """The value of a bare tensor of one element that the last run computed, else None."""
@@ -395,13 +252,6 @@ class Recorder:
         self.written = self.grads = []
         return False
 
-    def _locate(self) -> None:
-        storages: dict[int, int] = {}
-        for leaf, t in zip(self.leaves, self.keep, strict=True):
-            leaf.locate(t.storage)
-            other = storages.setdefault(id(t.storage), leaf.number)
-            if other != leaf.number and (leaf.written or self.leaves[other].written):
-                raise Poison
 
     def observe(self, flushed) -> None:
         """A flush is being made by a plan: bind the recording to it."""
@@ -579,9 +429,6 @@ def _surrounded(around):
         autocast.state.dtype, recorder.around = before
 
 
-UNKNOWN = object()
-
-
 class Unfollowed:
     """A block whose calls are always made: they run code of the program (hooks, modes)."""
 
@@ -604,32 +451,6 @@ def look_around() -> None:
 
 def _running_threads() -> set[int]:
     return {t.ident for t in threading.enumerate()}
-
-
-def _outside(function, args) -> bool:
-    """Calls that only choose part of a tensor from before the trace: their numbers may differ from
-    step to step, so they are made in the ordinary way and give leaves."""
-    if getattr(function, "__name__", "") != "getitem" or len(args) != 2:
-        return False
-    x = args[0]
-    return "storage" in x.__dict__ and x._fn is None and not x._requires and _plain_key(args[1])
-
-
-def _plain_key(key) -> bool:
-    if isinstance(key, tuple):
-        return all(map(_plain_key, key))
-    return isinstance(key, (int, slice)) or key is None or key is Ellipsis
-
-
-def _build(cls, items):
-    if cls in (list, tuple):
-        return cls(items)
-    return cls(*items) if hasattr(cls, "_fields") else cls(items)
-
-
-def _template(t: Tensor) -> dict:
-    """What a bare tensor knows."""
-    return {"shape": t.shape, "dtype": t.dtype}
 
 
 recorder = Recorder()
