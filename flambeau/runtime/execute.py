@@ -126,10 +126,13 @@ def _written() -> list[tuple]:
 class Flushed:
     """What the last flush ran, for the recorder: plan (or None), leaves and outputs as nodes."""
 
-    __slots__ = ("plan", "leaves", "outputs", "donated")
+    __slots__ = ("plan", "leaves", "outputs", "in_place")
 
-    def __init__(self, plan, leaves, outputs, donated):
-        self.plan, self.leaves, self.outputs, self.donated = plan, leaves, outputs, donated
+    def __init__(self, plan, leaves, outputs, arrays, donated):
+        self.plan, self.leaves, self.outputs = plan, leaves, outputs
+        #: outputs that were written over the donated leaf's array (the planner may refuse)
+        taken = {id(array) for array in arrays}
+        self.in_place = [new for old, new in donated.items() if id(old.value) in taken]
 
 
 def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
@@ -148,7 +151,7 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     plan.graph.locs = graph.locs  # the lines of this run, for messages
     arrays = plan.run([n.value for n in leaves])
     if follower is not None:
-        follower.observe(Flushed(plan, leaves, outputs, given))
+        follower.observe(Flushed(plan, leaves, outputs, arrays, given))
     for node, array in zip(outputs, arrays, strict=True):
         settle(node, array)
     return True

@@ -274,7 +274,7 @@ class Binding:
 
     def _outputs(self, flushed, leaves, tensors, slots) -> None:
         number = {id(n): i for i, n in enumerate(flushed.outputs)}
-        taken = {id(n) for n in flushed.donated.values()}
+        taken = {id(n) for n in flushed.in_place}
         written = {}
         for k, t in enumerate(tensors):
             if t is not None:
