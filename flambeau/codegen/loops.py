@@ -26,7 +26,8 @@ from ..kernel.ir import INNER, OUTER, Kernel, Section
 from ..kernel.sums import BLOCK, accumulators
 from .emit import Function, Module, Value
 from .gemm_drive import EPILOGUE_PARAMS
-from .loops_memory import Lanes, Memory
+from .loops_memory import Lanes
+from .loops_tiled import Tiles, tiled_axis
 from .random_bits import philox_run
 
 #: lanes a row of scratch memory has when lanes run along an outer axis
@@ -63,7 +64,7 @@ def lanes_of(kernel: Kernel, vector_bytes: int) -> int:
     return vector_bytes // size
 
 
-class _Lowering(Memory):
+class _Lowering(Tiles):
     def __init__(self, kernel: Kernel, f: Function):
         super().__init__(kernel, f)
         self.width = lanes_of(kernel, self.host.vector_bytes)
@@ -82,6 +83,11 @@ class _Lowering(Memory):
 
     def run(self) -> None:
         k, f = self.k, self.f
+        tiled = tiled_axis(k) if self.width > 1 else None
+        if tiled is not None:
+            self.run_tiled(*tiled, lambda axes, row: self._row_place(axes, row)[0],
+                           lambda place, lanes: self._steps(place, lanes, None), self._rest)
+            return
         last = k.outer - 1
         others = list(range(k.outer if k.lanes == INNER else last))
         block = self.width * self.copies
