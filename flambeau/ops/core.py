@@ -59,9 +59,10 @@ def _cast_numpy(x: np.ndarray, to: dt.dtype) -> np.ndarray:
     if to.np == x.dtype:
         return x
     if x.dtype.kind in "fV" and to.category == dt.dtype.INT:
-        # C semantics through int64, so that narrow types wrap as PyTorch's do
+        # as the CPU converts, so that narrow types wrap as PyTorch's do
         wide = np.asarray(x, np.float64) if x.dtype.kind == "V" else x
-        return wide.astype(np.int64).astype(to.np)
+        narrow = to.itemsize <= 2 or to is dt.int32
+        return wide.astype(np.int32 if narrow else np.int64).astype(to.np)
     if x.dtype.kind == "c" and not to.is_complex:
         x = x.real
     if to is dt.bool_:

@@ -1,6 +1,6 @@
-"""Tier 0: the graph run node by node with NumPy.
+"""Tier 0: the graph run node by node, with NumPy and single kernels (``library.py``).
 
-This is what runs once-only code, and the meaning that compiled code must reproduce.
+This is what runs once-only code. Compiled code gives the same results, bit by bit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import numpy as np
 from ..base.errors import IndexValueError
 from ..ir.node import Node, OpClass, settle
 from ..ir.view import VIEW_SET, strided
+from ..ops.prim.contract import DOT
+from . import library
 
 _NARROW = 2
 
@@ -22,16 +24,27 @@ def evaluate(node: Node) -> np.ndarray:
     arrays = [s.value for s in node.srcs]
     if prim.cls is OpClass.ELEMENTWISE:
         return _elementwise(node, arrays)
-    value = prim.numpy(*arrays, *node.params)
+    value = None
+    if prim.cls is OpClass.REDUCE:
+        value = library.reduce(prim, arrays[0], node.params[0], node.dtype)
+    elif prim is DOT:
+        value = library.dot(*arrays, node.dtype)
+    if value is None:
+        value = prim.numpy(*arrays, *node.params)
     if type(value) is tuple:
         return value
     if type(value) is not np.ndarray or value.dtype != node.dtype.np:
         value = np.asarray(value, node.dtype.np)
-    return value
+    if prim.cls is OpClass.VIEW or value.flags.c_contiguous:
+        return value
+    return np.ascontiguousarray(value)
 
 
 def _elementwise(node: Node, arrays: list) -> np.ndarray:
     """16-bit floats are computed in float32 and rounded once."""
+    value = library.elementwise(node.prim, arrays, node.params, node.shape, node.dtype)
+    if value is not None:
+        return value
     narrow = [a.dtype.itemsize == _NARROW and a.dtype.kind in "fV" for a in arrays]
     if any(narrow) and node.prim.name != "cast":
         arrays = [a.astype(np.float32) if n else a for a, n in zip(arrays, narrow, strict=True)]

@@ -27,14 +27,16 @@ from ..graph.text import to_text as graph_text
 from ..graph.transposed import turn_products
 from ..graph.verify import verify
 from ..ir.node import CONST
+from ..ops.prim.contract import DOT
 from ..schedule.assemble import Scatter
 from ..schedule.build import Step
 from ..schedule.compile import Entry, Schedule, chunks_of, schedule_graph
 from ..schedule.dot import Dot
 from ..schedule.group import operands
+from ..schedule.matrices import adjacent
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
-from . import arena, interpret, kernels, profile, team
+from . import arena, interpret, kernels, library, profile, team
 from .guards import PER_WORD, guard_schedule
 from .outputs import Outputs, pooled
 
@@ -495,7 +497,7 @@ class _Host:
         task = _Task(node, srcs)
         try:
             with np.errstate(all="ignore"):
-                value = interpret.evaluate(task)
+                value = self._product(task) if node.prim is DOT else interpret.evaluate(task)
         except (IndexError, IndexValueError) as error:
             raise interpret.located(error, self.plan.loc(self.record)) from None
         if type(value) is not tuple:
@@ -510,6 +512,13 @@ class _Host:
                 state.results[k] = value
         if place is not None and type(value) is not tuple:
             self.plan.address_of_host(self.record, value)
+
+    def _product(self, task: _Task) -> np.ndarray:
+        """A product whose operands no kernel reads, added up as the interpreter does."""
+        graph = self.plan.schedule.graph
+        value = library.dot(*(s.value for s in task.srcs), task.dtype,
+                            adjacent(graph, self.record), self.record in graph.turned)
+        return interpret.evaluate(task) if value is None else value
 
     def _read(self, a, state: _State):
         root = a.root
