@@ -49,7 +49,27 @@ def view(src: Node, shape, strides, offset: int = 0) -> Node:
         # a strided leaf has no row-major block to view, unless the two compose
         if src.value.flags.c_contiguous:
             return leaf(strided(src.value, shape, strides, offset), src.dtype)
+        if offset == 0:
+            turned = _permuted(src.value, shape, strides)
+            if turned is not None:
+                return leaf(turned, src.dtype)
     return make(VIEW, (src,), (shape, strides, offset))
+
+
+def _permuted(array: np.ndarray, shape, strides) -> np.ndarray | None:
+    """A strided array with its axes in another order, where that is all the view does."""
+    if len(shape) != array.ndim:
+        return None
+    logical = sh.contiguous_strides(array.shape)
+    free = list(range(array.ndim))
+    order = []
+    for n, s in zip(shape, strides, strict=True):
+        at = next((d for d in free if array.shape[d] == n and (logical[d] == s or n == 1)), None)
+        if at is None:
+            return None
+        free.remove(at)
+        order.append(at)
+    return array.transpose(order)
 
 
 def broadcast(src: Node, shape) -> Node:

@@ -12,9 +12,11 @@ from operator import attrgetter
 import numpy as np
 
 from ..autograd.tape import GradFn
+from ..base import srcloc
 from ..ir.node import CONST
 from ..ir.node import leaf as leaf_node
 from ..runtime import execute
+from ..runtime.plan import pooled
 from .storage import Storage
 from .tensor import Tensor
 
@@ -75,10 +77,11 @@ class Entry:
     """
 
     __slots__ = ("function", "args", "kwargs", "result", "templates", "writes", "backward", "draws",
-                 "grad", "around")
+                 "grad", "around", "loc")
 
     def __init__(self, function, args, kwargs, grad: bool, around=None):
         self.grad, self.around = grad, around
+        self.loc = srcloc.user_location()
         self.function, self.args, self.kwargs = function, args, kwargs
         self.result: tuple = ("none",)
         self.templates: list = []
@@ -349,8 +352,8 @@ class Binding:
         node = t.storage.node
         array = node.value
         extra = 1 if t._node is node else 0
-        return (sys.getrefcount(node) <= 3 + extra and array is not None
-                and array.base is None)
+        return (sys.getrefcount(node) <= 3 + extra and array is not None and array.base is None
+                and sys.getrefcount(array) <= 3 + pooled[id(array)])
 
     def settle(self, alive: _Alive, t: Tensor, results: list, storages: dict) -> None:
         """Make a bare tensor an ordinary one."""
