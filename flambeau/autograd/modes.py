@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 
 
 class _State(threading.local):
     grad = True
     inference = False
+    opened = None  # (code, offset) of the block that turned grad off
 
 
 state = _State()
@@ -23,6 +25,7 @@ class Anomaly:
 
     enabled = False
     check_nan = True
+    steps = 0  # backward passes made while enabled
 
 
 def is_anomaly_enabled() -> bool:
@@ -86,6 +89,12 @@ class _Mode:
         return wrapped
 
 
+def _opening() -> tuple:
+    """(code, offset) of who enters a mode; a message makes a location of it."""
+    frame = sys._getframe(2)
+    return frame.f_code, frame.f_lasti
+
+
 class no_grad(_Mode):  # noqa: N801
     """Operations inside are not recorded; their results do not require gradients."""
 
@@ -94,14 +103,16 @@ class no_grad(_Mode):  # noqa: N801
         return self if orig_func is None else self(orig_func)
 
     def __init__(self, orig_func=None):
-        self._before = True
+        self._before = (True, None)
 
     def __enter__(self):
-        self._before = state.grad
+        self._before = (state.grad, state.opened)
+        if state.grad:
+            state.opened = _opening()
         state.grad = False
 
     def __exit__(self, *exc):
-        state.grad = self._before
+        state.grad, state.opened = self._before
 
 
 class enable_grad(_Mode):  # noqa: N801
@@ -129,6 +140,8 @@ class set_grad_enabled(_Mode):  # noqa: N801
         self.mode = bool(mode)
         self._before = state.grad
         state.grad = self.mode
+        if not self.mode:
+            state.opened = _opening()
 
     def clone(self):
         return type(self)(self.mode)
@@ -162,6 +175,7 @@ class inference_mode(_Mode):  # noqa: N801
     def __enter__(self):
         self._before = (state.grad, state.inference)
         if self.mode:
+            state.opened = _opening()
             state.grad, state.inference = False, True
         else:
             state.inference = False

@@ -18,6 +18,7 @@ from ..ir import node as ir
 from ..ir.node import Node
 from ..ir.op import Op
 from ..ir.view import VIEW_SET
+from ..ops import where
 from ..ops.core import cast_node
 from ..ops.prim.shape import as_strided_geometry, embed
 from ..runtime import execute
@@ -35,11 +36,14 @@ def apply_op(op: Op, operands, params):
     nodes = []
     device = None
     needs = shared = False
+    cut = None
     for x in operands:
         if isinstance(x, Tensor):
             nodes.append(x.node())
             if x._requires or x.grad_fn is not None:
                 needs = True
+            elif x._cut is not None:
+                cut = x._cut
             storage = x.storage
             if storage.memory is not None and storage.shared:
                 shared = True
@@ -50,6 +54,7 @@ def apply_op(op: Op, operands, params):
             for t in x:
                 if isinstance(t, Tensor):
                     needs = needs or t.requires_grad
+                    cut = cut or t._cut
                     shared = shared or t.storage.shared
                     device = _common_device(device, t, op, operands)
         else:
@@ -62,6 +67,8 @@ def apply_op(op: Op, operands, params):
         _wrap(n, device) if n is not None else None for n in out)
     if needs and modes.state.grad and op.vjp is not None:
         record(op, operands, params, results)
+    elif needs or cut is not None:
+        _note_cut(op, results, cut, needs)
     if shared or flags.eager:
         for t in results:
             if t is not None:
@@ -72,6 +79,16 @@ def apply_op(op: Op, operands, params):
 
 
 _wrap = Tensor._wrap
+
+
+def _note_cut(op: Op, results, cut, needs: bool) -> None:
+    """Let results say why they have no history although an operand had one."""
+    if needs:
+        loc = next((t._node.loc for t in results if t is not None), None)
+        cut = ("no_grad", loc, modes.state.opened) if not modes.state.grad else (op.name, loc, None)
+    for t in results:
+        if t is not None:
+            t._cut = cut
 
 
 def _meta(out):
@@ -90,9 +107,20 @@ def _common_device(device, x: Tensor, op: Op, operands):
     if device.type == "cpu" and all(not t.shape for t in operands
                                     if isinstance(t, Tensor) and t.device == device):
         return have
+    other = next(t for t in _flat(operands) if t.device == device)
     raise RuntimeError(
         f"{op.name}: Expected all tensors to be on the same device, but found at least two "
-        f"devices, {device} and {have}! Move one with .to({str(device)!r})")
+        f"devices, {device} and {have}! One of shape {tuple(other.shape)} is on {device}"
+        f"{where.made(other, 'put there')}; one of shape {tuple(x.shape)} is on {have}"
+        f"{where.made(x, 'put there')}. Move one with .to({str(device)!r})")
+
+
+def _flat(operands):
+    for x in operands:
+        if isinstance(x, Tensor):
+            yield x
+        elif isinstance(x, (tuple, list)):
+            yield from (t for t in x if isinstance(t, Tensor))
 
 
 def record(op: Op, operands, params: dict, results, cls_name: str | None = None) -> GradFn:
@@ -138,6 +166,8 @@ def record(op: Op, operands, params: dict, results, cls_name: str | None = None)
     for nr, t in enumerate(results):
         if t is not None and nr not in skip and t.dtype.category >= dt.dtype.FLOAT:
             t._fn, t._nr = fn, nr
+        elif t is not None:
+            t._cut = (op.name, fn.loc, None)
     return fn
 
 
@@ -188,6 +218,12 @@ def _apply_view(op: Op, x: Tensor, params: dict) -> Tensor:
         if x._requires or x.grad_fn is not None:
             record_view(op, x, params, out)
             return out
+    elif x._requires or x._fn is not None:
+        out._cut = ("no_grad", None, modes.state.opened)
+    if x._cut is not None:
+        out._cut = x._cut
+    if out.strides != x.strides:
+        out._viewed_at = srcloc.user_location()
     _link(out, x)
     return out
 
@@ -289,6 +325,8 @@ def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tenso
             if saved.counter is result._counter:
                 saved.counter, saved.version = t._counter, t._counter.version
         rebase(t, fn, result._nr)
+    elif result._cut is not None and not t._requires:
+        t._cut = result._cut
     return t
 
 
@@ -306,6 +344,8 @@ def write(t: Tensor, node: Node) -> None:
     if t.device.type == "meta":
         t._counter.version += 1
         return
+    t._counter.written_at = node.loc if ir.pending and ir.pending[-1] is node \
+        else srcloc.user_location()
     node = cast_node(node, t.dtype)
     t._node = None  # what was read before must not keep the old content alive
     t.storage.write(node, tuple(t.shape), t.strides, t.offset)

@@ -24,6 +24,7 @@ import weakref
 from threading import get_ident
 
 from ..autograd.modes import set_grad_enabled
+from ..base import srcloc
 from ..base.flags import values as flags
 from ..ir import autocast
 from ..ir import node as ir
@@ -142,7 +143,8 @@ class Recorder(Recording):
             now = [bound[k]._grad for k, _, _ in entry.backward or ()]
             for k, _, _ in entry.backward or ():
                 bound[k]._grad = None
-            with set_grad_enabled(entry.grad), _surrounded(entry.around):
+            with set_grad_enabled(entry.grad), _surrounded(entry.around), \
+                    srcloc.pinned(entry.loc):
                 real = self.record(entry.function, tuple(value(s) for s in entry.args),
                                    {n: value(s) for n, s in entry.kwargs.items()})
             self._adopt_all(entry.result, real, bare, made)

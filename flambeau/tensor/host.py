@@ -10,6 +10,7 @@ import numpy as np
 from ..autograd import modes
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..base import srcloc
 from ..ir.node import leaf
 from .size import Size
 from .storage import Storage
@@ -21,6 +22,7 @@ def from_array(array: np.ndarray, dtype: dt.dtype | None = None, device=None) ->
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
     node = leaf(array, dtype)
+    node.loc = srcloc.user_location()
     return Tensor._wrap(node) if device is None else Tensor._wrap(node, device)
 
 
@@ -48,6 +50,7 @@ def sharing(array: np.ndarray, dtype: dt.dtype | None = None) -> Tensor:
             array, (0 if 0 in array.shape else extent,), (size,))
     t = object.__new__(Tensor)
     t.storage = Storage.over(flat, dtype or dt.from_numpy(array.dtype))
+    t.storage.node.loc = srcloc.user_location()
     t.shape, t.strides, t.offset = Size(array.shape), strides, 0
     t.dtype = t.storage.dtype
     return t

@@ -13,6 +13,7 @@ import numpy as np
 from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..base import srcloc
 from ..base.device import device as Device
 from ..ir.node import Node, leaf
 from .dispatch import write
@@ -242,6 +243,8 @@ def finish(node: Node, device: Device, requires_grad: bool = False) -> Tensor:
     """A new tensor with a node's value (on "meta" only its shape counts)."""
     if device is not dv.CPU:
         node = zeros_node(node.shape, node.dtype)
+    elif node.loc is None:
+        node.loc = srcloc.user_location()
     t = Tensor._wrap(node, device)
     if requires_grad:
         want_grad(t)
@@ -252,8 +255,10 @@ def want_grad(t: Tensor) -> Tensor:
     """``requires_grad=True`` of a factory function."""
     if t.dtype.category < dt.dtype.FLOAT:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require "
-                           f"gradients, not {t.dtype}")
+                           f"gradients, this one is {t.dtype}: write 1. instead of 1 "
+                           "(torch.tensor([1, 2]) is int64), or give dtype=torch.float32")
     t._requires = True
+    t._required_at = srcloc.user_location()
     return t
 
 

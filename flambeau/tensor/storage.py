@@ -24,10 +24,11 @@ from ..runtime import execute
 class VersionCounter:
     """Counts in-place writes; a tensor and its views share one, ``x.data`` has its own."""
 
-    __slots__ = ("version",)
+    __slots__ = ("version", "written_at")
 
     def __init__(self):
         self.version = 0
+        self.written_at = None
 
 
 class _Exported:
@@ -47,12 +48,13 @@ class Storage:
         node: the content; row-major, ``numel`` elements.
         stamp: changes whenever the content does.
         version: in-place writes so far (the default version counter of its tensors).
+        written_at: the line of the last of them.
         memory: the flat NumPy array that must always hold the content, or None.
         prior: the content before the writes that are pending; its array may be written over.
     """
 
-    __slots__ = ("node", "numel", "dtype", "device", "stamp", "version", "memory", "adopted",
-                 "prior", "_export", "__weakref__")
+    __slots__ = ("node", "numel", "dtype", "device", "stamp", "version", "written_at", "memory",
+                 "adopted", "prior", "_export", "__weakref__")
 
     def __init__(self, node: Node, device: dv.device = dv.CPU):
         self.node = node
@@ -60,6 +62,7 @@ class Storage:
         self.dtype = node.dtype
         self.device = device
         self.stamp = self.version = 0
+        self.written_at = None
         self.memory: np.ndarray | None = None
         self.adopted = False
         self.prior: Node | None = None

@@ -16,6 +16,7 @@ from ..autograd.tape import AccumulateGrad, GradFn, add_hook
 from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..base import srcloc
 from ..ir.node import Node
 from ..runtime import execute
 from .size import Size
@@ -43,6 +44,9 @@ class Tensor:
     _accumulator = None
     _retains = False
     _inference = False
+    _cut = None  # why a result has no history although an operand had one, see history.py
+    _viewed_at = None  # the line that made the view
+    _required_at = None  # the line that asked for gradients
     _run = False  # a bare tensor of a followed trace, see follow.py
     names = (None,)
     layout = "torch.strided"
@@ -141,6 +145,7 @@ class Tensor:
                                "InferenceMode is not allowed.")
         if self._fn is None:
             self._requires = bool(requires_grad)
+            self._required_at = srcloc.user_location() if requires_grad else None
         return self
 
     @property
@@ -248,7 +253,21 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory, cut from the tape."""
-        return self._alias()
+        out = self._alias()
+        if self._requires or self._fn is not None:
+            out._cut = ("detach()", srcloc.user_location(), None)
+        else:
+            out._cut = self._cut
+        return out
+
+    def _made_at(self) -> srcloc.SourceLoc | None:
+        """The line that made this tensor, for messages."""
+        if self._run:
+            execute.follower.settle(self)
+        if self._viewed_at is not None:
+            return self._viewed_at
+        fn = self._fn
+        return fn.loc if fn is not None and fn.loc is not None else self.storage.node.loc
 
     def detach_(self) -> Tensor:
         """Cut this tensor from the tape, in place."""

@@ -12,6 +12,7 @@ from ...ir.view import VIEW_SET, broadcast
 from ..core import operand
 from ..prim.conv import CONV_OP, INPUT_OP, out_size
 from ..prim.shape import _slice, slice_dim, squeeze, unsqueeze
+from ..where import c_name, channels_last_hint, double_hint, made
 
 
 def tuple_of(name: str, value, count: int) -> tuple[int, ...]:
@@ -37,8 +38,8 @@ def _ranks(name, x, w, rank, transposed=False):
         raise RuntimeError(f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to "
                            f"{name}, but got input of size: {list(x.shape)}")
     if x.dtype is not w.dtype:
-        raise RuntimeError(f"Input type ({x.dtype}) and weight type ({w.dtype}) should be the "
-                           "same: NumPy arrays are float64 by default, convert with .float()")
+        raise RuntimeError(f"Input type ({c_name(x.dtype)}) and weight type ({c_name(w.dtype)}) "
+                           "should be the same" + double_hint(x, w))
     batched = len(x.shape) == rank + 2
     return (x if batched else unsqueeze(x, 0)), batched
 
@@ -65,15 +66,11 @@ def _check(name, x, w, bias, groups, stride, padding, dilation, transposed):
             raise RuntimeError(f"{name}: {channels} input channels are not divisible by "
                                f"groups={groups}")
     elif channels != per * groups:
-        hint = ""
-        if x.shape[-1] == per * groups:
-            order = ", ".join(map(str, (0, rank + 1, *range(1, rank + 1))))
-            hint = (f". The last axis has {per * groups}: the input looks channels-last, "
-                    f"x.permute({order}) puts channels first")
+        hint = channels_last_hint(tuple(x.shape), per * groups)
         raise ShapeError(
             f"Given groups={groups}, weight of size {list(w.shape)}, expected input"
             f"{list(x.shape)} to have {per * groups} channels, but got {channels} channels instead"
-            + hint)
+            + hint + made(x, "input made"))
     elif outs % groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at "
                            f"dimension 0, but got weight of size {list(w.shape)} instead")
@@ -82,8 +79,8 @@ def _check(name, x, w, bias, groups, stride, padding, dilation, transposed):
                            f"1-dimensional with {outs} elements, but got bias of size "
                            f"{list(bias.shape)} instead")
     if bias is not None and bias.dtype is not x.dtype:
-        raise RuntimeError(f"Input type ({x.dtype}) and bias type ({bias.dtype}) should be the "
-                           "same")
+        raise RuntimeError(f"Input type ({c_name(x.dtype)}) and bias type "
+                           f"({c_name(bias.dtype)}) should be the same" + double_hint(x, bias))
 
 
 def _same_padding(x, w, stride, dilation):

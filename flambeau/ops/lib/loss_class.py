@@ -25,6 +25,7 @@ from ..prim.pointwise import not_implemented, zeros_of
 from ..prim.reduce import SUM, reduce, sum
 from ..prim.shape import reshape, unsqueeze
 from ..prim.source import checked_range
+from ..where import scalar_name
 from .loss import fixed, folded, reduction_of
 from .softmax import log_softmax
 
@@ -126,13 +127,16 @@ def _check_target(name: str, input, target, weight) -> None:
     if given != wanted:
         hint = ""
         if len(given) == rank and given[-1] == 1:
-            hint = "; squeeze the target's last dimension"
-        raise RuntimeError(f"{name}: Expected target size {list(wanted)}, got {list(given)}: class "
-                           f"numbers for an input of {classes} classes on axis "
-                           f"{_class_axis(shape)}{hint}")
+            hint = f"; target.squeeze({rank - 1}) has the wanted shape"
+        first = ("0D or 1D target tensor expected, multi-target not supported" if rank == 2
+                 else f"Expected target size {list(wanted)}, got {list(given)}")
+        raise RuntimeError(f"{first}: {name} takes class numbers of shape {wanted} for an input "
+                           f"{shape} of {classes} classes on axis {_class_axis(shape)}, got "
+                           f"{given}{hint}")
     if target.dtype not in (dt.int64, dt.uint8):
-        raise RuntimeError(f"expected scalar type Long but found {target.dtype}: {name} takes "
-                           "class numbers as int64; convert them with .long()")
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got "
+                           f"{scalar_name(target.dtype)}: {name} takes class numbers as int64; "
+                           f"convert the target {given} with .long()")
     if weight is not None and tuple(weight.shape) != (classes,):
         raise RuntimeError("weight tensor should be defined either for all or no classes: "
                            f"{classes} classes, weight {tuple(weight.shape)}")
@@ -195,8 +199,9 @@ def _probability_target(input, target, weight, ignore, reduction, smoothing, axi
     """Cross entropy against a distribution over the classes."""
     if not target.dtype.is_floating_point:
         raise RuntimeError("Expected floating point type for target with class probabilities, got "
-                           f"{target.dtype}: a target of the input's shape {tuple(input.shape)} "
-                           "holds probabilities; class numbers lack the class axis")
+                           f"{scalar_name(target.dtype)}: a target of the input's shape "
+                           f"{tuple(input.shape)} holds probabilities; a one-hot target becomes "
+                           f"class numbers with .argmax({axis}), or probabilities with .float()")
     if ignore >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
     classes = input.shape[axis]
@@ -241,9 +246,10 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
         return _probability_target(input, target, weight, ignore_index, reduction,
                                    label_smoothing, axis)
     if target.dtype.is_floating_point and tuple(input.shape[:axis]) == tuple(target.shape[:axis]):
-        raise RuntimeError(f"expected scalar type Long but found {target.dtype}: class numbers are "
-                           "int64 (.long()); probabilities need the input's shape "
-                           f"{tuple(input.shape)}, got {tuple(target.shape)}")
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got "
+                           f"{scalar_name(target.dtype)}: class numbers are int64 (.long()); "
+                           f"probabilities need the input's shape {tuple(input.shape)}, got "
+                           f"{tuple(target.shape)}")
     _check_target("cross_entropy", input, target, weight)
     logp = log_softmax(input, axis)
     loss = nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)

@@ -21,6 +21,7 @@ from ..prim.reduce import expand, mean, sum
 from ..prim.shape import reshape
 from ..prim.statistics import moments
 from ..prim.ternary import clamp_min
+from ..where import channels_last_hint
 from .padding import pad
 from .pooling import avg_pool2d
 from .statistics import norm
@@ -237,8 +238,10 @@ def _check_channels(input, **parameters) -> None:
     channels = input.shape[1]
     for name, p in parameters.items():
         if p is not None and sh.numel(p.shape) != channels:
-            raise RuntimeError(f"{name} should contain {channels} elements not "
-                               f"{sh.numel(p.shape)}")
+            raise RuntimeError(
+                f"{name} should contain {channels} elements not {sh.numel(p.shape)}: the input "
+                f"{tuple(input.shape)} has {channels} channels on axis 1"
+                + channels_last_hint(tuple(input.shape), sh.numel(p.shape)))
 
 
 def _check_dtypes(input, *parameters) -> None:

@@ -9,6 +9,7 @@ from ...base.errors import ShapeError
 from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
+from .. import where
 from ..core import elementwise
 from .elementwise import ADD, MUL, add, conj, conj_or_number, mul
 from .reduce import expand
@@ -33,15 +34,28 @@ DOT = Prim("dot", OpClass.CONTRACT, _dot_infer, _dot_numpy,
 def _check_dtypes(name, a, b):
     if a.dtype is not b.dtype:
         raise RuntimeError(
-            f"{name}: expected both operands to have the same dtype, but got {a.dtype} "
-            f"{tuple(a.shape)} and {b.dtype} {tuple(b.shape)}. NumPy arrays are float64 by "
-            "default: convert one with .float() or .to(other.dtype)")
+            f"{name}: expected m1 and m2 to have the same dtype, but got: {where.c_name(a.dtype)} "
+            f"!= {where.c_name(b.dtype)} for shapes {tuple(a.shape)} and {tuple(b.shape)}"
+            + where.double_hint(a, b))
+
+
+def _check_layer_dtypes(name, a, b):
+    if a.dtype is not b.dtype:
+        raise RuntimeError(
+            f"{name}: mat1 and mat2 must have the same dtype, but got "
+            f"{where.scalar_name(a.dtype)} {tuple(a.shape)} and {where.scalar_name(b.dtype)} "
+            f"{tuple(b.shape)}" + where.double_hint(a, b))
 
 
 def _sizes_differ(name, a, b):
+    batch = ""
+    if len(a.shape) == len(b.shape) == 3:
+        batch = (f"Expected size for first two dimensions of batch2 tensor to be: "
+                 f"{[a.shape[0], a.shape[2]]} but got: {list(b.shape[:2])}. ")
     return ShapeError(
-        f"{name}: mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, a.shape))} and "
-        f"{'x'.join(map(str, b.shape))}): the inner sizes {a.shape[-1]} and {b.shape[-2]} differ")
+        f"{batch}{name}: mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, a.shape))} and "
+        f"{'x'.join(map(str, b.shape))}): the inner sizes {a.shape[-1]} and {b.shape[-2]} differ"
+        f"; mat1 {tuple(a.shape)}{where.made(a)}, mat2 {tuple(b.shape)}{where.made(b)}")
 
 
 def _h(x):
@@ -240,8 +254,8 @@ def linear(input, weight, bias=None):  # noqa: A002
             f"linear: mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and "
             f"{weight.shape[-1]}x{weight.shape[0]}): the input {shape} has {shape[-1]} features in "
             f"its last dimension, the weight {tuple(weight.shape)} expects {weight.shape[-1]}"
-            + (hint or f"; in_features={shape[-1]} would fit"))
-    _check_dtypes("linear: mat1 and mat2", input, weight)
+            + (hint or f"; in_features={shape[-1]} would fit") + where.made(input, "input made"))
+    _check_layer_dtypes("linear", input, weight)
     rank = len(input.shape)
     if rank == 1:
         out = mv(weight, input)

@@ -10,6 +10,7 @@ from ...base.errors import ShapeError
 from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
+from .. import where
 from ..core import cast_node
 from .elementwise import COPY
 from .shape import _select_geometry, _slice_geometry, reshape, slice_dim
@@ -121,7 +122,8 @@ def cat(tensors, dim=0):
                 raise ShapeError(
                     f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but "
                     f"got size {b} for tensor number {i} in the list: shapes "
-                    f"{tuple(first.shape)} and {tuple(t.shape)} differ in dimension {d}")
+                    f"{tuple(first.shape)} and {tuple(t.shape)} differ in dimension {d}; number "
+                    f"{i}{where.made(t)}")
     return apply(_cat, tensors, dim=dim, dtype=joined_dtype(tensors))
 
 
@@ -134,6 +136,13 @@ def _stack_lower(tensors, dim, dtype):
 _stack = Op("stack", _stack_lower, lambda ctx, g: (unbind(g, ctx.dim),))
 
 
+def _where_differ(a, b) -> str:
+    if len(a) != len(b):
+        return f": they have {len(a)} and {len(b)} dimensions"
+    d = next(i for i, (m, n) in enumerate(zip(a, b, strict=True)) if m != n)
+    return f": they differ in dimension {d}, {a[d]} and {b[d]}"
+
+
 @api(out=1, dtypes="any", cases=lambda t: [t.call([t.f(2, 3), t.f(2, 3)], 1)],
      errors=lambda t: [(RuntimeError, "equal size", t.call([t.f(2), t.f(3)]))])
 def stack(tensors, dim=0):
@@ -144,7 +153,8 @@ def stack(tensors, dim=0):
         if tuple(t.shape) != tuple(tensors[0].shape):
             raise ShapeError(f"stack expects each tensor to be equal size, but got "
                              f"{list(tensors[0].shape)} at entry 0 and {list(t.shape)} at entry "
-                             f"{i}")
+                             f"{i}{_where_differ(tensors[0].shape, t.shape)}; entry "
+                             f"{i}{where.made(t)}")
     return apply(_stack, tensors, dim=dim, dtype=joined_dtype(tensors))
 
 
