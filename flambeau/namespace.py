@@ -10,14 +10,14 @@ from .autograd import modes
 from .base import dtype as dt
 from .distributed.data_parallel import DistributedDataParallel
 from .standin import near
-from .tensor import blocks, legacy
+from .tensor import blocks, gamma, legacy
 from .tensor.options import set_default_device
 
 #: modules that are imported when they are first used
 LAZY = ("amp", "compiler", "distributed", "distributions", "export", "func", "hub", "jit",
         "multiprocessing", "onnx", "overrides", "profiler", "return_types", "storage",
         "torch_version", "types", "version", "cpu", "mps", "accelerator", "xpu", "futures",
-        "testing", "library", "fx", "sparse", "nested", "masked", "signal")
+        "testing", "_C", "_tensor_str", "library", "fx", "sparse", "nested", "masked", "signal")
 
 
 def set_default_tensor_type(t) -> None:
@@ -97,6 +97,7 @@ def fill(torch: dict) -> None:
         torch.setdefault(f.__name__, f)
     torch.update(autocast_mode.NAMESPACE)
     torch.update(blocks.STORAGES)
+    torch["_standard_gamma"] = gamma.standard_gamma
     torch.update(
         autocast=autocast, GradScaler=GradScaler, is_storage=blocks.is_storage,
         UntypedStorage=blocks.UntypedStorage, TypedStorage=blocks.TypedStorage,

@@ -11,7 +11,6 @@ from typing import TypeAlias as TypeAlias
 from typing import Union as Union
 
 from .base.device import device as _device
-from .base.dtype import dtype as _dtype
 from .tensor import Size as Size
 from .tensor import Tensor as Tensor
 from .tensor.blocks import TypedStorage as _TypedStorage

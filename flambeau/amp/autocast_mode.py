@@ -53,7 +53,8 @@ class autocast:  # noqa: N801
                  cache_enabled: bool | None = None):
         self.device = _device_type(device_type)
         if self.device not in _AVAILABLE:
-            raise RuntimeError(f"User specified an unsupported autocast device_type '{self.device}'")
+            raise RuntimeError("User specified an unsupported autocast device_type "
+                               f"'{self.device}'")
         self.fast_dtype = get_autocast_dtype(self.device) if dtype is None else dtype
         self._cache_enabled = rules.state.cache if cache_enabled is None else cache_enabled
         if enabled and self.device != "cpu":
@@ -102,7 +103,7 @@ class autocast:  # noqa: N801
         return decorated
 
 
-# --- settings and questions: torch.is_autocast_enabled and its like ---------------------------------
+# --- settings and questions: torch.is_autocast_enabled and its like ------------------------------
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
@@ -177,7 +178,7 @@ def clear_autocast_cache() -> None:
     """Nothing to do: converted weights are never kept."""
 
 
-# --- custom autograd functions ----------------------------------------------------------------------
+# --- custom autograd functions ---------------------------------------------------------------------
 
 
 def _cast(value, device_type: str, dtype: dt.dtype):

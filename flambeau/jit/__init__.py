@@ -106,8 +106,8 @@ def load(f, map_location=None, _extra_files=None, _restore_shapes=False):
     Raises:
         NotImplementedError: always; use ``torch.load`` on a state dict.
     """
-    raise NotImplementedError("torch.jit.load: TorchScript archives hold programs for PyTorch's own "
-                              "interpreter, which is not part of flambeau; save state_dict() in "
+    raise NotImplementedError("torch.jit.load: TorchScript archives hold programs for PyTorch's "
+                              "own interpreter, which is not part of flambeau; save state_dict() in "
                               "PyTorch and read it with torch.load")
 
 

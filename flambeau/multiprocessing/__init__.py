@@ -16,7 +16,7 @@ from .spawn import ProcessRaisedException as ProcessRaisedException
 from .spawn import spawn as spawn
 from .spawn import start_processes as start_processes
 
-__all__ = [*_mp.__all__, "set_sharing_strategy", "get_sharing_strategy",
+__all__ = [*_mp.__all__, "set_sharing_strategy", "get_sharing_strategy",  # noqa: PLE0604
            "get_all_sharing_strategies", "spawn"]
 _strategy = ["file_descriptor"]
 
