@@ -170,17 +170,20 @@ def _reads(g: Grouping, i: int) -> bool:
     return readable(g.graph, i, *(g.matrices.get(s) or g.access[s] for s in g.graph.nodes[i].srcs))
 
 
-def _keep_copy(g: Grouping, i: int, stored: set[int]) -> None:
-    """Store the copy that an operand is, or is a view of."""
+def _keep_copy(g: Grouping, i: int, stored: set[int]) -> bool:
+    """Store the copy that an operand is, or is a view of; whether there was one."""
     node, access = g.graph.nodes[i], g.access
     if node.prim.cls is OpClass.VIEW:
         src = node.srcs[0]
-        if not g.graph.nodes[src].is_leaf and src not in g.matrices:
-            _keep_copy(g, src, stored)
-            access[i] = through(access[src], *node.params) or access[i]
-    elif node.prim.name == "copy" and access[i].root != i:
-        stored.add(i)
-        access[i] = whole(i, node.shape)
+        if access[i].root == i or i in g.matrices or not _keep_copy(g, src, stored):
+            return False
+        access[i] = through(access[src], *node.params) or access[i]
+        return True
+    if node.prim.name != "copy" or access[i].root == i:
+        return False
+    stored.add(i)
+    access[i] = whole(i, node.shape)
+    return True
 
 
 def _keep_summand(g: Grouping, i: int, stored: set[int]) -> None:
