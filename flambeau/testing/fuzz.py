@@ -1,8 +1,8 @@
 """Random programs, run under PyTorch and under flambeau: ``python -m flambeau.testing.fuzz``.
 
-A program is a few lines of straight-line statements inside a loop that runs several times, so that
-interpretation, compilation and trace following all take part; some lines depend on the round (other
-data, a branch, a read of a value, a write into a view). Its log (shapes, dtypes, values of everything
+A program is a few lines of straight-line statements that run several times, so that interpretation,
+compilation and trace following all take part; some lines depend on the round (other data, a branch, a
+read of a value, a write into a view). Its log (shapes, dtypes, values of everything
 it keeps) must be the same under both frameworks. A failing program is made as small as possible and
 printed as a program that can be run by itself.
 """
@@ -24,11 +24,22 @@ from ..base import flags
 HEAD = """import {name} as torch
 torch.manual_seed(0)
 data = torch.randn(8, 4, 6) * 0.7
+rows = [d.clone() for d in data]
 p0 = torch.randn(4, 6, requires_grad=True)
 p1 = torch.randn(6, requires_grad=True)
-state = torch.zeros(4, 6)
+state = torch.randn(4, 6) * 0.1
+prev = torch.randn(4, 6)
+model = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 6))
+opt = torch.optim.{optimizer}
+kept = []
 log = []
 """
+OPTIMIZERS = ("SGD([p0, p1, *model.parameters()], lr=0.05)",
+              "SGD([p0, p1, *model.parameters()], lr=0.05, momentum=0.9)",
+              "Adam([p0, p1, *model.parameters()], lr=0.01)",
+              "AdamW([p0, p1, *model.parameters()], lr=0.01, foreach=True)",
+              "RMSprop([p0, p1, *model.parameters()], lr=0.01)")
+
 
 
 class Writer:
@@ -38,22 +49,84 @@ class Writer:
         self.r = random.Random(seed)
         self.lines: list[str] = []
         self.shapes: dict[str, tuple[int, ...]] = {"x": (4, 6), "p0": (4, 6), "p1": (6,),
-                                                   "state": (4, 6)}
+                                                   "state": (4, 6), "prev": (4, 6)}
         self.owned: set[str] = set()  # may be written in place
         self.count = 0
 
     def program(self) -> str:
         """The text of the program, without its head."""
         r = self.r
-        rounds = r.choice([1, 3, 6, 9])
+        if r.random() < 0.5:
+            return self.loop()
+        rounds = r.choice([1, 4, 8, 12])
         for _ in range(r.randint(3, 12)):
             self.lines += self.statement()
         body = ["x = data[i % 8]" if r.random() < 0.8 else "x = data[0] + 0.1 * i", *self.lines]
         if r.random() < 0.6:
             body += self.training()
+        if r.random() < 0.5:
+            name = self.pick(lambda s: s == (4, 6))
+            body.append(f"prev = {name}.detach()" + r.choice(["", " * 1", ".clone()"]))
         kept = r.sample(sorted(self.shapes), min(3, len(self.shapes)))
-        body += [f"log.append({name}.detach().clone())" for name in kept]
-        return f"for i in range({rounds}):\n" + "\n".join("    " + line for line in body) + "\n"
+        keep = r.choice(["{}.detach().clone()", "{}.tolist()", "{}.detach()"])
+        body += [f"log.append({keep.format(name)})" for name in kept]
+        number = r.randrange(len(OPTIMIZERS))
+        inside = "".join("    " + line + "\n" for line in ["global state, prev", *body])
+        if r.random() < 0.7:  # as a function, whose intermediate results die at its end
+            return f"def step(i):  # optimizer {number}, rounds ({rounds})\n" + inside
+        return f"for i in range({rounds}):  # optimizer {number}\n" + inside.replace(
+            "    global state, prev\n", "")
+
+    def loop(self) -> str:
+        """A training loop whose steps are alike, with something else in some of the rounds."""
+        r = self.r
+        # what may happen within a step without a read of a value
+        kinds = (self.unary, self.binary, self.view, self.reduce, self.matmul, self.softmax,
+                 self.layer, self.join)
+        forward = [line for _ in range(r.randint(1, 5)) for line in (r.choice(kinds)() or [])]
+        names = r.sample(sorted(self.shapes), min(2, len(self.shapes)))
+        total = " + ".join(f"{n}.square().mean()" for n in names)
+        out = self.pick(lambda s: s == (4, 6))
+        loss = [f"loss = {total} + model(x).square().mean() + (p0 * p1).mean()"]
+        clip = r.choice([[], ["torch.nn.utils.clip_grad_norm_([p0, p1], 1.0)"]])
+        step = r.choice([
+            ["opt.zero_grad()", "loss.backward()", *clip, "opt.step()"],
+            ["loss.backward()", *clip, "opt.step()", "opt.zero_grad()"],
+            ["opt.zero_grad(set_to_none=False)", "loss.backward()", "opt.step()"],
+            ["loss.backward()", "with torch.no_grad():", "    for p in (p0, p1):",
+             "        p.sub_(p.grad, alpha=0.01)", "        p.grad = None"],
+        ])
+        carried = r.choice([[], [f"state.add_({out}.detach() * 0.1)"],
+                            [f"state = state * 0.9 + {out}.detach() * 0.1"],
+                            [f"prev = {out}.detach()"], [f"prev.copy_({out}.detach())"]])
+        read = r.choice([["log.append(loss.item())"], ["log.append(loss.detach())"],
+                         ["if i % 4 == 3:", "    log.append(loss.item())"],
+                         [f"log.append({out}.detach().sum().item())"],
+                         ["log.append(loss.item())", f"log.append({out}.detach())"]])
+        other = r.choice([
+            "log.append(p0.grad.tolist() if p0.grad is not None else 0)", "p1.data.mul_(0.9)",
+            "opt.param_groups[0]['lr'] *= 0.5", "log.append(p0.detach().clone())",
+            "log.append(model(x).detach())", "x = data[:2, 0]", "state = torch.ones(4, 6)",
+            "data[i % 8].mul_(0.5)", "log.append(opt.state_dict()['param_groups'][0]['lr'])",
+            "log.append((x.detach() @ p0.detach().T).sum().item())",
+            "model[0].weight.data[0] = 0.1", "p1.requires_grad_(not p1.requires_grad)",
+            "log.append(loss.grad_fn is None)", "kept.append(p0 * 1)", "torch.manual_seed(i)",
+            "log.append(p0[1:3].detach())", "log.append(p0.detach()[0])", "p0.detach()[1] = 0.2"])
+        when = r.choice(["i % 3 == 2", "i == 5", "i > 6", "i in (4, 9)"])
+        odd = [f"if {when}:", "    " + other]
+        if "loss" in other:
+            body = [*forward, *loss, *step, *carried, *read, *odd]
+        else:
+            body = [*odd, *forward, *loss, *step, *carried, *read] if r.random() < 0.5 else \
+                [*forward, *loss, *step, *carried, *read, *odd]
+        first = r.choice(["x = rows[i % 8]", "x = rows[i % 8]", "x = rows[0]", "x = data[i % 8]",
+                          "x = torch.randn(4, 6)", "x = data[(i * 3) % 8, :, :]"])
+        number, rounds = r.randrange(len(OPTIMIZERS)), r.choice([8, 12])
+        end = [f"if i == {rounds - 1}:", "    log.extend(p.detach() for p in model.parameters())",
+               "    log.extend([p0.detach(), p1.detach(), state, prev])"]
+        inside = "".join("    " + line + "\n"
+                         for line in ["global state, prev", first, *body, *end])
+        return f"def step(i):  # optimizer {number}, rounds ({rounds})\n" + inside
 
     def fresh(self, shape: tuple[int, ...], owned: bool = True) -> str:
         name = f"t{self.count}"
@@ -70,7 +143,8 @@ class Writer:
     def statement(self) -> list[str]:
         kinds = (self.unary, self.unary, self.binary, self.binary, self.view, self.view, self.index,
                  self.reduce, self.matmul, self.write, self.write, self.branch, self.read,
-                 self.join, self.softmax)
+                 self.join, self.softmax, self.tracked_write, self.layer, self.other_dtype,
+                 self.random, self.host, self.no_grad)
         return self.r.choice(kinds)() or self.unary()
 
     def unary(self) -> list[str]:
@@ -219,11 +293,69 @@ class Writer:
         return [*copy, form.replace("{n}", str(shape[0] if shape else 1)).replace(
             "{x}", x).replace("{y}", str(y))]
 
+    def tracked_write(self) -> list[str]:
+        """An assignment in place that autograd records."""
+        x = self.pick(lambda s: len(s) >= 1 and s[0] > 1)
+        if x is None:
+            return []
+        shape = self.shapes[x]
+        new = self.fresh(shape, False)
+        y = self.pick(lambda s: s == shape[1:])
+        forms = ["{t}[0] = {t}[1] * 2", "{t}.mul_(2)", "{t}[1:].add_(1)", "{t}[::2] = 0",
+                 "{t}.masked_fill_({t} < 0, 0.5)", "{t}[i % 2].zero_()", "{t}.add_({x})",
+                 "{t}[torch.tensor([0, 1])] = {t}[:2] * 0.5"]
+        if y is not None:
+            forms += ["{t}[1] = {y}", "{t}[i % 2].copy_({y})"]
+        form = self.r.choice(forms).format(t=new, x=x, y=y)
+        return [f"{new} = {x} * {self.r.choice(['1', '0.5'])}", form]
+
+    def layer(self) -> list[str]:
+        """A call of a module or a function of nn.functional."""
+        x = self.pick(lambda s: len(s) >= 1 and s[-1] == 6)
+        if x is None:
+            return []
+        form = self.r.choice(["model({})", "torch.nn.functional.layer_norm({}, (6,))",
+                              "torch.nn.functional.normalize({}, dim=-1)",
+                              "torch.nn.functional.linear({}, p0[:, :6].T @ p0, p1)",
+                              "torch.nn.functional.leaky_relu({}, 0.2)"])
+        return [f"{self.fresh(self.shapes[x])} = {form.format(x)}"]
+
+    def other_dtype(self) -> list[str]:
+        x = self.pick()
+        form = self.r.choice(["({} * 10).round().long() % 7", "({} > 0).float()",
+                              "{}.double().mul(2).float()", "({0} > 0).logical_or({0} < -1).int()",
+                              "{}.to(torch.bfloat16).float()"])
+        new = self.fresh(self.shapes[x], False)
+        text = form.format(x)
+        return [f"{new} = ({text}).float()" if "long" in text or "int" in text
+                else f"{new} = {text}"]
+
+    def random(self) -> list[str]:
+        shape = self.r.choice([(4, 6), (6,), (6, 4)])
+        return [f"{self.fresh(shape)} = torch.{self.r.choice(['rand', 'randn'])}{shape}"]
+
+    def host(self) -> list[str]:
+        """NumPy in the middle, sharing memory."""
+        x = self.pick(lambda s: len(s) >= 1)
+        if x is None:
+            return []
+        new = self.fresh(self.shapes[x])
+        return [f"{new} = torch.from_numpy({x}.detach().numpy().copy())",
+                self.r.choice([f"{new}.numpy()[0] = i", f"{new}.add_(1)",
+                               f"log.append(float({new}.numpy().sum()))"])]
+
+    def no_grad(self) -> list[str]:
+        x = self.pick(lambda s: s == (4, 6))
+        return ["with torch.no_grad():",
+                "    " + self.r.choice([f"state.add_({x} * 0.1).clamp_(-5, 5)",
+                                        f"state = state * 0.5 + {x} * 0.5",
+                                        "p1.mul_(0.99)", f"state.lerp_({x}, 0.1)"])]
+
     def branch(self) -> list[str]:
         x = self.pick()
         shape = self.shapes[x]
         new = self.fresh(shape)
-        test = self.r.choice(["i % 2", "i < 2", f"{x}.sum().item() > 0", f"bool(({x} > 0).any())"])
+        test = self.r.choice(["i % 2", "i < 2", f"{x}.sum().item() > 0.37", f"bool(({x} > 0.1).any())"])
         return [f"{new} = {x} * 2 if {test} else {x} + 1"]
 
     def read(self) -> list[str]:
@@ -239,9 +371,27 @@ class Writer:
              "            p -= 0.01 * p.grad.clamp(-1, 1)", "        p.grad = None"],
             ["for p in (p0, p1):", "    if p.grad is not None:",
              "        log.append(p.grad.clone())"],
+            ["opt.step()", "opt.zero_grad()"], ["opt.step()", "opt.zero_grad()"],
+            ["if i % 2:", "    opt.step()", "    opt.zero_grad()"],
+            ["torch.nn.utils.clip_grad_norm_([p0, p1], 1.0)", "opt.step()", "opt.zero_grad()"],
         ])
+        if self.r.random() < 0.3:
+            return [f"loss = {total} + (p0 * p1).mean()", "opt.zero_grad()", "loss.backward()",
+                    "opt.step()", *self.r.choice([[], ["log.append(loss.detach())"]])]
         return [f"loss = {total} + (p0 * p1).mean()", "loss.backward()", "log.append(loss.item())",
                 *step]
+
+
+def head(text: str, name: str) -> str:
+    """What comes before a program; its optimizer depends on the text, so that shrinking keeps it."""
+    return HEAD.format(name=name, optimizer=OPTIMIZERS[int(text.split("# optimizer ")[1][0])])
+
+
+def calls(text: str) -> str:
+    """What comes after a program."""
+    if text.startswith("for"):
+        return ""
+    return f"for i in range({text.split('(')[2].split(')')[0]}):\n    step(i)\n"
 
 
 def run(text: str, name: str, module) -> list:
@@ -249,9 +399,9 @@ def run(text: str, name: str, module) -> list:
     space: dict = {}
     sys.modules.setdefault(name, module)
     try:
-        exec(compile(HEAD.format(name=name) + text, "<program>", "exec"), space)
-    except Exception as error:
-        space.setdefault("log", []).append(type(error).__name__)
+        exec(compile(head(text, name) + text + calls(text), "<program>", "exec"), space)
+    except Exception:
+        space.setdefault("log", []).append("error")
     return [_plain(x) for x in space["log"]]
 
 
@@ -280,13 +430,13 @@ def differs(a: list, b: list) -> str | None:
 def smaller(text: str) -> Iterator[str]:
     """The program with a line less, or fewer rounds."""
     lines = text.splitlines()
-    head, rest = lines[0], lines[1:]
-    rounds = int(head[head.index("(") + 1:head.index(")")])
+    first, rest = lines[0], lines[1:]
+    rounds = int(first[first.rindex("(") + 1:first.rindex(")")])
     for fewer in range(1, rounds):
-        yield "\n".join([f"for i in range({fewer}):", *rest]) + "\n"
+        yield "\n".join([first.replace(f"({rounds})", f"({fewer})"), *rest]) + "\n"
     for n in range(len(rest) - 1, -1, -1):
         if len(rest) > 1:
-            yield "\n".join([head, *rest[:n], *rest[n + 1:]]) + "\n"
+            yield "\n".join([first, *rest[:n], *rest[n + 1:]]) + "\n"
 
 
 def check(text: str, torch, flambeau, tier: str) -> str | None:
@@ -323,7 +473,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.show:
         for seed in range(options.seed, options.seed + options.programs):
-            print(f"# seed {seed}\n{HEAD.format(name='torch')}{Writer(seed).program()}")
+            text = Writer(seed).program()
+            print(f"# seed {seed}\n{head(text, 'torch')}{text}{calls(text)}")
         return 0
     import torch
 
@@ -336,7 +487,7 @@ def main(arguments: list[str] | None = None) -> int:
             failures += 1
             text = shrink(text, torch, flambeau, tier)
             print(f"# seed {seed}, FLAMBEAU_TIER={tier}: {check(text, torch, flambeau, tier)}")
-            print(HEAD.format(name="flambeau") + text, flush=True)
+            print(head(text, "flambeau") + text + calls(text), flush=True)
             if not options.keep_going:
                 return 1
             break
