@@ -10,13 +10,16 @@ from .serialization import load as _load
 _hub_dir: list[str | None] = [None]
 
 
-def get_dir() -> str:
-    """The folder of downloaded files: ``$TORCH_HOME/hub`` or ``~/.cache/torch/hub``."""
-    if _hub_dir[0] is not None:
-        return _hub_dir[0]
+def _get_torch_home() -> str:
+    """``$TORCH_HOME`` or ``~/.cache/torch``; libraries of models import it by this name."""
     home = _os.environ.get("TORCH_HOME") or _os.path.join(
         _os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")
-    return _os.path.join(_os.path.expanduser(home), "hub")
+    return _os.path.expanduser(home)
+
+
+def get_dir() -> str:
+    """The folder of downloaded files: ``$TORCH_HOME/hub`` or ``~/.cache/torch/hub``."""
+    return _hub_dir[0] or _os.path.join(_get_torch_home(), "hub")
 
 
 def set_dir(d) -> None:

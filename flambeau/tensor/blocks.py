@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import weakref
 
@@ -9,12 +10,17 @@ import numpy as np
 
 from ..base import dtype as dt
 from ..ir.node import leaf
-from .host import from_array
+from .host import from_array, sharing
 from .storage import Storage
 from .tensor import Tensor
 
 #: by id of the storage; an object here keeps its storage alive
 _known: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+
+
+#: an empty storage's size for sys.getsizeof, less what Python adds itself; PyTorch's number, so
+#: that memory reports agree
+_HEADER = 32
 
 
 class UntypedStorage:
@@ -36,6 +42,29 @@ class UntypedStorage:
             _known[id(storage)] = found
         return found
 
+    @classmethod
+    def from_file(cls, filename, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
+        """A file's first ``nbytes`` bytes, mapped into memory.
+
+        Args:
+            shared: writes go to the file, which is made or extended when needed; otherwise they
+                stay in memory.
+
+        Raises:
+            RuntimeError: the file has fewer bytes, and ``shared`` is False.
+        """
+        size = os.path.getsize(filename) if os.path.exists(filename) or not shared else 0
+        if size < nbytes:
+            if not shared:
+                raise RuntimeError(f"file <{filename}> size <{size}> is smaller than the required "
+                                   f"mapping size <{nbytes}>")
+            with open(filename, "ab") as file:
+                file.truncate(nbytes)
+        if not nbytes:
+            return cls()
+        mapped = np.memmap(filename, np.uint8, "r+" if shared else "c", shape=(nbytes,))
+        return cls._of(Storage.over(np.asarray(mapped), dt.uint8))
+
     def _bytes(self) -> np.ndarray:
         return self._storage.array().view(np.uint8)
 
@@ -52,6 +81,9 @@ class UntypedStorage:
     def nbytes(self) -> int:
         """How many bytes there are."""
         return self._storage.numel * self._storage.dtype.itemsize
+
+    def __sizeof__(self) -> int:
+        return _HEADER + self.nbytes()
 
     size = nbytes
 
@@ -73,8 +105,22 @@ class UntypedStorage:
         """The bytes as numbers."""
         return self._bytes().tolist()
 
+    def untyped(self) -> UntypedStorage:
+        """Itself."""
+        return self
+
     def __getitem__(self, i):
-        return self._bytes()[i].item() if isinstance(i, int) else self._bytes()[i].tolist()
+        if isinstance(i, slice):
+            if i.step not in (None, 1):
+                raise RuntimeError(f"Trying to slice with a step of {i.step}, but only a step of 1 "
+                                   "is supported")
+            return UntypedStorage._of(Storage.over(self._shared()[i], dt.uint8))
+        return self._bytes()[i].item()
+
+    def _shared(self) -> np.ndarray:
+        """The bytes as an array that shares the memory both ways."""
+        storage = self._storage
+        return storage.export((storage.numel,), (1,), 0).view(np.uint8)
 
     def __iter__(self):
         return iter(self.tolist())
@@ -180,6 +226,9 @@ class TypedStorage:
         """How many bytes there are."""
         return self._untyped_storage.nbytes()
 
+    def __sizeof__(self) -> int:
+        return _HEADER + self.nbytes()
+
     def element_size(self) -> int:
         """Bytes per element."""
         return self.dtype.itemsize
@@ -239,6 +288,20 @@ STORAGES: dict[str, type] = {
 def is_storage(obj) -> bool:
     """Whether ``obj`` is a storage object."""
     return isinstance(obj, (UntypedStorage, TypedStorage))
+
+
+def over_storage(block: UntypedStorage | TypedStorage, dtype: dt.dtype) -> Tensor:
+    """A one-dimensional tensor of ``dtype`` over a storage's memory.
+
+    Raises:
+        RuntimeError: the bytes are no whole number of elements.
+    """
+    if isinstance(block, TypedStorage):
+        block = block.untyped()
+    if block.nbytes() % dtype.itemsize:
+        raise RuntimeError(f"a storage of {block.nbytes()} bytes holds no whole number of {dtype} "
+                           "elements")
+    return sharing(block._shared().view(dtype.np), dtype)
 
 
 def _untyped_storage(self: Tensor) -> UntypedStorage:

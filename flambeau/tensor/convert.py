@@ -16,6 +16,7 @@ import numpy as np
 from ..base import dtype as dt
 from ..ir.node import leaf
 from . import options as opt
+from .blocks import is_storage, over_storage
 from .host import from_array, sharing
 from .options import device_of, dtype_of, finish, want_grad
 from .tensor import Tensor
@@ -388,6 +389,8 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad: bool = Fa
         t = from_numpy(obj) if copy is not True else from_array(np.array(obj), numpy_dtype(obj))
     elif isinstance(obj, (bytes, bytearray, memoryview)):
         t = frombuffer(obj, dtype=dtype or dt.get_default_dtype())
+    elif is_storage(obj):
+        t = over_storage(obj, dtype or getattr(obj, "dtype", dt.uint8))
     else:
         if copy is False:
             raise ValueError("can't alias arbitrary sequence into a tensor.")

@@ -15,7 +15,7 @@ from .tensor import Tensor
 # --- printing ---------------------------------------------------------------------------------------
 
 
-def _repr(self: Tensor, *, tensor_contents=None) -> str:
+def plain_text(self: Tensor, *, tensor_contents=None) -> str:
     """PyTorch's text."""
     kind = type(self)
     plain = kind is Tensor or kind.__name__ == "Parameter"
@@ -76,7 +76,7 @@ Tensor.new_tensor = convert.new_tensor
 Tensor.__new__ = legacy.new
 Tensor.new, Tensor.as_subclass = legacy.new_like, legacy.as_subclass
 Tensor._make_subclass = staticmethod(legacy.make_subclass)
-Tensor.__repr__ = _repr
+Tensor.__repr__ = plain_text
 Tensor.__format__ = _format
 Tensor.__dlpack__, Tensor.__dlpack_device__ = interop.dlpack, interop.dlpack_device
 Tensor.__array_wrap__ = interop.array_wrap

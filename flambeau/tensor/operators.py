@@ -15,9 +15,11 @@ from ..ops.prim import contract, elementwise as ew
 from ..ops.prim.elementwise import cast, clone
 from ..ops.prim.shape import VIEW_OP, permute, sizes_of, transpose
 from .backward import backward
+from .creation import empty
 from .dispatch import assign, check_writable, snapshot
 from .follow import entry_point
-from .host import from_array
+from .host import from_array, sharing
+from .options import type_name
 from .storage import zeros_node
 from ..ops.lib.complex import imag, real
 from ..ops.lib.shape import adjoint, hermitian
@@ -274,15 +276,41 @@ def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs
              inputs=inputs)
 
 
-def view(self, *shape):
-    """The same memory in another shape (or reinterpreted as another dtype of equal size)."""
-    from_dtype = shape[0] if len(shape) == 1 and isinstance(shape[0], dt.dtype) else None
-    if from_dtype is not None:
-        if from_dtype.itemsize != self.dtype.itemsize:
-            raise NotImplementedError("view(dtype) between dtypes of different sizes is not "
-                                      "implemented")
-        return from_array(self._array().copy().view(from_dtype.np), from_dtype)
-    return elementwise_view(self, sizes_of(shape))
+def view(self, *shape, dtype=None, size=None):
+    """The same memory in another shape, or its bytes as another dtype.
+
+    A dtype of another size multiplies the last dimension by the ratio of the sizes.
+
+    Raises:
+        RuntimeError: the strides do not allow it.
+    """
+    if dtype is None and len(shape) == 1 and isinstance(shape[0], dt.dtype):
+        dtype = shape[0]
+    if dtype is not None:
+        return _reinterpreted(self, dtype)
+    return elementwise_view(self, sizes_of(shape if size is None else (size,)))
+
+
+def _reinterpreted(x: Tensor, dtype: dt.dtype) -> Tensor:
+    """The bytes of ``x`` as another dtype; both tensors see each other's writes."""
+    old, new = x.dtype.itemsize, dtype.itemsize
+    if old != new:
+        what = (f"to view {type_name(x.dtype)} as {type_name(dtype)} (different element sizes)")
+        if not x.shape:
+            raise RuntimeError(f"self.dim() cannot be 0 {what}")
+        if x.strides[-1] != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1 {what}, but got {x.strides[-1]}")
+        parts = [("size(-1)", x.shape[-1]), ("storage_offset()", x.offset)]
+        parts += [(f"stride({i})", s) for i, s in enumerate(x.strides[:-1])]
+        for name, value in parts:
+            if new > old and value % (new // old):
+                raise RuntimeError(f"self.{name} must be divisible by {new // old} {what}, but got "
+                                   f"{value}")
+    if x.device.type == "meta" or not x.numel():
+        last = x.shape[-1:] if old == new else (x.shape[-1] * old // new,)
+        return empty(*x.shape[:-1], *last, dtype=dtype, device=x.device)
+    memory = x.storage.export(tuple(x.shape), x.strides, x.offset)
+    return sharing(memory.view(dtype.np), dtype)
 
 
 def elementwise_view(x, size):
