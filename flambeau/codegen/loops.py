@@ -245,7 +245,7 @@ class _Lowering(Tiles):
         return loop.results
 
     def _blocked(self, fold: tuple) -> bool:
-        return PRIMS[fold[2]].fold[1] == "add" and dt.BY_NAME[fold[4]].is_floating_point
+        return PRIMS[fold[2]].fold[1] in ("add", "mul") and dt.BY_NAME[fold[4]].is_floating_point
 
     def _in_blocks(self, lo: Value, hi: Value, size: int, folds: list, acc: list[Value],
                    body: Callable) -> list[Value]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..base.flags import values as flags
 from ..codegen.gemm import GemmPlan
 from ..codegen.loops_memory import NoVectorForm
 from ..ir.node import Prim
@@ -45,8 +46,8 @@ SMALL_WORK = 500_000
 MAX_REMEMBERED = 1024
 
 _lock = threading.RLock()
-_callable: dict[int, object] = {}
-_functions: dict[tuple, int] = {}
+#: what was made, by what is computed; the host's vectors (a flag) are part of each key
+_functions: dict[tuple, _Function | None] = {}
 _reductions: dict[tuple, list[_Fold]] = {}
 _products: dict[tuple, _Product] = {}
 
@@ -58,19 +59,31 @@ def _address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
-def _launch(address: int, words: Sequence[int], units: int, work: int) -> None:
-    """Run a loop kernel; ``words`` is its argument block."""
-    block = (ctypes.c_int64 * len(words))(*words)
-    if work >= SMALL_WORK:
+class _Function:
+    """A loop kernel.
+
+    Args:
+        address: of its machine code.
+        count: words of its argument block.
+    """
+
+    __slots__ = ("address", "block", "call")
+
+    def __init__(self, address: int, count: int):
+        self.address, self.block = address, ctypes.c_int64 * count
+        # keeps the interpreter lock: this is for short calls
+        self.call = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64,
+                                      ctypes.c_int64)(address)
+
+    def run(self, words: Sequence[int], units: int, work: int) -> None:
+        """Run it in at most ``units`` chunks; ``words`` is the argument block."""
+        block = self.block(*words)
+        if work < SMALL_WORK:
+            self.call(block, 0, 1)
+            return
         chunks = chunks_of(units, work, team.threads())
-        table = (ctypes.c_int64 * 3)(address, ctypes.addressof(block), chunks)
+        table = (ctypes.c_int64 * 3)(self.address, ctypes.addressof(block), chunks)
         team.run(ctypes.addressof(table), 1)
-        return
-    call = _callable.get(address)
-    if call is None:  # keeps the interpreter lock: this is short
-        call = _callable[address] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64,
-                                                      ctypes.c_int64)(address)
-    call(block, 0, 1)
 
 
 def _remember(cache: dict, key: tuple, value):
@@ -89,37 +102,43 @@ def elementwise(prim: Prim, arrays: list[np.ndarray], params: tuple, shape: tupl
     """A function of float arrays that are 0-d or of ``shape``; None: NumPy is to compute it."""
     if prim.llvm is None or prim.name in EXACT or 0 in shape:
         return None
-    key = (prim, params, dtype, *[(a.dtype, not a.ndim and shape != ()) for a in arrays])
-    address = _functions.get(key)
-    if address is None:
-        address = _functions[key] = _function(prim, params, dtype, key[3:])
-    if not address:
+    kinds = [a.dtype for a in arrays]
+    single = [not a.ndim and shape != () for a in arrays]
+    key = (prim, params, dtype, flags.vector, *kinds, *single)
+    try:
+        function = _functions[key]
+    except KeyError:
+        function = _functions[key] = _function(prim, params, dtype, kinds, single)
+    if function is None:
         return None
     size = math.prod(shape)
     out = np.empty(shape, dtype.np)
+    words = [size]
     arrays = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
-    words = [size, *[_address(a) for a in arrays], _address(out)]
-    _launch(address, words, -(-size // SCRATCH_LANES), 16 * size)
+    words.extend(map(_address, arrays))
+    words.append(_address(out))
+    function.run(words, -(-size // SCRATCH_LANES), 16 * size)
     return out
 
 
-def _function(prim: Prim, params: tuple, dtype: dt.dtype, kinds: Sequence[tuple]) -> int:
-    """The address of a function's kernel; 0 if it has none."""
-    names = [dt.from_numpy(kind).name for kind, _ in kinds]
+def _function(prim: Prim, params: tuple, dtype: dt.dtype, kinds: Sequence[np.dtype],
+              single: Sequence[bool]) -> _Function | None:
+    """A function's kernel; None if it has none."""
+    names = [dt.from_numpy(kind).name for kind in kinds]
     if not _FLOATS.issuperset(names) or dtype.name not in (*_FLOATS, "bool"):
-        return 0
+        return None
     count = len(names)
-    buffers = [Buffer(name, (0 if single else 1,), "in")
-               for name, (_, single) in zip(names, kinds, strict=True)]
+    buffers = [Buffer(name, (0 if one else 1,), "in")
+               for name, one in zip(names, single, strict=True)]
     body = [*[("load", n, n) for n in range(count)],
             ("op", count, prim.name, params, tuple(range(count)), dtype.name),
             ("store", count, count)]
     kernel = Kernel(1, 0, OUTER, False, False, (*buffers, Buffer(dtype.name, (1,), "out")),
                     (Section("row", tuple(body)),))
     try:
-        return kernels.loop(kernel)
+        return _Function(kernels.loop(kernel), count + 2)
     except NoVectorForm:
-        return 0
+        return None
 
 
 # -- reductions -----------------------------------------------------------------------------------
@@ -128,7 +147,7 @@ def _function(prim: Prim, params: tuple, dtype: dt.dtype, kinds: Sequence[tuple]
 class _Fold(NamedTuple):
     """One kernel of a reduction: its function, words, and which of them are the addresses."""
 
-    address: int
+    function: _Function
     words: list[int]
     source: int
     target: int
@@ -144,7 +163,7 @@ def reduce(prim: Prim, x: np.ndarray, axes: tuple[int, ...], dtype: dt.dtype) ->
     wide = accumulator(dtype)
     if x.dtype != wide.np or not x.flags.c_contiguous:
         x = np.ascontiguousarray(x, wide.np)
-    key = (prim, wide, x.shape, axes)
+    key = (prim, wide, x.shape, axes, flags.vector)
     steps = _reductions.get(key)
     if steps is None:
         steps = _remember(_reductions, key, _folds(prim, wide, x.shape, axes))
@@ -156,8 +175,9 @@ def reduce(prim: Prim, x: np.ndarray, axes: tuple[int, ...], dtype: dt.dtype) ->
         source, out = out, np.empty(step.size, wide.np)
         words = step.words.copy()
         words[step.source], words[step.target] = _address(source), _address(out)
-        _launch(step.address, words, step.units, step.work)
-    return out.reshape(shape).astype(dtype.np, copy=False)
+        step.function.run(words, step.units, step.work)
+    out = out.reshape(shape)
+    return out if wide is dtype else out.astype(dtype.np)
 
 
 def _folds(prim: Prim, dtype: dt.dtype, shape: tuple[int, ...],
@@ -204,7 +224,7 @@ def _fold(prim: Prim, dtype: dt.dtype, total: int, rows: int, runs: Runs, parts:
                     (Section("loop", loop), Section("row", (("store", 1, 1),))))
     units = math.prod(kept) if lanes == INNER else \
         math.prod(kept[:-1]) * -(-kept[-1] // SCRATCH_LANES)
-    return _Fold(kernels.loop(kernel), words, *places, parts * rows, units * parts, 3 * total)
+    return _Fold(_Function(kernels.loop(kernel), len(words)), words, *places, parts * rows, units * parts, 3 * total)
 
 
 # -- products -------------------------------------------------------------------------------------
@@ -238,7 +258,7 @@ def dot(a: np.ndarray, b: np.ndarray, dtype: dt.dtype, adjacent: bool | None = N
         b = np.ascontiguousarray(b.swapaxes(-1, -2)).swapaxes(-1, -2)
     wide = accumulator(dtype)
     out = np.empty((*a.shape[:-2], m, n), wide.np)
-    key = (dtype, a.shape, n, a.strides, b.strides, adjacent, turned, team.threads())
+    key = (dtype, a.shape, n, a.strides, b.strides, adjacent, turned, flags.threads, flags.vector)
     with _lock:
         found = _products.get(key)
         if found is None:
