@@ -8,7 +8,7 @@ order of their keys.
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -91,7 +91,7 @@ def _mapping(items, keys) -> dict:
     return dict(zip(keys, items, strict=True))
 
 
-SUPPORTED_NODES: dict[type, _Kind] = {
+SUPPORTED_NODES: dict[Any, _Kind] = {
     list: _Kind(_list, lambda items, _: list(items), _indices),
     tuple: _Kind(_list, lambda items, _: tuple(items), _indices),
     dict: _Kind(_items, _mapping, _mapping_keys),
@@ -101,7 +101,9 @@ SUPPORTED_NODES: dict[type, _Kind] = {
                        lambda items, c: defaultdict(c[0], _mapping(items, c[1])), _mapping_keys),
     deque: _Kind(lambda d: (list(d), d.maxlen), lambda items, n: deque(items, n), _indices),
 }
-_NAMED = _Kind(lambda t: (list(t), type(t)), lambda items, cls: cls(*items), _fields)
+#: stands for every class that namedtuple makes
+SUPPORTED_NODES[namedtuple] = _Kind(lambda t: (list(t), type(t)), lambda items, cls: cls(*items),
+                                    _fields)
 
 
 def is_namedtuple_class(cls) -> bool:
@@ -141,12 +143,17 @@ def register_pytree_node(cls: type, flatten_fn, unflatten_fn, *, serialized_type
 _register_pytree_node = register_pytree_node
 
 
+def _class(tree):
+    """The entry of SUPPORTED_NODES that a container belongs to."""
+    cls = type(tree)
+    return namedtuple if cls not in SUPPORTED_NODES and is_namedtuple_class(cls) else cls
+
+
 def _kind(tree, is_leaf=None) -> _Kind | None:
     """How ``tree`` is taken apart; None for a leaf."""
     if is_leaf is not None and is_leaf(tree):
         return None
-    found = SUPPORTED_NODES.get(type(tree))
-    return found or (_NAMED if is_namedtuple_instance(tree) else None)
+    return SUPPORTED_NODES.get(_class(tree))
 
 
 @dataclasses.dataclass(init=False)
@@ -205,8 +212,8 @@ class TreeSpec:
     def _build(self, leaves) -> PyTree:
         if self.type is None:
             return next(leaves)
-        kind = SUPPORTED_NODES.get(self.type) or _NAMED
-        return kind.unflatten([c._build(leaves) for c in self._children], self._context)
+        return SUPPORTED_NODES[self.type].unflatten(
+            [c._build(leaves) for c in self._children], self._context)
 
     def flatten_up_to(self, tree: PyTree) -> list:
         """The subtrees of ``tree`` where this shape has leaves.
@@ -217,14 +224,15 @@ class TreeSpec:
         if self.type is None:
             return [tree]
         kind = _kind(tree)
-        if kind is None or type(tree) is not self.type and not (
-                {type(tree), self.type} <= {dict, OrderedDict, defaultdict}):
+        cls = _class(tree)
+        if kind is None or cls is not self.type and not (
+                {cls, self.type} <= {dict, OrderedDict, defaultdict}):
             raise ValueError(f"Node type mismatch; expected {self.type}, but got {type(tree)}.")
         items, context = kind.flatten(tree)
         if len(items) != self.num_children:
             raise ValueError(
                 f"Node arity mismatch; expected {self.num_children}, but got {len(items)}.")
-        if issubclass(self.type, dict):
+        if self.type in (dict, OrderedDict, defaultdict):
             keys = self._context[1] if self.type is defaultdict else self._context
             if set(keys) != set(tree):
                 raise ValueError(f"Node keys mismatch; expected {keys}, but got {list(tree)}.")
@@ -273,7 +281,7 @@ def _walk(tree, leaves: list, is_leaf) -> TreeSpec:
         leaves.append(tree)
         return _LEAF
     items, context = kind.flatten(tree)
-    return TreeSpec(type(tree), context, [_walk(item, leaves, is_leaf) for item in items])
+    return TreeSpec(_class(tree), context, [_walk(item, leaves, is_leaf) for item in items])
 
 
 def tree_flatten(tree: PyTree, is_leaf=None) -> tuple[list, TreeSpec]:
