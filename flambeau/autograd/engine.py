@@ -25,7 +25,8 @@ class Context:
     ``unpack(fn, saved)`` and ``unpack_result(fn, saved, i)`` give saved values after checking
     versions; ``to_tensor(value)`` and ``from_tensor(tensor)`` convert for hooks;
     ``zeros(shape, dtype)`` makes a gradient of zeros; ``accumulate(variable, value)`` adds to
-    ``.grad``; ``has_nan(value)`` serves anomaly mode.
+    ``.grad``; ``has_nan(value)`` and ``nan_report(fn, i)`` serve anomaly mode; ``freed(fn)`` is
+    the error of an operation whose saved values are gone.
     """
 
 
@@ -175,11 +176,7 @@ def _call_hooks(hooks: dict, g, context):
 
 def _run_vjp(fn: GradFn, arrived: list, context) -> list:
     if fn.freed_at is not None:
-        raise RuntimeError(
-            "Trying to backward through the graph a second time (or directly access saved tensors "
-            f"after they have already been freed): {fn.name()}{_made_at(fn)} was freed by the "
-            f"backward pass at {fn.freed_at}. Specify retain_graph=True there if you need to go "
-            "back twice; if a tensor is carried over from an earlier step, .detach() it")
+        raise context.freed(fn)
     if fn.pre_hooks:
         tensors = tuple(None if g is None else context.to_tensor(g) for g in arrived)
         for hook in list(fn.pre_hooks.values()):
@@ -229,12 +226,7 @@ def _validate(g, fn: GradFn, i: int):
     return g
 
 
-def _made_at(fn: GradFn) -> str:
-    return f" (made at {fn.loc}: {fn.loc.source()})" if fn.loc is not None else ""
-
-
 def _check_nan(fn, outs, context) -> None:
     for i, g in enumerate(outs):
         if g is not None and context.has_nan(g):
-            raise RuntimeError(f"Function '{fn.name()}' returned nan values in its {i}th output: "
-                               f"the forward operation was{_made_at(fn) or ' made elsewhere'}")
+            raise RuntimeError(context.nan_report(fn, i))

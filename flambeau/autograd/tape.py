@@ -66,7 +66,7 @@ class GradFn:
         self.seq = next(_sequence)
         self.pre_hooks = self.post_hooks = self.out_hooks = self.retained = None
         self.freed_at = None
-        self.released = False
+        self.released = False  # then the place of the backward pass that has been here
         self.loc = None
         self.saved = {}
         self.results = {}
@@ -100,7 +100,7 @@ class GradFn:
 
     def release(self, where) -> None:
         """Forget what was kept for backward."""
-        self.released = True
+        self.released = self.released or where or True
         if self.saved or self.results:
             self.freed_at = where or "backward()"
         self.saved, self.results = {}, {}

@@ -7,6 +7,7 @@ its walks (``parameters()``, ``apply``, ``to``, ...). State dicts are in state.p
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
@@ -84,7 +85,7 @@ class Module(StateMixin, ConversionMixin):
                 return call_with_hooks(self, args, kwargs)
             return self.forward(*args, **kwargs)
         except (ShapeError, DTypeError, DimError) as error:
-            _name_module(error, self)
+            _name_module(error, self, args)
             raise
 
     _call_impl = _wrapped_call_impl = __call__
@@ -518,20 +519,49 @@ def _addindent(text: str, spaces: int = 2) -> str:
     return "\n".join([first, *(" " * spaces + line for line in rest)])
 
 
-def _name_module(error: Exception, module: Module) -> None:
-    """Say in the message of ``error`` which module it came from, by its path from the outermost."""
+def _name_module(error: Exception, module: Module, args: tuple) -> None:
+    """Say in the message of ``error`` which module it came from, by its path from the outermost,
+    and which module its input came from."""
     trail = getattr(error, "modules", None)
     if trail is None:
         error.message = str(error)
         trail = error.modules = []
+        error.feeder = None
+        error.made_at = args[0]._made_at() if args and isinstance(args[0], Tensor) else None
     trail.append(module)
-    path = type(trail[-1]).__name__
+    steps = [type(module).__name__]
     for outer, inner in zip(reversed(trail), reversed(trail[:-1]), strict=False):
         name = next((n for n, m in outer._modules.items() if m is inner), type(inner).__name__)
-        path += f"[{name}]" if name.isdigit() else f".{name}"
+        steps.append(_step(name))
+    if error.feeder is None and len(trail) > 1:
+        found = _feeder(trail[-2], module, error.made_at)
+        error.feeder = found and (len(trail), *found)
     inner = trail[0]
-    what = "" if inner._modules else f" {inner!r}"
-    error.args = (f"{error.message}\n  in {path}{what}", *error.args[1:])
+    text = f"{error.message}\n  in {''.join(steps)}" + ("" if inner._modules else f" {inner!r}")
+    if error.feeder is not None:
+        depth, name, feeder = error.feeder
+        kind = f" {feeder!r}" if not feeder._modules else ""
+        text += f"\n  its input came from {''.join(steps[:len(trail) - depth + 1])}{name}{kind}"
+    error.args = (text, *error.args[1:])
+
+
+def _step(name: str) -> str:
+    return f"[{name}]" if name.isdigit() else f".{name}"
+
+
+def _feeder(inner: Module, outer: Module, made_at) -> tuple | None:
+    """The module within ``outer`` whose result ``inner`` got, with its name: the one before it in a
+    Sequential, else the one that is called in the line of forward that made it."""
+    if any(c.__name__ == "Sequential" for c in type(outer).__mro__):
+        names = list(outer._modules)
+        at = next((i for i, n in enumerate(names) if outer._modules[n] is inner), 0)
+        return (_step(names[at - 1]), outer._modules[names[at - 1]]) if at else None
+    if made_at is None or made_at.code is not getattr(type(outer).forward, "__code__", None):
+        return None
+    for name in re.findall(r"self\.(\w+)\(", made_at.source()):
+        if isinstance(outer._modules.get(name), Module):
+            return _step(name), outer._modules[name]
+    return None
 
 
 register_module_forward_pre_hook = hooks.register_module_forward_pre_hook

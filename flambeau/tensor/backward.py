@@ -12,23 +12,13 @@ from ..ir.node import Node, const
 from ..ir.view import broadcast
 from ..ops.prim.elementwise import add
 from ..runtime import execute
+from . import history
 from .dispatch import assign, snapshot
 from .follow import entry_point, recorder
 from .storage import zeros_node
 from .tensor import Tensor
 
 _wrap = Tensor._wrap
-
-
-def _check_version(fn: GradFn, saved: Saved, shape, what: str) -> None:
-    if saved.counter.version != saved.version:
-        made = f" {fn.name()} at {fn.loc} (`{fn.loc.source()}`) needs it." if fn.loc else ""
-        raise RuntimeError(
-            "one of the variables needed for gradient computation has been modified by an inplace "
-            f"operation: [torch tensor {list(shape)}], which is {what} of {fn.name()}, is at "
-            f"version {saved.counter.version}; expected version {saved.version} instead.{made} "
-            "Use the out-of-place form of the operation that overwrote it (x = x + 1 instead of "
-            "x += 1), or clone() the tensor before")
 
 
 def _unpacked(fn: GradFn, saved: Saved) -> Tensor:
@@ -43,12 +33,15 @@ def _unpacked(fn: GradFn, saved: Saved) -> Tensor:
 class NodeContext(engine.Context):
     """Gradients as graph nodes: backward that is not itself recorded."""
 
+    def __init__(self, roots, where):
+        self.roots, self.where = roots, where
+
     def unpack(self, fn: GradFn, saved: Saved):
         """A saved operand."""
         if saved.packed is not None:
             return _unpacked(fn, saved).node()
         if saved.counter.version != saved.version:
-            _check_version(fn, saved, saved.node.shape, "a saved operand")
+            raise history.overwritten(fn, saved)
         return saved.node
 
     def unpack_result(self, fn: GradFn, saved: Saved, i: int):
@@ -56,7 +49,7 @@ class NodeContext(engine.Context):
         if saved.packed is not None:
             return _unpacked(fn, saved).node()
         if saved.counter.version != saved.version:
-            _check_version(fn, saved, saved.node.shape, f"output {i}")
+            raise history.overwritten(fn, saved)
         return saved.node
 
     def to_tensor(self, value: Node) -> Tensor:
@@ -97,6 +90,14 @@ class NodeContext(engine.Context):
         """For anomaly mode."""
         return _has_nan(execute.realize(value))
 
+    def nan_report(self, fn: GradFn, i: int) -> str:
+        """For anomaly mode: what gave NaN."""
+        return history.nan_report(fn, i, modes.Anomaly.steps)
+
+    def freed(self, fn: GradFn) -> RuntimeError:
+        """The graph was walked before."""
+        return history.freed(fn, self.roots, self.where)
+
 
 class TensorContext(NodeContext):
     """Gradients as tensors on the tape: ``create_graph=True``."""
@@ -105,7 +106,7 @@ class TensorContext(NodeContext):
         if saved.packed is not None:
             return _unpacked(fn, saved)
         if saved.counter.version != saved.version:
-            _check_version(fn, saved, saved.node.shape, "a saved operand")
+            raise history.overwritten(fn, saved)
         return saved.tensor
 
     def unpack_result(self, fn: GradFn, saved: Saved, i: int):
@@ -113,7 +114,7 @@ class TensorContext(NodeContext):
             out = _unpacked(fn, saved)
         else:
             if saved.counter.version != saved.version:
-                _check_version(fn, saved, saved.node.shape, f"output {i}")
+                raise history.overwritten(fn, saved)
             out = _wrap(saved.node)
         out._fn, out._nr = fn, i
         return out
@@ -145,16 +146,13 @@ def _has_nan(array: np.ndarray) -> bool:
     return array.dtype.kind in "fcV" and bool(np.isnan(array).any())
 
 
-_NODES, _TENSORS = NodeContext(), TensorContext()
-
-
 def _roots(tensors, grads, what: str):
     """Edges and starting gradients."""
     edges, starts = [], []
     for t, g in zip(tensors, grads, strict=True):
         edge = t._edge()
         if edge is None:
-            raise RuntimeError(_no_history(t))
+            raise RuntimeError(history.no_history(t))
         if g is None:
             if t.node().numel() != 1:
                 raise RuntimeError(
@@ -181,15 +179,6 @@ def _roots(tensors, grads, what: str):
 def ones_like_node(t: Tensor) -> Node:
     """Ones in a tensor's shape."""
     return broadcast(const(1, t.dtype), tuple(t.shape))
-
-
-def _no_history(t: Tensor) -> str:
-    text = "element 0 of tensors does not require grad and does not have a grad_fn"
-    why = ("it was computed without a recorded operation: from detached tensors or inside "
-           "torch.no_grad(), from tensors of which none requires a gradient (all parameters "
-           "frozen?), or through argmax, item() or NumPy, which have no gradient")
-    where = f" (made at {t.node().loc})" if t.node().loc is not None else ""
-    return f"{text}{where}: {why}"
 
 
 def _as_tuple(x):
@@ -236,14 +225,16 @@ def _input_edge(t: Tensor):
 
 def _run(edges, starts, keep, create_graph, capture, accumulate):
     where = srcloc.user_location()
+    if modes.Anomaly.enabled:
+        modes.Anomaly.steps += 1
     if create_graph:
         with modes.enable_grad():
-            got = engine.run(edges, starts, _TENSORS, keep_graph=keep, capture=capture,
+            got = engine.run(edges, starts, TensorContext(edges, where), keep_graph=keep, capture=capture,
                              accumulate=accumulate, where=where)
         return got
     with modes.no_grad():
-        got = engine.run(edges, [s.node() for s in starts], _NODES, keep_graph=keep,
-                         capture=capture, accumulate=accumulate, where=where)
+        got = engine.run(edges, [s.node() for s in starts], NodeContext(edges, where),
+                         keep_graph=keep, capture=capture, accumulate=accumulate, where=where)
     return [None if g is None else _wrap(g) for g in got]
 
 

@@ -13,6 +13,7 @@ from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
 from ..base import srcloc
+from ..base.errors import ShapeError
 from ..base.flags import values as flags
 from ..ir import node as ir
 from ..ir.node import Node
@@ -212,20 +213,36 @@ def _packed(saved: Saved, t: Tensor) -> Saved:
 
 
 def _apply_view(op: Op, x: Tensor, params: dict) -> Tensor:
-    shape, strides, offset = op.geometry(tuple(x.shape), x.strides, x.offset, **params)
+    try:
+        shape, strides, offset = op.geometry(tuple(x.shape), x.strides, x.offset, **params)
+    except ShapeError as error:
+        if x._viewed_at is not None and "contiguous" in str(error):
+            raise ShapeError(f"{error} It is not contiguous since "
+                             f"{x._viewed_at.quote()}.") from None
+        raise
     out = Tensor._view_of(x, shape, strides, offset)
     if modes.state.grad:
         if x._requires or x.grad_fn is not None:
             record_view(op, x, params, out)
+            if out.strides != x.strides:
+                _note_view(out, x)
             return out
     elif x._requires or x._fn is not None:
         out._cut = ("no_grad", None, modes.state.opened)
     if x._cut is not None:
         out._cut = x._cut
     if out.strides != x.strides:
-        out._viewed_at = srcloc.user_location()
+        _note_view(out, x)
     _link(out, x)
     return out
+
+
+def _note_view(out: Tensor, x: Tensor) -> None:
+    """The line by which a view stopped being contiguous."""
+    if x._viewed_at is not None and not x.is_contiguous():
+        out._viewed_at = x._viewed_at
+    else:
+        out._viewed_at = out._fn.loc if out._fn is not None else srcloc.user_location()
 
 
 def _apply_views(op: Op, x: Tensor, params: dict) -> tuple[Tensor, ...]:

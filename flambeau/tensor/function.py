@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..autograd import modes
 from ..autograd.tape import GradFn, Saved, grad_class
 from ..base import srcloc
-from .backward import _check_version
+from . import history
 from .tensor import Tensor
 
 
@@ -71,7 +71,7 @@ class CustomFn(GradFn):
     __slots__ = ("ctx", "cls", "kept", "count", "tensor_at", "expect")
 
     def release(self, where) -> None:
-        self.released = True
+        self.released = self.released or where or True
         if self.kept:
             self.freed_at = where or "backward()"
         self.kept = ()
@@ -81,7 +81,8 @@ class CustomFn(GradFn):
         if saved is None or isinstance(saved, Tensor):
             return saved
         nr, value = saved
-        _check_version(self, value, value.node.shape, "a saved tensor")
+        if value.counter.version != value.version:
+            raise history.overwritten(self, value)
         if nr is None:
             return value.tensor
         out = Tensor._wrap(value.node)

@@ -12,6 +12,7 @@ from ..base import dtype as dt
 from ..base import shape as sh
 from ..base import srcloc
 from ..ir.node import leaf
+from . import history
 from .size import Size
 from .storage import Storage
 from .tensor import Tensor
@@ -68,12 +69,13 @@ class _HostMethods:
         if self.requires_grad and not force and modes.state.grad:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
-                "instead.")
+                f"instead: {history.requirement(self)}")
         if self.dtype is dt.bfloat16:
             raise TypeError("Got unsupported ScalarType BFloat16: NumPy has no such type, use "
                             ".float().numpy()")
         if self.device.type == "meta":
             raise TypeError("can't convert meta device type tensor to numpy: it has no data")
+        history.read_out(self, "numpy()")
         return self.storage.export(tuple(self.shape), self.strides, self.offset)
 
     def __array__(self, dtype=None, copy=None):
@@ -84,6 +86,7 @@ class _HostMethods:
 
     def tolist(self):
         """Nested lists of Python numbers (a number for a 0-d tensor)."""
+        history.read_out(self, "tolist()")
         return self._array().tolist()
 
     def __bool__(self) -> bool:

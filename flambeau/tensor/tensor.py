@@ -138,8 +138,9 @@ class Tensor:
                     "var_no_grad = var.detach().")
         elif self.dtype.category < dt.dtype.FLOAT:
             raise RuntimeError(
-                "only Tensors of floating point and complex dtype can require gradients: this one "
-                f"is {self.dtype}; write floats (1. instead of 1) or give dtype=torch.float32")
+                "only Tensors of floating point dtype can require gradients: this one is "
+                f"{self.dtype}; write floats (1. instead of 1: torch.tensor([1, 2]) is int64) or "
+                "give dtype=torch.float32")
         elif self._inference and not modes.state.inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside "
                                "InferenceMode is not allowed.")
