@@ -475,12 +475,11 @@ def draw_seed() -> int:
 
 def entry_point(function):
     """Wrap a public function so that it is recorded and followed."""
-    call = recorder.call
 
     @functools.wraps(function)
     def followed(*args, **kwargs):
         if recorder.active:
-            return call(function, args, kwargs)
+            return recorder.call(function, args, kwargs)
         return function(*args, **kwargs)
 
     return followed

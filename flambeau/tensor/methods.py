@@ -17,6 +17,7 @@ from ..ir.api import API, ApiFunction
 from ..ops.core import is_number
 from .dispatch import assign, check_writable, snapshot, write
 from .follow import recorder
+from .override import NOTHING, PUBLIC, foreign
 from .tensor import Tensor
 
 #: names that NumPy's users write and PyTorch accepts
@@ -62,13 +63,12 @@ def _renamed(function, kwargs: dict) -> dict | None:
 def callable_as(function):
     """``function`` as programs call it: recorded and followed, argument mistakes explained, NumPy's
     keyword names accepted."""
-    follow = recorder.call
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         try:
             if recorder.active:
-                return follow(function, args, kwargs)
+                return recorder.call(function, args, kwargs)
             return function(*args, **kwargs)
         except (TypeError, AttributeError) as error:
             return _second_try(function, args, kwargs, error)
@@ -77,11 +77,15 @@ def callable_as(function):
 
 
 def _second_try(function, args, kwargs, error):
-    """Call again with NumPy's names understood, or raise what PyTorch would."""
+    """Call again with NumPy's names understood, let other libraries' arguments do the call, or raise
+    what PyTorch would."""
     if kwargs:
         renamed = _renamed(function, kwargs)
         if renamed is not None:
             return function(*args, **renamed)
+    out = foreign(function, args, kwargs)
+    if out is not NOTHING:
+        return out
     better = explain(function, args, kwargs, error)
     if better is error:
         raise error
@@ -212,7 +216,7 @@ def install(namespaces: dict[str, types.SimpleNamespace | types.ModuleType | dic
     """
     for entry in API.values():
         function = entry.function
-        public = with_out(function, entry)
+        public = PUBLIC[function] = with_out(function, entry)
         names = (entry.name, *[a for a in entry.aliases if "." not in a])
         for name in names:
             if entry.torch:
