@@ -114,10 +114,18 @@ class _Lowering(Tiles):
                 self._line(place, start, stop, part)
 
     def epilogue(self) -> None:
-        """Rows [row0, row1) and columns [col0, col1) of one batch; see EPILOGUE_PARAMS."""
+        """Rows [row0, row1) and columns [col0, col1) of one batch; see EPILOGUE_PARAMS. A kernel
+        over batch and element is only called for whole rows."""
         f, block = self.f, self.width * self.copies
-        _, _, _, batch, row0, row1, col0, col1 = f.args
+        _, _, c_row, batch, row0, row1, col0, col1 = f.args
         place = {n: self.moved(n, p, 0, batch) for n, p in enumerate(self.pointer)}
+        if self.k.outer == 2:
+            begin, end = row0 * c_row, row1 * c_row
+            whole = begin + (end - begin) / block * block
+            with f.loop(begin, whole, block) as loop:
+                self._steps(place, Lanes(self.width, self.copies, None, loop.i), None)
+            self._rest(whole, end, lambda lanes: self._steps(place, lanes, None))
+            return
         whole = col0 + (col1 - col0) / block * block
         with f.loop(row0, row1) as rows:
             at = {n: self.moved(n, p, 1, rows.i) for n, p in place.items()}

@@ -282,17 +282,20 @@ class Plan:
 
     def _product(self, d: Dot):
         """Rows of a matrix product; its epilogue's arguments are a block of their own."""
-        epilogue = kernels.epilogue(d.kernel) if d.kernel is not None else 0
-        if epilogue:
-            yield 0, d.words, d.pointers, 0
-        c = d.m * d.n
         kernel = kernels.product(d.dtype, d.source)
+        epilogue, code, block = 0, d.kernel, (d.words, d.pointers)
+        if d.flat is not None and d.n <= kernel.tiling.nr:  # a panel has whole rows
+            code, *block = d.flat
+        if code is not None:
+            epilogue = kernels.epilogue(code)
+            yield 0, *block, 0
+        c = d.m * d.n
         m, n = (d.n, d.m) if d.turned else (d.m, d.n)
         dotted = kernel.dotted(m, n, d.k, d.batch[0] * d.batch[1], d.adjacent)
         plan = kernel.plan(
             d.m, d.n, d.k, a=d.a[1], b=d.b[1], c=d.n, batch=d.batch,
             a_batch=d.a[2], b_batch=d.b[2], c_batch=(c * d.batch[1], c), epilogue=epilogue,
-            threads=self._threads, dotted=dotted)
+            threads=self._threads, dotted=dotted, turned=d.turned)
         self._workspace = max(self._workspace, plan.workspace_bytes)
         # which words hold which address is the matrix kernels' business (they may exchange the
         # operands), so addresses that cannot occur are bound and looked for

@@ -35,6 +35,9 @@ class Dot(NamedTuple):
             16-bit floats, which are multiplied into float32.
         kernel: the epilogue; None: there is none.
         words, pointers: the epilogue's arguments, as in a loop's step.
+        flat: the epilogue over (batch, element of the product) with its arguments, if rows are
+            short and everything it touches lies row after row: its vectors then cross the ends of
+            rows. It wants whole rows.
         scratch: always 0.
         work: element operations.
     """
@@ -55,6 +58,11 @@ class Dot(NamedTuple):
     pointers: list[tuple[int, int | None, int]]
     scratch: int
     work: int
+    flat: tuple[Kernel, list[int], list[tuple[int, int | None, int]]] | None = None
+
+
+#: products with longer rows have no flat epilogue
+SHORT = 64
 
 
 def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = frozenset()) -> Dot:
@@ -67,17 +75,20 @@ def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = froze
     k, batch = g.graph.nodes[node.srcs[0]].shape[-1], math.prod(node.shape[:-2])
     narrow = node.dtype.itemsize == 2
     c = ~record if narrow else home(g, group, late)
-    words, pointers, kernel, ops = [], [], None, 0
+    words, pointers, kernel, ops, flat = [], [], None, 0, None
     if narrow or not _only_copies(g, group, c):
         built = _Epilogue(g, group, late, c)
-        kernel, words, pointers, ops = built.kernel()
+        kernel, words, pointers = built.kernel()
+        ops = built.values
+        if 1 < n < SHORT and m > 1 and n % 16:
+            flat = built.flat_kernel(n)
     reads = strides_of(a, m, k), strides_of(b, k, n)
     fast = max((r[2][1][0] for r in reads if len(r[2]) > 1), default=batch)
     first, second = ((((x.root, x.offset * source.itemsize), r[:2], _batch(r[2], fast))
                       for x, r in zip((a, b), reads, strict=True)))
     return Dot(accumulator(node.dtype).name, source.name, m, n, k, (batch // fast, fast),
-               adjacent(g.graph, record), record in g.graph.turned, first, second, c, kernel, words, pointers, 0,
-               batch * m * n * (k // 2 + 1 + ops))
+               adjacent(g.graph, record), record in g.graph.turned, first, second, c, kernel, words,
+               pointers, 0, batch * m * n * (k // 2 + 1 + ops), flat)
 
 
 def _only_copies(g: Grouping, group: Group, c: int) -> bool:
@@ -138,15 +149,27 @@ class _Epilogue(Builder):
             body.append(("op", w, "cast", (dtype,), (v,), dtype.name))
             self.computed(i, w, at, body, cache)
 
-    def kernel(self) -> tuple[Kernel, list[int], list, int]:
-        words = [size for _, size in self.outer]
+    def kernel(self) -> tuple[Kernel, list[int], list]:
+        """The kernel over batch, row and column, and its arguments."""
+        return self._kernel([size for _, size in self.outer], [b[1] for b in self.buffers])
+
+    def flat_kernel(self, columns: int) -> tuple[Kernel, list[int], list] | None:
+        """The kernel over batch and element; None if some row does not follow the one before."""
+        steps = [b[1] for b in self.buffers]
+        if any(row != columns * column for _, row, column in steps):
+            return None
+        batch, rows, columns = (size for _, size in self.outer)
+        return self._kernel([batch, rows * columns], [(s[0], s[2]) for s in steps])
+
+    def _kernel(self, sizes: list[int], steps: list) -> tuple[Kernel, list[int], list]:
+        words = list(sizes)
         buffers, pointers = [], []
-        for dtype, steps, role, root, offset in self.buffers:
-            classes = tuple(x if x in (0, 1) else 2 for x in steps)
+        for (dtype, _, role, root, offset), mine in zip(self.buffers, steps, strict=True):
+            classes = tuple(x if x in (0, 1) else 2 for x in mine)
             buffers.append(Buffer(dtype, classes, role))
             if role != "index":
                 pointers.append((len(words), root, offset))
             words.append(offset if role == "index" else 0)
-            words.extend(x for x, c in zip(steps, classes, strict=True) if c == 2)
-        return (Kernel(3, 0, OUTER, False, False, tuple(buffers),
-                       (Section("row", tuple(self.rows[0])),)), words, pointers, self.values)
+            words.extend(x for x, c in zip(mine, classes, strict=True) if c == 2)
+        return (Kernel(len(sizes), 0, OUTER, False, False, tuple(buffers),
+                       (Section("row", tuple(self.rows[0])),)), words, pointers)
