@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_TYPES = ("cpu", "cuda", "meta", "mps", "xpu", "xla", "hpu", "mtia", "ipu", "vulkan", "privateuseone")
+_TYPES = ("cpu", "cuda", "meta", "mps", "xpu", "xla", "hpu", "mtia", "ipu", "vulkan",
+          "privateuseone")
 
 
 class device:  # noqa: N801  (PyTorch's spelling)
@@ -10,11 +11,15 @@ class device:  # noqa: N801  (PyTorch's spelling)
 
     __slots__ = ("type", "index")
 
+    type: str
+    index: int | None
+
     def __init__(self, type, index=None):  # noqa: A002
+        kind = type
         if isinstance(type, device):
-            type, index = type.type, type.index
+            kind, index = type.type, type.index
         elif isinstance(type, int):
-            type, index = "cuda", type
+            kind, index = "cuda", type
         elif not isinstance(type, str):
             raise TypeError("device(): argument 'type' must be a str, an int or a device, "
                             f"not {type.__class__.__name__}")
@@ -22,14 +27,14 @@ class device:  # noqa: N801  (PyTorch's spelling)
             if index is not None:
                 raise RuntimeError(f"type (string) must not include an index because index was "
                                    f"passed explicitly: {type}")
-            type, _, text = type.partition(":")
+            kind, _, text = type.partition(":")
             if not text.isdigit():
-                raise RuntimeError(f"Invalid device string: '{type}:{text}'")
+                raise RuntimeError(f"Invalid device string: '{type}'")
             index = int(text)
-        if type not in _TYPES:
+        if kind not in _TYPES:
             raise RuntimeError(f"Expected one of {', '.join(_TYPES)} device type at start of "
-                               f"device string: {type}")
-        object.__setattr__(self, "type", type)
+                               f"device string: {kind}")
+        object.__setattr__(self, "type", kind)
         object.__setattr__(self, "index", index)
 
     def __setattr__(self, name, value):

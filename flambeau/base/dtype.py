@@ -43,11 +43,11 @@ class dtype:  # noqa: N801  (PyTorch's spelling)
     def is_signed(self) -> bool:
         return self.name not in ("bool", "uint8", "uint16", "uint32", "uint64")
 
-    def to_real(self) -> "dtype":
+    def to_real(self) -> dtype:
         """complex64 -> float32, complex128 -> float64, others unchanged."""
         return {complex64: float32, complex128: float64}.get(self, self)
 
-    def to_complex(self) -> "dtype":
+    def to_complex(self) -> dtype:
         """float32 and narrower -> complex64, float64 -> complex128, complex unchanged."""
         if self.is_complex:
             return self

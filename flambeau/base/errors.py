@@ -12,8 +12,6 @@ ShapeError = RuntimeError
 DimError = IndexError
 #: an operation that is not defined for this dtype, or dtypes that do not mix
 DTypeError = RuntimeError
-#: a position outside its axis in gather and scatter, known only when they run
-IndexValueError = RuntimeError
 
 
 class InternalError(RuntimeError):

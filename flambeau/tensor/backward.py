@@ -14,7 +14,7 @@ from ..ops.prim.elementwise import add
 from ..runtime import execute
 from . import history
 from .dispatch import assign, snapshot
-from .follow import entry_point, recorder
+from .follow import recorder
 from .storage import zeros_node
 from .tensor import Tensor
 

@@ -12,7 +12,6 @@ import warnings
 
 import numpy as np
 
-from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
 from ..ir.node import Node, const, leaf, make

@@ -80,20 +80,20 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         """(N, in_features) and classes (N) -> (log-probabilities (N), mean loss)."""
         self._check(input_, target_)
         batched = target_.dim() > 0
-        input = input_ if batched else input_.unsqueeze(0)
+        x = input_ if batched else input_.unsqueeze(0)
         target = target_ if batched else target_.unsqueeze(0)
         low, high = target.min().item(), target.max().item()
         if low < 0 or high >= self.n_classes:
             raise RuntimeError(f"Target values should be in [0, {self.n_classes - 1}], but values "
                                f"in range [{low}, {high}] were found. ")
-        head = F.log_softmax(self.head(input), dim=1)
-        output = input.new_zeros(target.size(0))
+        head = F.log_softmax(self.head(x), dim=1)
+        output = x.new_zeros(target.size(0))
         column = target.clone()
         for i, (start, end) in enumerate(zip(self.cutoffs, self.cutoffs[1:], strict=False)):
             rows = ((target >= start) & (target < end)).nonzero().squeeze(1)
             if rows.numel() == 0:
                 continue
-            inside = F.log_softmax(self.tail[i](input.index_select(0, rows)), dim=1)
+            inside = F.log_softmax(self.tail[i](x.index_select(0, rows)), dim=1)
             relative = (target.index_select(0, rows) - start).unsqueeze(1)
             output = output.index_copy(0, rows, inside.gather(1, relative).squeeze(1))
             column = column.index_fill(0, rows, self.shortlist_size + i)

@@ -128,9 +128,10 @@ class Sequential(_Indexed):
 
     def forward(self, input):
         """The last module's result."""
+        x = input
         for module in self._modules.values():
-            input = module(input)
-        return input
+            x = module(x)
+        return x
 
     def append(self, module: Module) -> Sequential:
         """Add a module at the end."""

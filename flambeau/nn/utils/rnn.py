@@ -109,12 +109,12 @@ def pack_padded_sequence(input: Tensor, lengths, batch_first: bool = False,
     """
     if not isinstance(lengths, Tensor):
         lengths = as_tensor(lengths, dtype=int64, device="cpu")
-    order = None
+    x, order = input, None
     if not enforce_sorted:
         lengths, order = lengths.sort(descending=True)
-        order = order.to(input.device)
-        input = input.index_select(0 if batch_first else 1, order)
-    data, batch_sizes = _pack(input.transpose(0, 1) if batch_first else input, lengths.tolist())
+        order = order.to(x.device)
+        x = x.index_select(0 if batch_first else 1, order)
+    data, batch_sizes = _pack(x.transpose(0, 1) if batch_first else x, lengths.tolist())
     return PackedSequence(data, batch_sizes, order, None)
 
 

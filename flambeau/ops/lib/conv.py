@@ -45,7 +45,6 @@ def _ranks(name, x, w, rank, transposed=False):
 
 
 def _check(name, x, w, bias, groups, stride, padding, dilation, transposed):
-    rank = len(w.shape) - 2
     if groups <= 0:
         raise RuntimeError(f"{name}: non-positive groups is not supported, got {groups}")
     if any(s <= 0 for s in stride):

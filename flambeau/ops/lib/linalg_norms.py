@@ -59,9 +59,8 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
         return vector_norm(A, 2, (rows, columns), keepdim)
     if ord in ("nuc", 2, -2):
         s = svdvals(movedim(A, (rows, columns), (-2, -1)))
-        if ord == 2 and not s.shape[-1]:
-            ord = "nuc"  # no singular values: 0
-        out = sum(s, -1) if ord == "nuc" else (amax if ord == 2 else amin)(s, -1)
+        empty = ord == 2 and not s.shape[-1]  # no singular values: 0
+        out = sum(s, -1) if empty or ord == "nuc" else (amax if ord == 2 else amin)(s, -1)
         return unsqueeze_all(out, tuple(sorted((rows, columns)))) if keepdim else out
     inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
     total = vector_norm(A, 1, inner, True)
