@@ -8,6 +8,7 @@ from . import cuda, nn
 from .amp import GradScaler, autocast, autocast_mode
 from .autograd import modes
 from .base import dtype as dt
+from .base.absent import AbsentError
 from .distributed.data_parallel import DistributedDataParallel
 from .standin import near
 from .tensor import blocks, gamma, legacy
@@ -18,6 +19,21 @@ LAZY = ("amp", "compiler", "distributed", "distributions", "export", "func", "hu
         "multiprocessing", "onnx", "overrides", "profiler", "return_types", "storage",
         "torch_version", "types", "version", "cpu", "mps", "accelerator", "xpu", "futures",
         "testing", "_C", "_tensor_str", "library", "fx", "sparse", "nested", "masked", "signal")
+
+
+#: parts that programs ask for and that will not come
+ABSENT = {
+    "_dynamo": "there is no tracing compiler; programs are compiled while they run",
+    "_inductor": "there is no tracing compiler; programs are compiled while they run",
+    "quantization": "quantized tensors do not exist here",
+    "ao": "quantized tensors do not exist here",
+    "qint8": "quantized tensors do not exist here", "quint8": "quantized tensors do not exist here",
+    "qint32": "quantized tensors do not exist here",
+    "quantize_per_tensor": "quantized tensors do not exist here",
+    "sparse_coo_tensor": "sparse tensors do not exist here; use dense ones",
+    "sparse_csr_tensor": "sparse tensors do not exist here; use dense ones",
+    "package": "save weights with torch.save(model.state_dict(), path)",
+}
 
 
 def set_default_tensor_type(t) -> None:
@@ -101,6 +117,7 @@ def fill(torch: dict) -> None:
     torch.update(
         autocast=autocast, GradScaler=GradScaler, is_storage=blocks.is_storage,
         UntypedStorage=blocks.UntypedStorage, TypedStorage=blocks.TypedStorage,
+        Storage=blocks.STORAGES["FloatStorage"],
         is_anomaly_enabled=modes.is_anomaly_enabled, newaxis=None,
         is_anomaly_check_nan_enabled=modes.is_anomaly_check_nan_enabled,
         set_anomaly_enabled=modes.set_anomaly_enabled)
@@ -120,6 +137,8 @@ def getter(torch: dict):
             except ModuleNotFoundError as error:
                 if error.name != f"{package}.{name}":
                     raise
+        if name in ABSENT:
+            raise AbsentError(f"torch.{name} is not part of flambeau: {ABSENT[name]}")
         if name == "vmap":
             return importlib.import_module(f"{package}.func").vmap
         raise AttributeError(f"module 'torch' has no attribute '{name}': flambeau does not have it."

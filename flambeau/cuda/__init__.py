@@ -140,3 +140,64 @@ class Stream:
 
 class Event(Stream):
     """A point in a GPU's work queue; raises AssertionError: there is no GPU."""
+
+
+class nvtx:  # noqa: N801
+    """Marks for NVIDIA's profiler; nothing happens without a GPU."""
+
+    @staticmethod
+    def range_push(msg) -> int:
+        """Open a range."""
+        return 0
+
+    @staticmethod
+    def range_pop() -> int:
+        """Close a range."""
+        return 0
+
+    @staticmethod
+    def mark(msg) -> None:
+        """Mark a point."""
+
+
+def memory_stats(device=None) -> dict:
+    """Numbers about GPU memory: none."""
+    return {}
+
+
+def memory_summary(device=None, abbreviated: bool = False) -> str:
+    """Text about GPU memory."""
+    return "no GPU: no memory in use"
+
+
+def max_memory_cached(device=None) -> int:
+    """The older name of max_memory_reserved()."""
+    return 0
+
+
+def memory_cached(device=None) -> int:
+    """The older name of memory_reserved()."""
+    return 0
+
+
+def reset_max_memory_allocated(device=None) -> None:
+    """Forget the peak; nothing to do without a GPU."""
+
+
+def get_arch_list() -> list:
+    """Architectures that GPU code was built for: none."""
+    return []
+
+
+def is_current_stream_capturing() -> bool:
+    """Whether a GPU graph is being captured: no."""
+    return False
+
+
+def stream(stream):
+    """Context manager that chooses a GPU's work queue; None chooses nothing."""
+    return device(None)
+
+
+class OutOfMemoryError(RuntimeError):
+    """A GPU's memory is used up."""

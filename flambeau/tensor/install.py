@@ -10,7 +10,7 @@ from ..base.absent import absent
 from ..ir.node import realizer
 from ..ops.lib.dropout import seed_source
 from ..runtime import execute
-from . import derivatives, factories, methods, queries, saved
+from . import derivatives, factories, legacy, methods, queries, saved
 from .follow import draw_seed
 from .function import Function, FunctionCtx, once_differentiable
 from .tensor import Tensor
@@ -56,7 +56,7 @@ def _autograd(module) -> None:
                  "set_detect_anomaly", "is_anomaly_enabled"):
         setattr(module, name, getattr(modes, name))
     module.backward, module.grad = back.backward, back.grad
-    module.Function, module.Variable = Function, Tensor
+    module.Function, module.Variable = Function, legacy.Variable
     module.enforce_grad_layout_policy = module.set_multithreading_enabled = _accepted
     parts = {
         "function": (Function, once_differentiable, FunctionCtx),
@@ -67,13 +67,13 @@ def _autograd(module) -> None:
         "grad_mode": (modes.no_grad, modes.enable_grad, modes.set_grad_enabled,
                       modes.inference_mode),
         "anomaly_mode": (modes.detect_anomaly, modes.set_detect_anomaly),
-        "variable": (Tensor,), "forward_ad": ()}
+        "variable": (), "forward_ad": ()}
     for name, members in parts.items():
         part = _space(module.__name__, name, f"torch.autograd.{name}.")
         for member in members:
             setattr(part, member.__name__, member)
         setattr(module, name, part)
-    module.variable.Variable = Tensor
+    module.variable.Variable = legacy.Variable
     module.function.BackwardCFunction = module.graph.Node
     module.forward_ad.__getattr__ = absent(
         "torch.autograd.forward_ad", "there is no forward mode; torch.func.jvp and "

@@ -95,6 +95,21 @@ TYPES = {name: _typed(name, d) for name, d in (
 CUDA_TYPES = {name: _unavailable(name) for name in TYPES}
 
 
+class _VariableMeta(type):
+    def __instancecheck__(cls, x) -> bool:
+        return isinstance(x, Tensor)
+
+
+class Variable(metaclass=_VariableMeta):
+    """``Variable(tensor, requires_grad=False)``: the tensor; every tensor is a Variable."""
+
+    def __new__(cls, data=None, requires_grad: bool = False, volatile=None):
+        t = _build((), dt.get_default_dtype(), device_of(None)) if data is None else data
+        if not isinstance(t, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(t).__name__}")
+        return t.detach().requires_grad_(requires_grad)
+
+
 def type_of(dtype: dt.dtype) -> str:
     """``tensor.type()``'s name of a dtype."""
     name = next((n for n, t in TYPES.items() if t.dtype is dtype), None)
