@@ -24,7 +24,7 @@ import numpy as np
 from flambeau.base import dtype as dt
 from flambeau.codegen.emit import Module
 from flambeau.codegen.emit_types import ELEMENT, itemsize
-from flambeau.codegen.gemm_cost import WORKSPACE_BYTES, Division, divide
+from flambeau.codegen.gemm_cost import WORKSPACE_BYTES, Division, divide, k_block
 from flambeau.codegen.gemm_drive import SLOT, SLOTS, Drivers
 from flambeau.codegen.gemm_micro import tiling
 from flambeau.codegen.host import HostTarget, host
@@ -108,7 +108,7 @@ class GemmKernel:
              batch: tuple[int, int] = (1, 1), a_batch: tuple[int, int] = (0, 0),
              b_batch: tuple[int, int] = (0, 0), c_batch: tuple[int, int] = (0, 0),
              accumulate: bool = False, epilogue: int = 0, threads: int = 1,
-             dotted: bool | None = None, mode: str | None = None) -> GemmPlan:
+             dotted: bool | None = None, turned: bool = False, mode: str | None = None) -> GemmPlan:
         """Divide one multiplication into rows.
 
         Args:
@@ -125,10 +125,12 @@ class GemmKernel:
                 epilogue sees it, so the epilogue's operands must not lie in C's memory.
             threads: threads that will run the plan; 1: all rows get one chunk.
             dotted: what :meth:`dotted` says; by default it is asked about these strides.
+            turned: the program's product is the transpose of this one.
             mode: force a mode (see ``gemm_cost.Division``), for tests.
         """
         size, same = itemsize(self.elem), self.source == self.dtype
         count, c_row, c_col = batch[0] * batch[1], c, 1
+        k_step = k_block(self.tiling, *((n, m) if turned else (m, n)), k, size)
         if mode is None and dotted is None:
             dotted = self.dotted(m, n, k, count, a[1] == b[0] == 1)
         swapped = (mode is None and n == 1 < m and k > 0
@@ -137,7 +139,7 @@ class GemmKernel:
             m, n, a, b = n, m, (b[1], b[0]), (a[1], a[0])
             a_batch, b_batch, c_row, c_col = b_batch, a_batch, c_col, c_row
         d = divide(self.tiling, m, n, k, count, tuple(a), tuple(b), size, max(1, threads), same,
-                   c_col == 1, mode, dotted)
+                   c_col == 1, mode, dotted, k_step)
         values = dict(m=m, n=n, k=k, batch=count, batch1=max(1, batch[1]), a_row=a[0], a_col=a[1],
                       b_row=b[0], b_col=b[1], c_row=c_row, c_col=c_col, epilogue_row=c,
                       swapped=int(swapped), accumulate=int(accumulate), epilogue=epilogue,

@@ -60,8 +60,14 @@ def balanced_k(k: int, kc: int) -> int:
 
 
 def k_block(t: Tiling, m: int, n: int, k: int, size: int) -> int:
-    """Elements of k that are multiplied before the sum joins C; the same for the turned product."""
-    if min(m, n) <= THIN_ROWS and k * max(m, n) * size > THIN_BYTES:
+    """Elements of k that are multiplied before the sum joins C.
+
+    Thin for few rows and a large B, so that B is read along its rows. The sizes are those of the
+    program's product, also where its transpose is computed.
+    """
+    if n == 1:  # computed as vector times matrix
+        m, n = n, m
+    if m <= THIN_ROWS and k * n * size > THIN_BYTES:
         return THIN_K
     return balanced_k(k, t.kc)
 
@@ -81,7 +87,8 @@ class _Case:
     """One multiplication being divided."""
 
     def __init__(self, t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int],
-                 b: tuple[int, int], size: int, threads: int):
+                 b: tuple[int, int], size: int, threads: int, k_step: int):
+        self.k_step = k_step
         self.t, self.m, self.n, self.k, self.batch = t, m, n, k, batch
         self.a, self.b, self.size, self.threads = a, b, size, threads
         # a tile too narrow for its columns wastes the rest of its width
@@ -154,7 +161,6 @@ class _Case:
 
     def best(self, mode: str) -> Division:
         """The best grid for a mode."""
-        k_step = k_block(self.t, self.m, self.n, self.k, self.size)
         extra = 0.0
         if mode.startswith("shared"):
             work = _pack_cycles(self.n * self.k, self.b[1], self.b[0], self.t)
@@ -172,7 +178,7 @@ class _Case:
                 cycles += SYNC + 0.15 * max(each, PARALLEL) + TASK * tasks / threads
             if found is None or cycles < found.cycles:
                 chunks = 1 if threads == 1 else min(tasks, 16 * threads)
-                found = Division(mode, k_step, mb, nb, tasks, chunks, cycles)
+                found = Division(mode, self.k_step, mb, nb, tasks, chunks, cycles)
         assert found is not None
         return found
 
@@ -202,7 +208,7 @@ def direct_allowed(t: Tiling, m: int, n: int, k: int, b: tuple[int, int], size: 
 @lru_cache(maxsize=4096)
 def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b: tuple[int, int],
            size: int, threads: int, direct: bool, unit: bool, mode: str | None,
-           dotted: bool | None = None) -> Division:
+           dotted: bool | None = None, k_step: int = 0) -> Division:
     """Choose mode and grid.
 
     Args:
@@ -212,11 +218,12 @@ def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b:
         unit: the columns of C are contiguous; otherwise only ``dot`` will do.
         mode: force a mode.
         dotted: ``dot`` and nothing else (True), or anything else (False).
+        k_step: what :func:`k_block` gives for the program's product, if this is its transpose.
 
     Raises:
         ValueError: the forced mode cannot do it.
     """
-    case = _Case(t, m, n, k, batch, a, b, size, threads)
+    case = _Case(t, m, n, k, batch, a, b, size, threads, k_step or k_block(t, m, n, k, size))
     modes = []
     if a[1] == 1 and b[0] == 1 and k:
         modes.append("dot")

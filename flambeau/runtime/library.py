@@ -300,7 +300,7 @@ def _product(source: str, wide: str, a: np.ndarray, b: np.ndarray, m: int, n: in
     plan = kernel.plan(
         m, n, k, a=strides[0][-2:], b=strides[1][-2:], c=n, batch=(lead, fast),
         a_batch=batches[0], b_batch=batches[1], c_batch=(fast * m * n, m * n),
-        dotted=kernel.dotted(rows, columns, k, count, adjacent),
+        dotted=kernel.dotted(rows, columns, k, count, adjacent), turned=turned,
         threads=team.threads() if count * m * n * k >= SMALL_WORK else 1)
     table = np.array([x for r in plan.rows for x in (r.function, _address(r.args), r.chunks)],
                      np.int64)
