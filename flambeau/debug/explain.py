@@ -74,7 +74,7 @@ def explain(function, *args, **kwargs) -> Explanation:
     try:
         with flags.override(tier="1", follow=0):
             for _ in range(2):
-                function(*args, **kwargs)
+                result = function(*args, **kwargs)  # held, so that it is computed
                 execute.flush()
             with flags.override(debug=1):
                 result = function(*args, **kwargs)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ..codegen.loops import emit_kernel
+from ..codegen.loops import emit_epilogue, emit_kernel
 from ..graph.graph import Graph
 from ..graph.text import to_text as graph_text
 from ..kernel.text import to_text as kernel_text
 from ..runtime import team
 from ..schedule.compile import Schedule, schedule_graph
 from ..schedule.why import groups_text
+
+_EMIT = {"loop": emit_kernel, "dot": emit_epilogue}
 
 
 class Stages:
@@ -33,17 +35,24 @@ class Stages:
         return groups_text(self.schedule)
 
     def kernels(self) -> list:
-        """The different loop kernels, in running order."""
-        found = [e.step.kernel for e in self.schedule.entries if e.kind == "loop"]
-        return list(dict.fromkeys(found))
+        """The different loop kernels and epilogues of matrix products, in running order."""
+        return list(self._kernels())
+
+    def _kernels(self) -> dict:
+        """Kernels, and how each is made LLVM IR."""
+        found = {}
+        for e in self.schedule.entries:
+            if e.kind in _EMIT and e.step.kernel is not None:
+                found.setdefault(e.step.kernel, _EMIT[e.kind])
+        return found
 
     def kernels_text(self) -> str:
-        """The loop kernels in kernel IR."""
+        """The kernels in kernel IR."""
         return "\n".join(kernel_text(k) for k in self.kernels())
 
     def llvm_text(self) -> str:
-        """The loop kernels as LLVM IR for this machine."""
-        return "\n".join(str(emit_kernel(k)) for k in self.kernels())
+        """The kernels as LLVM IR for this machine."""
+        return "\n".join(str(emit(k)) for k, emit in self._kernels().items())
 
 
 def stages(graph: Graph) -> Stages:
