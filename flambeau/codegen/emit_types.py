@@ -81,8 +81,8 @@ def literal(value, t: str) -> str:
         with np.errstate(over="ignore"):
             text = f"0xH{np.float16(value).view(np.uint16):04X}"
     elif e == "bfloat":
-        bits = np.asarray(value, ml_dtypes.bfloat16).view(np.uint16)
-        text = f"0xR{int(bits):04X}"
+        pattern = np.asarray(value, ml_dtypes.bfloat16).view(np.uint16)
+        text = f"0xR{int(pattern):04X}"
     elif e == "i1":
         text = "true" if value else "false"
     elif e == "ptr":

@@ -279,8 +279,8 @@ class Memory:
         lane_step = b.steps[self._lane_axis() + self.k.split] if lanes.at is not None else 0
         elem = ELEMENT[b.dtype]
         for c in range(lanes.copies if lanes.at is not None else 1):
-            x = Scalar(values[c], dt.BY_NAME[b.dtype])
-            x = self.builder(lanes_in(x.v.type)).to_memory(x)
+            x = self.builder(lanes_in(values[c].type)).to_memory(
+                Scalar(values[c], dt.BY_NAME[b.dtype]))
             if lanes.at is None or step is None:
                 f.store(x, p)
                 return

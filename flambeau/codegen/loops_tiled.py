@@ -45,6 +45,8 @@ def tiled_axis(kernel: Kernel) -> tuple[int, list[int]] | None:
 class Tiles(Memory):
     """Memory with operands that are read through squares on the stack."""
 
+    width: int  # lanes of a vector; the loops' author sets it
+
     def __init__(self, *args):
         super().__init__(*args)
         self.tile_rows: dict[int, Value] = {}  # addresses of the square's current row, by buffer

@@ -79,7 +79,8 @@ def exchanges(view: GNode, product: GNode) -> bool:
 def _turned(node: GNode, number: int) -> GNode:
     """A view of a record with its last two axes exchanged."""
     *lead, m, n = node.shape
-    strides, step = [], m * n
+    strides: list[int] = []
+    step = m * n
     for size in reversed(lead):
         strides.insert(0, step)
         step *= size

@@ -156,6 +156,8 @@ class Tagged(float):
 
     __slots__ = ("tag",)
 
+    tag: int
+
 
 def const(value, dtype: dt.dtype) -> Node:
     """A 0-d number as a node; the ``params`` of a constant hold its tag, if it has one."""

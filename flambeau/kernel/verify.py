@@ -49,7 +49,7 @@ def check_values(k: Kernel) -> None:
     seen: set[int] = set()
     for s in k.sections:
         here = set(row) if s.level == "loop" else row
-        folds = set()
+        folds: set[int] = set()
         for i in s.body:
             for v in _uses(i):
                 if v not in here:

@@ -1,4 +1,4 @@
-"""Memory for values that live only while a plan runs: one block for each thread, shared by all plans.
+"""Memory for values that live only while a plan runs: a block for each thread, shared by all plans.
 
 Nothing in it outlives a run, so plans of many shapes take no more than the largest needs, and each
 finds its memory warm. A plan started while another one runs on the same thread (a host step that
@@ -21,7 +21,7 @@ def aligned(size: int) -> tuple[np.ndarray, int]:
     return raw, address + -address % LINE
 
 
-class _Block(threading.local):
+class Block(threading.local):
     """The thread's block.
 
     Attributes:
@@ -37,7 +37,7 @@ class _Block(threading.local):
     busy = False
 
 
-local = _Block()
+local = Block()
 
 
 def reserve(size: int) -> None:

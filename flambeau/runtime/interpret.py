@@ -6,11 +6,14 @@ This is what runs once-only code. Compiled code gives the same results, bit by b
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
+from ..base import dtype as dt
 from ..base.errors import IndexValueError
-from ..ir.node import Node, OpClass, settle
+from ..ir.node import Node, OpClass, Prim, settle
 from ..ir.view import VIEW_SET, strided
 from ..ops.prim.contract import DOT
 from . import library
@@ -18,7 +21,33 @@ from . import library
 _NARROW = 2
 
 
-def evaluate(node: Node) -> np.ndarray:
+class Operand(Protocol):
+    """What has a value."""
+
+    @property
+    def value(self) -> np.ndarray: ...
+
+
+class Computed(Protocol):
+    """A node, or a plan's record that looks like one."""
+
+    @property
+    def prim(self) -> Prim: ...
+
+    @property
+    def srcs(self) -> Sequence[Operand]: ...
+
+    @property
+    def params(self) -> tuple: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> dt.dtype: ...
+
+
+def evaluate(node: Computed) -> np.ndarray:
     """The value of a node whose sources have values. The node is left as it is."""
     prim = node.prim
     arrays = [s.value for s in node.srcs]
@@ -28,7 +57,8 @@ def evaluate(node: Node) -> np.ndarray:
     if prim.cls is OpClass.REDUCE:
         value = library.reduce(prim, arrays[0], node.params[0], node.dtype)
     elif prim is DOT:
-        value = library.dot(*arrays, node.dtype)
+        a, b = arrays
+        value = library.dot(a, b, node.dtype)
     if value is None:
         value = prim.numpy(*arrays, *node.params)
     if type(value) is tuple:
@@ -40,7 +70,7 @@ def evaluate(node: Node) -> np.ndarray:
     return np.ascontiguousarray(value)
 
 
-def _elementwise(node: Node, arrays: list) -> np.ndarray:
+def _elementwise(node: Computed, arrays: list) -> np.ndarray:
     """16-bit floats are computed in float32 and rounded once."""
     value = library.elementwise(node.prim, arrays, node.params, node.shape, node.dtype)
     if value is not None:

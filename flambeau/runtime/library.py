@@ -195,7 +195,7 @@ def _folds(prim: Prim, dtype: dt.dtype, shape: tuple[int, ...],
 
 
 def _fold(prim: Prim, dtype: dt.dtype, total: int, rows: int, runs: Runs, parts: int) -> _Fold:
-    """The kernel that the scheduler would build for this reduction alone (``schedule/build.py``)."""
+    """The kernel ``schedule/build.py`` would make for this reduction alone."""
     lanes = INNER if along(runs, rows) == "inner" else OUTER
     outer, at = [], 1  # (step, size) of what stays, innermost first
     for step, size in reversed(runs):
@@ -224,7 +224,9 @@ def _fold(prim: Prim, dtype: dt.dtype, total: int, rows: int, runs: Runs, parts:
                     (Section("loop", loop), Section("row", (("store", 1, 1),))))
     units = math.prod(kept) if lanes == INNER else \
         math.prod(kept[:-1]) * -(-kept[-1] // SCRATCH_LANES)
-    return _Fold(_Function(kernels.loop(kernel), len(words)), words, *places, parts * rows, units * parts, 3 * total)
+    source, result = places
+    return _Fold(_Function(kernels.loop(kernel), len(words)), words, source, result, parts * rows,
+                 units * parts, 3 * total)
 
 
 # -- products -------------------------------------------------------------------------------------
@@ -298,7 +300,7 @@ def _product(source: str, wide: str, a: np.ndarray, b: np.ndarray, m: int, n: in
     batches = [_batch_strides(x.shape[:-2], s[:-2]) for x, s in zip((a, b), strides, strict=True)]
     rows, columns = (n, m) if turned else (m, n)
     plan = kernel.plan(
-        m, n, k, a=strides[0][-2:], b=strides[1][-2:], c=n, batch=(lead, fast),
+        m, n, k, a=_last_two(strides[0], 1), b=_last_two(strides[1], 1), c=n, batch=(lead, fast),
         a_batch=batches[0], b_batch=batches[1], c_batch=(fast * m * n, m * n),
         dotted=kernel.dotted(rows, columns, k, count, adjacent), turned=turned,
         threads=team.threads() if count * m * n * k >= SMALL_WORK else 1)
@@ -308,10 +310,13 @@ def _product(source: str, wide: str, a: np.ndarray, b: np.ndarray, m: int, n: in
 
 
 def _batch_axes(shape: tuple[int, ...]) -> tuple[int, int]:
-    sizes = [n for n in shape if n != 1]
-    return ((1, 1) + tuple(sizes))[-2:]
+    return _last_two([n for n in shape if n != 1], 1)
 
 
 def _batch_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, int]:
-    moving = [s for n, s in zip(shape, strides, strict=True) if n != 1]
-    return ((0, 0) + tuple(moving))[-2:]
+    return _last_two([s for n, s in zip(shape, strides, strict=True) if n != 1], 0)
+
+
+def _last_two(values: Sequence[int], missing: int) -> tuple[int, int]:
+    first, second = (missing, missing, *values)[-2:]
+    return first, second

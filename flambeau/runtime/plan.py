@@ -28,7 +28,7 @@ from ..graph.transposed import turn_products
 from ..graph.verify import verify
 from ..ir.node import CONST
 from ..ops.prim.contract import DOT
-from ..schedule.assemble import Scatter
+from ..schedule.assemble import Assemble, Scatter
 from ..schedule.build import Step
 from ..schedule.compile import Entry, Schedule, chunks_of, schedule_graph
 from ..schedule.dot import Dot
@@ -228,7 +228,7 @@ class Plan:
                 self.words[at], self.words[cell + k] = number, base + 8 * at
                 at += 1
             self.words[cell + len(numbers)] = base + 8 * self._flag_word + n
-        self._flags = memoryview(self.words)[self._flag_word:self._flag_word + self._flag_words]
+        self._flags = self.words.data[self._flag_word:self._flag_word + self._flag_words]
 
     def _memory(self, base: int) -> None:
         """The arena, the numbers' places and the outputs' pools."""
@@ -261,13 +261,14 @@ class Plan:
 
     def _kernels(self, e: Entry):
         """Rows of an entry: function address, argument words, pointers, chunks."""
-        if e.kind == "loop":
-            yield kernels.loop(e.step.kernel), e.step.words, e.step.pointers, e.chunks
-        elif e.kind == "assemble":
-            for part in e.step.parts:
+        step = e.step
+        if isinstance(step, Step):
+            yield kernels.loop(step.kernel), step.words, step.pointers, e.chunks
+        elif isinstance(step, Assemble):
+            for part in step.parts:
                 yield self._part(part)
         else:
-            yield from self._product(e.step)
+            yield from self._product(step)
 
     def _part(self, part: Step | Scatter):
         """The row of one part of an assembled value."""
@@ -278,17 +279,17 @@ class Plan:
         chunks = chunks_of(part.width // 16, 4 * part.rows * part.width, threads)
         return (kernels.scatter(part.dtype, part.index_dtype),
                 [part.rows, part.width, 0, 0, 0],
-                [(2, *part.source), (3, *part.index), (4, part.target, 0)], chunks)
+                [(2, *part.source), (3, *part.positions), (4, part.target, 0)], chunks)
 
     def _product(self, d: Dot):
         """Rows of a matrix product; its epilogue's arguments are a block of their own."""
         kernel = kernels.product(d.dtype, d.source)
-        epilogue, code, block = 0, d.kernel, (d.words, d.pointers)
+        epilogue, code, words, pointers = 0, d.kernel, d.words, d.pointers
         if d.flat is not None and d.n <= kernel.tiling.nr:  # a panel has whole rows
-            code, *block = d.flat
+            code, words, pointers = d.flat
         if code is not None:
             epilogue = kernels.epilogue(code)
-            yield 0, *block, 0
+            yield 0, words, pointers, 0
         c = d.m * d.n
         m, n = (d.n, d.m) if d.turned else (d.m, d.n)
         dotted = kernel.dotted(m, n, d.k, d.batch[0] * d.batch[1], d.adjacent)
@@ -300,15 +301,15 @@ class Plan:
         # which words hold which address is the matrix kernels' business (they may exchange the
         # operands), so addresses that cannot occur are bound and looked for
         roots = [d.a[0], d.b[0], (d.c, 0), (_WORKSPACE, 0), (_PREVIOUS, 0)]
-        plan.bind(*[_MARK * (n + 1) for n in range(4)], _MARK * 5 if epilogue else 0)
+        plan.bind(_MARK, _MARK * 2, _MARK * 3, _MARK * 4, _MARK * 5 if epilogue else 0)
         for row in plan.rows:
-            words, pointers = row.args.tolist(), []
-            for at, word in enumerate(words):
+            args, places = row.args.tolist(), []
+            for at, word in enumerate(args):
                 if word >= _MARK:
                     which, extra = divmod(word, _MARK)
                     root, offset = roots[which - 1]
-                    pointers.append((at, root, offset + extra))
-            yield row.function, words, pointers, row.chunks
+                    places.append((at, root, offset + extra))
+            yield row.function, args, places, row.chunks
 
     def _pointer(self, root, offset: int, e: Entry,
                  cell_of: Callable[[int], tuple[int, int]]) -> tuple[int, int]:
@@ -360,14 +361,14 @@ class Plan:
         come out as given; None where nobody needs these. Where an input is out of range NumPy runs
         on ``fetch()`` instead, to raise what the primitives raise.
         """
-        local = arena.local
+        local: arena.Block | _Private = arena.local
         if local.busy:  # called back from a host step of another plan
             raw, address = arena.aligned(self._memory_size)
             local, kept = _Private(), raw  # noqa: F841  (kept alive until the end)
         else:
-            if local.size < self._memory_size:
+            if arena.local.size < self._memory_size:
                 arena.reserve(self._memory_size)
-            address = local.address
+            address = arena.local.address
         if address != self._arena_address:
             self._place_arena(address)
         local.busy = True
@@ -519,8 +520,9 @@ class _Host:
     def _product(self, task: _Task) -> np.ndarray:
         """A product whose operands no kernel reads, added up as the interpreter does."""
         graph = self.plan.schedule.graph
-        value = library.dot(*(s.value for s in task.srcs), task.dtype,
-                            adjacent(graph, self.record), self.record in graph.turned)
+        a, b = (s.value for s in task.srcs)
+        value = library.dot(a, b, task.dtype, adjacent(graph, self.record),
+                            self.record in graph.turned)
         return interpret.evaluate(task) if value is None else value
 
     def _read(self, a, state: _State):

@@ -17,6 +17,7 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -152,6 +153,9 @@ class Team:
                 t.join()
             self.count = 1
 
+    def _rung(self, seen: int) -> bool:
+        return self._rings != seen
+
     def _work(self) -> None:
         epoch = rings = 0
         while True:
@@ -161,7 +165,7 @@ class Team:
             epoch = ctypes.c_int32(answer >> 1).value
             with self._bell:
                 self._parked += 1
-                self._bell.wait_for(lambda seen=rings: self._rings != seen)
+                self._bell.wait_for(partial(self._rung, rings))
                 self._parked -= 1
                 rings = self._rings
 

@@ -22,7 +22,7 @@ class Scatter(NamedTuple):
     Attributes:
         dtype, index_dtype: element types of the rows and of the positions.
         rows, width: sizes.
-        source, index: (root, byte offset).
+        source, positions: (root, byte offset).
         target: root of the memory that is added to.
     """
 
@@ -31,7 +31,7 @@ class Scatter(NamedTuple):
     rows: int
     width: int
     source: tuple[int, int]
-    index: tuple[int, int]
+    positions: tuple[int, int]
     target: int
 
 

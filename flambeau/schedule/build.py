@@ -64,7 +64,8 @@ class Builder:
     """Builds one loop group's kernel; the steps of the work are its methods, in order."""
 
     def __init__(self, g: Grouping, group: Group, late: frozenset[int] | set[int]):
-        self.late, self.after = late, []
+        self.late = late
+        self.after: list[tuple] = []
         self.g, self.graph, self.group = g, g.graph, group
         self.nodes = g.graph.nodes
         self.combining = bool(group.members) and group.members[0] in g.partial \
@@ -292,9 +293,9 @@ class Builder:
     def compute(self, i: int, at: int, body: list, cache: dict) -> None:
         node, level = self.nodes[i], self.level(i)
         if node.prim.name in LOOKUPS:
-            v = self.take(i, level, at, cache)
-            body.append(v)
-            self.computed(i, v[1], at, body, cache)
+            lookup = self.take(i, level, at, cache)
+            body.append(lookup)
+            self.computed(i, lookup[1], at, body, cache)
             return
         srcs = tuple(self.operand(a, level, at, cache) for a in operands(self.g, i))
         if node.prim.cls is OpClass.VIEW or node.prim.name == "copy":

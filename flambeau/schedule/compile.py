@@ -74,20 +74,17 @@ def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Sch
     late = {i for i, place in s.place.items() if place[0] == "leaf"}
     for group in g.groups:
         if group.kind == "loop":
-            step = build(g, group, late)
-            chunks = chunks_of(step.units, step.work, threads)
-            s.entries.append(Entry("loop", group, step, chunks=group.columns or chunks))
-            s.work += step.work
+            loop = build(g, group, late)
+            chunks = chunks_of(loop.units, loop.work, threads)
+            s.entries.append(Entry("loop", group, loop, chunks=group.columns or chunks))
         elif group.kind == "dot":
-            step = build_dot(g, group, late)
-            s.entries.append(Entry("dot", group, step))
-            s.work += step.work
+            s.entries.append(Entry("dot", group, build_dot(g, group, late)))
         elif group.kind == "assemble":
-            step = build_assemble(g, group, s.place.get(group.members[0], ("", 0))[0] == "leaf")
-            s.entries.append(Entry("assemble", group, step))
-            s.work += step.work
+            there = s.place.get(group.members[0], ("", 0))[0] == "leaf"
+            s.entries.append(Entry("assemble", group, build_assemble(g, group, there)))
         else:
             s.entries.append(Entry("host", group, record=group.members[0]))
+    s.work = sum(e.step.work for e in s.entries if e.step is not None)
     _plan_memory(s)
     return s
 
@@ -160,7 +157,7 @@ def _plan_memory(s: Schedule) -> None:
     last: dict[int, int] = {}
     made: dict[int, list[int]] = {}
     for n, e in enumerate(s.entries):
-        if e.kind == "dot" and e.step.c < 0:
+        if isinstance(e.step, Dot) and e.step.c < 0:
             made.setdefault(n, []).append(e.step.c)
             last[e.step.c] = n
         for i in e.group.members:

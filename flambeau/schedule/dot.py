@@ -75,7 +75,9 @@ def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = froze
     k, batch = g.graph.nodes[node.srcs[0]].shape[-1], math.prod(node.shape[:-2])
     narrow = node.dtype.itemsize == 2
     c = ~record if narrow else home(g, group, late)
-    words, pointers, kernel, ops, flat = [], [], None, 0, None
+    words: list[int] = []
+    pointers: list[tuple[int, int | None, int]] = []
+    kernel, ops, flat = None, 0, None
     if narrow or not _only_copies(g, group, c):
         built = _Epilogue(g, group, late, c)
         kernel, words, pointers = built.kernel()

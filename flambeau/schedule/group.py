@@ -303,7 +303,7 @@ def triple(group: Group, a: Access) -> tuple[int, int, int] | None:
             if outer != inner * size:
                 return None
         out.append(mine[-1][1] if mine else 0)
-    return tuple(out)
+    return out[0], out[1], out[2]
 
 
 def spread(shape: tuple[int, ...], strides: tuple[int, ...],

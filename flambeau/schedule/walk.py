@@ -232,7 +232,6 @@ class _Walk:
             self.scalars = group
 
     def reduction(self, i: int) -> None:
-        self.graph.nodes[i]
         a = operands(self.g, i)[0]
         total = sh.numel(a.shape)
         newest = self.newest([a])
@@ -247,7 +246,7 @@ class _Walk:
         node = self.graph.nodes[i]
         group = self.new(kind, node.numel())
         if kind == "dot":
-            group.matrix = node.shape[-2:]
+            group.matrix = node.shape[-2], node.shape[-1]
         self.add(group, i, FULL)
 
     # -- joining -------------------------------------------------------------------------------
