@@ -59,7 +59,7 @@ class Graph:
             memory: the donated one is overwritten only after the other has been read.
     """
 
-    __slots__ = ("_key", "donated", "leaves", "locs", "nodes", "origin", "outputs",
+    __slots__ = ("_key", "_rows", "donated", "leaves", "locs", "nodes", "origin", "outputs",
                  "overlaps", "turned")
 
     def __init__(self, nodes: list[GNode], leaves: list[int], outputs: list[int],
@@ -72,6 +72,7 @@ class Graph:
         self.origin: list[int] | None = None  # records of the captured graph, after a pass
         self.turned: frozenset[int] = frozenset()  # products computed transposed
         self._key: tuple | None = None
+        self._rows: tuple | None = None
 
     @classmethod
     def capture(cls, outputs: Sequence[Node], nodes: Sequence[Node] | None = None,
@@ -88,14 +89,17 @@ class Graph:
             The graph, and its leaves as nodes, in the order of ``Graph.leaves``.
         """
         order = _needed(outputs, nodes) if nodes is not None else _walk(outputs)
-        records: list[GNode] = []
+        rows: list[tuple] = []  # what GNode takes
+        locs: list = []
         number: dict[int, int] = {}
+        known = number.get
         leaf_nodes: list[Node] = []
         leaves: list[int] = []
 
         def leaf(node: Node) -> int:
-            at = number[id(node)] = len(records)
-            records.append(GNode(node.prim, (), (), node.shape, node.dtype, _layout(node)))
+            at = number[id(node)] = len(rows)
+            rows.append((node.prim, (), (), node.shape, node.dtype, _layout(node)))
+            locs.append(None)
             leaves.append(at)
             leaf_nodes.append(node)
             return at
@@ -103,10 +107,11 @@ class Graph:
         for node in order:
             srcs = []
             for s in node.srcs:
-                at = number.get(id(s))
+                at = known(id(s))
                 srcs.append(leaf(s) if at is None else at)
-            number[id(node)] = len(records)
-            records.append(GNode(node.prim, tuple(srcs), node.params, node.shape, node.dtype))
+            number[id(node)] = len(rows)
+            rows.append((node.prim, tuple(srcs), node.params, node.shape, node.dtype, None))
+            locs.append(node.loc)
         out = [number[id(n)] if id(n) in number else leaf(n) for n in outputs]
         given: dict[int, int] = {}
         overlaps: list[tuple[int, int]] = []
@@ -116,18 +121,27 @@ class Graph:
             given = {position[id(a)]: where[id(b)] for a, b in donated.items()
                      if id(a) in position and id(b) in where}
             overlaps = _overlaps(leaf_nodes, given)
-        graph = cls(records, leaves, out, given, overlaps)
-        for node in order:
-            graph.locs[number[id(node)]] = node.loc
+        graph = cls([], leaves, out, given, overlaps)
+        del graph.nodes  # made when somebody looks at them: a known structure needs its key only
+        graph._rows, graph.locs = tuple(rows), locs
         return graph, leaf_nodes
+
+    def __getattr__(self, name: str):
+        if name != "nodes":
+            raise AttributeError(f"'Graph' object has no attribute {name!r}")
+        self.nodes = [GNode(*row) for row in self._rows]
+        return self.nodes
 
     @property
     def key(self) -> tuple:
         """Hashable identity of the structure, with shapes and layouts, without any value."""
         if self._key is None:
-            self._key = (tuple((n.prim.name, n.srcs, n.params, n.shape, n.dtype.name, n.layout)
-                               for n in self.nodes),
-                         tuple(self.outputs), tuple(sorted(self.donated.items())), self.overlaps)
+            rows = self._rows
+            if rows is None:
+                rows = tuple((n.prim, n.srcs, n.params, n.shape, n.dtype, n.layout)
+                             for n in self.nodes)
+            self._key = (rows, tuple(self.outputs), tuple(sorted(self.donated.items())),
+                         self.overlaps)
         return self._key
 
     def users(self) -> list[list[int]]:
@@ -188,6 +202,8 @@ def _layout(node: Node) -> tuple[int, ...] | None:
 
 
 def _owner(array: np.ndarray):
+    if array.base is None:
+        return id(array)
     while isinstance(array.base, np.ndarray):
         array = array.base
     return id(array if array.base is None else array.base)

@@ -12,6 +12,8 @@ import sys
 import threading
 import weakref
 from collections import Counter
+from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 
@@ -37,13 +39,21 @@ SEEN = object()
 dirty: list[weakref.ref] = []
 
 
+_srcs_of = attrgetter("srcs")
+
+
+def _uses(nodes: list[Node]) -> Counter[int]:
+    """How often each node is a source, by id; leaves no reference behind."""
+    return Counter(map(id, chain.from_iterable(map(_srcs_of, nodes))))
+
+
 def wanted(nodes: list[Node]) -> tuple[list[Node], list[bool]]:
     """The nodes to compute, in order, and which of them are outputs.
 
     References to a node: its place in ``nodes``, one per use as a source, the loop's own name and
     getrefcount's argument; anything beyond is held from outside.
     """
-    uses = Counter(id(s) for node in nodes for s in node.srcs)  # leaves no name behind
+    uses = _uses(nodes)
     needed: set[int] = set()
     out: list[Node] = []
     outer: list[bool] = []
@@ -180,7 +190,7 @@ def _donations(todo: list[Node], outputs: list[Node], written: list[tuple]) -> d
     if not written:
         return given
     results = {id(n) for n in outputs}
-    uses = Counter(id(s) for node in todo for s in node.srcs)
+    uses = _uses(todo)
     views = {id(s): id(s.value.base) for node in todo for s in node.srcs
              if s.value is not None and s.value.base is not None}
     read = Counter(views.values())
