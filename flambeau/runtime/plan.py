@@ -296,7 +296,7 @@ class Plan:
         plan = kernel.plan(
             d.m, d.n, d.k, a=d.a[1], b=d.b[1], c=d.n, batch=d.batch,
             a_batch=d.a[2], b_batch=d.b[2], c_batch=(c * d.batch[1], c), epilogue=epilogue,
-            threads=self._threads, dotted=dotted)
+            threads=self._threads, dotted=dotted, turned=d.turned)
         self._workspace = max(self._workspace, plan.workspace_bytes)
         # which words hold which address is the matrix kernels' business (they may exchange the
         # operands), so addresses that cannot occur are bound and looked for
