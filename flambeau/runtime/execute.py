@@ -83,14 +83,15 @@ def flush() -> None:
     """Compute every pending node that is still wanted."""
     if not ir.pending and not outstanding:
         return
-    if follower is not None and follower.before_flush():
-        return
-    compiled = False
-    try:
-        compiled = flush_pending()
-    finally:
-        if follower is not None:
-            follower.after_flush(compiled)
+    with lock:
+        if follower is not None and follower.before_flush():
+            return
+        compiled = False
+        try:
+            compiled = flush_pending()
+        finally:
+            if follower is not None:
+                follower.after_flush(compiled)
 
 
 def flush_pending() -> bool:

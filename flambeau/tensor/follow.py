@@ -29,6 +29,7 @@ from ..base.flags import values as flags
 from ..ir import autocast
 from ..ir import node as ir
 from ..runtime import execute
+from . import others
 from .generator import default_generator
 from .record import FOLLOW, OFF, RECORD, UNKNOWN, Recording, build_like, is_outside
 from .steps import MISS, Steps
@@ -50,6 +51,7 @@ class Recorder(Recording):
         #: or UNKNOWN
         self.around = None
         self.inside = False  # a recorded call is being made
+        self.replaying = 0  # the other thread that is making the owner's calls
         self.last: Trace | None = None
         self.done: tuple | None = None  # (trace, slots, results, storages) of the last run
         self.replayed_seeds: list[int] = []
@@ -71,7 +73,7 @@ class Recorder(Recording):
                 return out
             if is_outside(function, args):
                 return function(*args, **kwargs)
-            if self.pos == 0:
+            if self.pos == 0 and self.mode == FOLLOW:
                 out = self._other_trace(function, args, kwargs)
                 if out is not MISS:
                     self.pos = 1
@@ -110,17 +112,35 @@ class Recorder(Recording):
 
     # --- undoing ----------------------------------------------------------------------------------
 
+    def following(self) -> bool:
+        """Whether calls are compared with a trace."""
+        return self.mode == FOLLOW
+
     def replay(self) -> None:
         """Make the matched calls in the ordinary way; bare tensors become what these give."""
+        with execute.lock:
+            if self.mode == FOLLOW:  # else another thread has done so
+                self._replay(get_ident() == self.owner)
+
+    def _restart(self) -> None:
+        execute.outstanding = False
+        self._clear()
+        self.mode = RECORD
+
+    def _replay(self, mine: bool) -> None:
+        """Under the lock. In another thread nothing is noted, and the owner's trace counts as
+        followed, so that it waits, until all is done."""
         trace, count = self.trace, self.pos
         bound, bare = trace.steps.bound[:], trace.steps.slots[:]
         numbers = trace.steps.numbers[:]
         trace.steps.clear()
         trace.release()
-        self.replayed_seeds = self.seeds
-        execute.outstanding = False
-        self._clear()
-        self.mode = RECORD
+        seeds = self.seeds
+        if mine:
+            self._restart()
+        else:
+            self.replaying, self.poisoned = get_ident(), True
+        self.replayed_seeds = seeds
         if count:
             trace.replays += 1
         made: list = [None] * trace.slot_count
@@ -139,7 +159,17 @@ class Recorder(Recording):
                 return slice(*spec[1][1:])
             return spec[1]
 
-        for entry in trace.entries[:count]:
+        try:
+            self._make_again(trace.entries[:count], value, bound, bare, made)
+        finally:
+            self.replayed_seeds = []
+            if not mine:
+                self._restart()
+                self.replaying, self.poisoned = 0, True
+        self.active = True
+
+    def _make_again(self, entries, value, bound, bare, made) -> None:
+        for entry in entries:
             now = [bound[k]._grad for k, _, _ in entry.backward or ()]
             for k, _, _ in entry.backward or ():
                 bound[k]._grad = None
@@ -151,8 +181,6 @@ class Recorder(Recording):
             for (k, slot, _), current in zip(entry.backward or (), now, strict=True):
                 self._adopt(slot[1], bound[k]._grad, bare, made)
                 bound[k]._grad = current
-        self.replayed_seeds = []
-        self.active = True
 
     def _adopt_all(self, spec, real, bare, made) -> None:
         if spec[0] == "slot":
@@ -175,20 +203,33 @@ class Recorder(Recording):
         if real._fn is not None and real._fn.retained:
             real._fn.retained = {nr: weakref.ref(t) for nr in real._fn.retained}
 
-    def settle(self, t: Tensor | None = None) -> None:
-        """Something looks inside a bare tensor, or at a value while calls are outstanding."""
-        if t is not None and self.done is not None and self._settle_done(t):
+    def settle(self, t: Tensor | None = None, storage=None) -> None:
+        """Something looks inside a bare tensor, or at a value or at the memory ``storage`` while
+        calls are outstanding."""
+        if self.replaying == get_ident():
             return
-        if self.mode == FOLLOW:
+        with execute.lock:
+            if t is not None and self.done is not None and self._settle_done(t):
+                return
+            if self.mode != FOLLOW:
+                return
             if get_ident() != self.owner:
-                raise RuntimeError(
-                    "a tensor of another thread's step was used before that step ended: read a "
-                    "value (item, print) in the thread that computes it first")
+                if others.concerns(self, t, storage) and others.stop_owner(self):
+                    self.replay()
+                return
             if t is not None and self._ends_at(t) and self._run() and self._settle_done(t):
                 return
             was_inside = self.inside
             self.replay()
             self.inside = was_inside
+
+    def read(self, storage) -> None:
+        """A storage's content is wanted while calls are outstanding."""
+        if get_ident() == self.owner:
+            execute.flush()
+        else:
+            self.settle(None, storage)
+            execute.flush()
 
     def _ends_at(self, t: Tensor) -> bool:
         """Whether all calls of the trace were made, and ``t`` is one of its results."""
@@ -232,7 +273,11 @@ class Recorder(Recording):
 
     def before_flush(self) -> bool:
         """Called first by execute.flush; True when the followed plan did all the work."""
-        if self.mode == OFF or get_ident() != self.owner:
+        if self.mode == OFF:
+            return False
+        if get_ident() != self.owner:
+            if self.mode == RECORD:  # what it has pending is computed before its flush
+                self.poisoned = True
             return False
         if self.inside:
             self.poisoned = True
@@ -456,6 +501,9 @@ def _running_threads() -> set[int]:
 
 
 recorder = Recorder()
+others.calling.add(Recorder.call.__code__)
+others.waiting.update(f.__code__ for f in (
+    Recorder.replay, Recorder.settle, execute.flush, execute.flush_pending, execute.realize))
 
 
 def next_seed() -> int:
@@ -506,8 +554,9 @@ def _missing(self, name):
 
 def _before_fork() -> None:
     """A child inherits values, not work: what is pending is computed first."""
-    if recorder.mode != FOLLOW or get_ident() == recorder.owner:
-        execute.flush()
+    if get_ident() != recorder.owner:
+        recorder.settle()
+    execute.flush()
 
 
 def _in_child() -> None:

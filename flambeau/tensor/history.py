@@ -38,7 +38,7 @@ def _at(loc: srcloc.SourceLoc | None) -> str:
 
 def _parameters() -> list[Tensor]:
     """Every live parameter of the program (of any module)."""
-    return [x for x in gc.get_objects() if isinstance(x, Tensor) and type(x) is not Tensor
+    return [x for x in gc.get_objects() if issubclass(type(x), Tensor) and type(x) is not Tensor
             and any(c.__name__ == "Parameter" for c in type(x).__mro__)]
 
 
@@ -99,7 +99,7 @@ def _reads(nodes: list, t: Tensor) -> bool:
                and np.may_share_memory(n.value, content.value) for n in nodes)
 
 
-# --- overwritten values -----------------------------------------------------------------------------
+# --- overwritten values ---------------------------------------------------------------------------
 
 
 def overwritten(fn: GradFn, saved: Saved) -> RuntimeError:
@@ -146,7 +146,7 @@ def _type_of(dtype) -> str:
     return _TYPES.get(dtype.name, str(dtype))
 
 
-# --- backward twice ---------------------------------------------------------------------------------
+# --- backward twice -------------------------------------------------------------------------------
 
 
 def freed(fn: GradFn, roots, here) -> RuntimeError:
@@ -219,7 +219,7 @@ def _name_of(fn: GradFn) -> str:
     return match.group(1) if match else ""
 
 
-# --- numpy() ----------------------------------------------------------------------------------------
+# --- numpy() --------------------------------------------------------------------------------------
 
 
 def requirement(t: Tensor) -> str:
@@ -252,7 +252,7 @@ def _first_leaf(fn: GradFn) -> Tensor | None:
     return None
 
 
-# --- NaN --------------------------------------------------------------------------------------------
+# --- NaN ------------------------------------------------------------------------------------------
 
 
 def nan_report(fn: GradFn, i: int, step: int) -> str:

@@ -99,7 +99,7 @@ class Storage:
     def array(self) -> np.ndarray:
         """The content as a flat array; runs what is pending. Not to be written."""
         if execute.outstanding:
-            execute.flush()
+            execute.follower.read(self)
         execute.touches += 1
         value = execute.realize(self.node)
         if not value.flags.c_contiguous:
@@ -109,7 +109,7 @@ class Storage:
     def export(self, shape, strides, offset: int) -> np.ndarray:
         """A NumPy array that shares the memory both ways, for as long as it or a view lives."""
         if execute.outstanding:
-            execute.flush()
+            execute.follower.read(self)
         execute.touches += 1
         if not self.shared:
             # other tensors may hold the same value: what NumPy can change must be ours alone
@@ -129,7 +129,7 @@ class Storage:
     def write(self, node: Node, shape, strides, offset: int) -> None:
         """Replace the region (shape, strides, offset) by ``node`` of that shape and our dtype."""
         if execute.outstanding:
-            execute.follower.settle()
+            execute.follower.settle(None, self)
         execute.touches += 1
         whole = offset == 0 and sh.numel(shape) == self.numel and sh.is_contiguous(shape, strides)
         if self.shared:

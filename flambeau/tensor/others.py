@@ -1,0 +1,87 @@
+"""Threads beside the one whose trace is followed.
+
+A followed call gives a bare tensor; what it stands for is computed at the owner's flush. When
+another thread looks at such a tensor, or at memory that the outstanding calls read or write, it
+makes the owner's calls in the owner's place. It may do so while it holds ``execute.lock`` and the
+owner is not in the middle of a followed call: those take no lock, since they must cost next to
+nothing, so the owner's next call is sent to :class:`Gate`, and its frames tell when the call that
+it may be in has ended.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from ..runtime import execute
+from .steps import MISS
+
+_PAUSE = 2e-5
+
+
+class Gate:
+    """Stands for the functions of a followed trace while another thread makes its calls."""
+
+    def __init__(self, recorder):
+        self.recorder = recorder
+        self.functions = recorder.functions
+
+    def __getitem__(self, position: int):
+        return self.wait
+
+    def wait(self, function, args, kwargs):
+        """The owner's next call: waits; MISS when its trace was ended meanwhile."""
+        with execute.lock:
+            pass
+        recorder = self.recorder
+        if recorder.trace is None:
+            return MISS
+        return recorder.functions[recorder.pos](function, args, kwargs)
+
+
+def concerns(recorder, t, storage) -> bool:
+    """Whether outstanding calls made ``t``, write what it reads, or use the memory ``storage``."""
+    if t is None and storage is None:
+        return True
+    if t is not None and "storage" not in t.__dict__:
+        return True
+    memory = storage if storage is not None else t.storage
+    trace = recorder.trace
+    if trace is None or trace.steps is None:
+        return False
+    for leaf, bound in zip(trace.leaves, trace.steps.bound, strict=True):
+        if bound is not None and bound.storage is memory and (storage is not None or leaf.written):
+            return True
+    return False
+
+
+def stop_owner(recorder) -> bool:
+    """Keep the owner from making followed calls; False when there is nothing outstanding (any
+    more). Called with ``execute.lock`` held, so that the owner can neither flush nor undo."""
+    while recorder.trace is not None and recorder.pos and recorder.following():
+        if not isinstance(recorder.functions, Gate):
+            recorder.functions = Gate(recorder)
+        if not _in_call(sys._current_frames().get(recorder.owner)):
+            return True
+        time.sleep(_PAUSE)
+    if isinstance(recorder.functions, Gate):
+        recorder.functions = recorder.functions.functions
+    return False
+
+
+#: code in which a thread may stand that waits for the lock
+waiting: set = {Gate.wait.__code__}
+#: code of a followed call in progress
+calling: set = set()
+
+
+def _in_call(frame) -> bool:
+    """Whether a thread is in the middle of a followed call (waiting for the lock is not)."""
+    if frame is not None and frame.f_code in waiting:
+        return False
+    while frame is not None:
+        code = frame.f_code
+        if code in calling or code.co_filename.startswith("<trace entry"):
+            return True
+        frame = frame.f_back
+    return False
