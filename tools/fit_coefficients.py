@@ -2,9 +2,9 @@
 
 Run ``python tools/fit_coefficients.py`` to rewrite that file; needs mpmath (development only).
 
-Each polynomial is a weighted minimax fit (Remez's exchange on a dense grid, 50 digits); the degree is
-the smallest whose error is below the target. The forms keep the leading term exact (``r + r^2 p``), so
-that rounding the coefficients is not felt.
+Each polynomial is a weighted minimax fit (Remez's exchange on a dense grid, 50 digits); the degree
+is the smallest whose error is below the target. The forms keep the leading term exact
+(``r + r^2 p``), so that rounding the coefficients is not felt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OUT = pathlib.Path(__file__).parent.parent / "flambeau" / "codegen" / "coefficie
 
 @dataclass
 class Fit:
-    """What to fit: ``sum c[k] z**k ~ f(z)`` on [lo, hi], the error counted as ``weight(z) * err``."""
+    """What to fit: ``sum c[k] z**k ~ f(z)`` on [lo, hi]; the error counts ``weight(z) * err``."""
 
     name: str
     note: str
@@ -89,8 +89,8 @@ def rounded(x, bits):
 def solve(fit: Fit) -> tuple[list, float]:
     """The rounded coefficients of a fit and its weighted error."""
     size = 400
-    grid = [(fit.lo + fit.hi) / 2 - (fit.hi - fit.lo) / 2 * mp.cos(mp.pi * (k + mp.mpf(1) / 2) / size)
-            for k in range(size)]
+    middle, half = (fit.lo + fit.hi) / 2, (fit.hi - fit.lo) / 2
+    grid = [middle - half * mp.cos(mp.pi * (k + mp.mpf(1) / 2) / size) for k in range(size)]
     values = [fit.f(z) for z in grid]
     weights = [abs(fit.weight(z)) for z in grid]
     degree = fit.start
@@ -199,9 +199,10 @@ def best_centre(near: float):
 
 def main() -> None:
     """Write the coefficients file."""
-    lines = ['"""Polynomial coefficients, lowest power first; written by tools/fit_coefficients.py.',
-             "", "The note says what is approximated; ``err`` is the largest weighted error of the fit.",
-             '"""', "", "from __future__ import annotations"]
+    lines = ['"""Polynomial coefficients, lowest power first; written by '
+             "tools/fit_coefficients.py.", "",
+             "The note says what is approximated; ``err`` is the largest weighted error of the "
+             "fit.", '"""', "", "from __future__ import annotations"]
     for fit in fits():
         c, err = solve(fit)
         print(fit.name, len(c), f"2^{float(mp.log(err, 2)):.1f}", flush=True)
@@ -210,8 +211,9 @@ def main() -> None:
         lines += [f"    {x}," for x in text] + [")"]
     columns, err = erf_table()
     print("ERF_TABLE32", len(columns), f"2^{float(mp.log(err, 2)):.1f}")
-    lines += ["", "#: erf(a) = row 1 + t p(t), t = a - row 0, at column k = rint(4 a), a < 3.875; p from",
-              f"#: row 2 on, lowest power first; err 2^{float(mp.log(err, 2)):.1f}", "ERF_TABLE32 = ("]
+    lines += ["", "#: erf(a) = row 1 + t p(t), t = a - row 0, at column k = rint(4 a), a < 3.875; "
+              "p from", f"#: row 2 on, lowest power first; err 2^{float(mp.log(err, 2)):.1f}",
+              "ERF_TABLE32 = ("]
     for column in columns:
         text = [f"{float(x):.9g}" for x in column]
         lines += ["    (" + ", ".join(text[:6]) + ",", "     " + ", ".join(text[6:12]) + ",",

@@ -178,7 +178,7 @@ def clear_autocast_cache() -> None:
     """Nothing to do: converted weights are never kept."""
 
 
-# --- custom autograd functions ---------------------------------------------------------------------
+# --- custom autograd functions --------------------------------------------------------------------
 
 
 def _cast(value, device_type: str, dtype: dt.dtype):

@@ -1,1 +1,1 @@
-"""Layer 0: dtypes, devices, shape algebra, errors, flags, source locations. Imports nothing of ours."""
+"""Layer 0: dtypes, devices, shapes, errors, flags, source locations. Imports nothing of ours."""

@@ -156,7 +156,7 @@ def promote_types(a: dtype, b: dtype) -> dtype:
 
 
 def can_cast(source: dtype, to: dtype) -> bool:
-    """Whether PyTorch lets a result of dtype ``source`` be written into a tensor of dtype ``to``."""
+    """Whether PyTorch lets a result of dtype ``source`` be written into a tensor of ``to``."""
     if source.category > to.category and not (source.category == dtype.INT
                                               and to.category == dtype.INT):
         return False

@@ -24,4 +24,4 @@ class IndexValueError(RuntimeError):
 
 
 class LinAlgError(RuntimeError):
-    """A matrix for which a decomposition or an inverse does not exist (torch.linalg.LinAlgError)."""
+    """A matrix that has no such decomposition or inverse (torch.linalg.LinAlgError)."""

@@ -22,7 +22,8 @@ class Flag:
 
 FLAGS = (
     Flag("debug", 0, "1 kernels with times, 2 groups and why two nodes were not fused, "
-                     "3 traces (graph IR), 4 kernel IR, 5 LLVM text; each level includes those below"),
+                     "3 traces (graph IR), 4 kernel IR, 5 LLVM text; each level includes those "
+                     "below"),
     Flag("tier", "auto", "auto: interpret once, compile what repeats; 0: NumPy only; "
                          "1: compile everything at once"),
     Flag("eager", 0, "1: run every operation at its line"),

@@ -1,8 +1,8 @@
 """Division with remainder of vectors: exact for floats of any ratio, safe for integers.
 
-CPUs have no vector integer division: up to 32 bits it is done in floating point, which is exact there
-(the quotient of two n-bit integers is at least 2**-n away from the next whole number); 64-bit lanes
-are divided one by one.
+CPUs have no vector integer division: up to 32 bits it is done in floating point, which is exact
+there (the quotient of two n-bit integers is at least 2**-n away from the next whole number); 64-bit
+lanes are divided one by one.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 An element of C is the sum over blocks of k, in order, of which each is a chain of fused
 multiplications and additions; or, in the mode ``dot``, a sum of lanes. The size of the blocks is
-:func:`k_block`, a function of the sizes alone, so ``direct`` and all packed modes give the same bits
-for any grid and number of threads; whether the mode is ``dot`` is decided before, by the caller.
+:func:`k_block`, a function of the sizes alone, so ``direct`` and all packed modes give the same
+bits for any grid and number of threads; whether the mode is ``dot`` is decided before, by the
+caller.
 
 The estimates count processor cycles; only their order matters. Peak is two vector multiplications
 per cycle; packing costs by the way the source is read; operands stream from the next cache level at

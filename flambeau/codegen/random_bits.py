@@ -1,10 +1,10 @@
 """Philox4x32-7 (Salmon et al. 2011) in vector code: random bits from a seed and an element's index.
 
 Elements are taken in blocks of 64: element ``64 k + 16 w + l`` gets word ``w`` of counter
-``16 k + l`` (64 bits; the other half of the counter is zero), under the key ``seed``. So one evaluation
-for 16 counters serves four 16-lane vectors: a loop that has several neighbouring vectors in hand asks
-for all of them with :func:`philox_run`. A single vector (:func:`philox_bits`) computes four words and
-keeps one.
+``16 k + l`` (64 bits; the other half of the counter is zero), under the key ``seed``. So one
+evaluation for 16 counters serves four 16-lane vectors: a loop that has several neighbouring vectors
+in hand asks for all of them with :func:`philox_run`. A single vector (:func:`philox_bits`) computes
+four words and keeps one.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
 """The expression language that LLVM rules of elementwise primitives are written in.
 
 A primitive's rule is ``llvm=lambda b, x, y: b.mul(x, y)``: ``b`` is a :class:`ScalarBuilder`, the
-operands :class:`Scalar` values of any number of lanes that know their flambeau dtype. Python numbers
-may stand for operands of two-operand functions, except for the first one of ``pow``, ``cast``.
+operands :class:`Scalar` values of any number of lanes that know their flambeau dtype. Python
+numbers may stand for operands of two-operand functions, except for the first one of ``pow``,
+``cast``.
 
-Registers: float16 and bfloat16 are held as float32, and every result is rounded to the 16-bit format
-(so that compiled code agrees with NumPy); bool is i1. Integers wrap; unsigned dtypes divide, compare and
-shift as unsigned. Integer division by zero gives 0 (NumPy's result) and never traps. Arithmetic is
-strict: no contraction, no reassociation, hence bitwise what NumPy computes for ``+ - * / sqrt``.
+Registers: float16 and bfloat16 are held as float32, and every result is rounded to the 16-bit
+format (so that compiled code agrees with NumPy); bool is i1. Integers wrap; unsigned dtypes divide,
+compare and shift as unsigned. Integer division by zero gives 0 (NumPy's result) and never traps.
+Arithmetic is strict: no contraction, no reassociation, hence bitwise what NumPy computes for
+``+ - * / sqrt``.
 
-What has no vector form raises NotImplementedError while the kernel is built; the scheduler then runs
-the node by NumPy.
+What has no vector form raises NotImplementedError while the kernel is built; the scheduler then
+runs the node by NumPy.
 """
 
 from __future__ import annotations
@@ -469,7 +471,7 @@ class ScalarBuilder:
 
     def random_bits(self, seed: Scalar) -> Scalar:
         """32 random bits per lane from the int64 seed and the lane's element index (Philox4x32-7);
-        bitwise what :func:`flambeau.ops.prim.random_bits.philox_numpy` gives. A loop that has several
+        bitwise what :func:`flambeau.ops.prim.random_bits.philox_numpy` gives. A loop with several
         neighbouring vectors in hand calls :func:`flambeau.codegen.random_bits.philox_run`."""
         return Scalar(philox_bits(self.f, seed.v, self.index().v), dt.uint32)
 

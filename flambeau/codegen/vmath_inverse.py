@@ -1,7 +1,7 @@
 """Inverse trigonometric and hyperbolic functions.
 
-Computed in float64 for float32 operands too: they are rare, and the result is then correctly rounded
-but for the closest ties.
+Computed in float64 for float32 operands too: they are rare, and the result is then correctly
+rounded but for the closest ties.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """sin, cos and tan: argument reduction by multiples of pi/2, for any finite argument.
 
-Up to ``LIMIT`` the multiple is subtracted in parts whose products are exact (Cody and Waite); beyond,
-and where almost nothing is left, by 192 bits of 2/pi (Payne and Hanek) in a scalar function that the
-vector code branches to when some lane needs it.
+Up to ``LIMIT`` the multiple is subtracted in parts whose products are exact (Cody and Waite);
+beyond, and where almost nothing is left, by 192 bits of 2/pi (Payne and Hanek) in a scalar function
+that the vector code branches to when some lane needs it.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def monitored_barrier(group=None, timeout=None, wait_all_ranks=False) -> None:
     resolve(group)
 
 
-# --- any Python object -----------------------------------------------------------------------------
+# --- any Python object ----------------------------------------------------------------------------
 
 
 def all_gather_object(object_list: list, obj, group=None) -> None:
@@ -264,7 +264,7 @@ def scatter_object_list(scatter_object_output_list: list, scatter_object_input_l
     scatter_object_output_list[0] = scatter_object_input_list[0]
 
 
-# --- between two processes: there is no second one -------------------------------------------------
+# --- between two processes: there is no second one ------------------------------------------------
 
 
 def _peer(name: str):

@@ -27,8 +27,8 @@ def _batch_size(leaves: list, dims: list, function) -> int:
                              f"but the input is of type {type(x)}. We cannot vmap over non-Tensor "
                              "arguments, please use None as the respective in_dim")
         if not -len(x.shape) <= d < len(x.shape):
-            raise ValueError(f"vmap({_name(function)}, in_dims=...): Got in_dim={d} for some input, "
-                             f"but that input is a Tensor of dimensionality {len(x.shape)}")
+            raise ValueError(f"vmap({_name(function)}, in_dims=...): Got in_dim={d} for some "
+                             f"input, but that input is a Tensor of dimensionality {len(x.shape)}")
         sizes.append(x.shape[d])
     if not sizes:
         raise ValueError("vmap() must have at least one mapped Tensor argument: all in_dims are "

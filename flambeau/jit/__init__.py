@@ -32,7 +32,8 @@ def script(obj, optimize=None, _frames_up: int = 0, _rcb=None, example_inputs=No
 def trace(func, example_inputs=None, **options):
     """``func`` itself. The example is run once, so that mistakes show as they would in PyTorch."""
     if example_inputs is not None:
-        inputs = example_inputs if _builtins.isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+        several = _builtins.isinstance(example_inputs, (tuple, list))
+        inputs = example_inputs if several else (example_inputs,)
         func(*inputs)
     return func
 
@@ -107,8 +108,8 @@ def load(f, map_location=None, _extra_files=None, _restore_shapes=False):
         NotImplementedError: always; use ``torch.load`` on a state dict.
     """
     raise NotImplementedError("torch.jit.load: TorchScript archives hold programs for PyTorch's "
-                              "own interpreter, which is not part of flambeau; save state_dict() in "
-                              "PyTorch and read it with torch.load")
+                              "own interpreter, which is not part of flambeau; save state_dict() "
+                              "in PyTorch and read it with torch.load")
 
 
 def enable_onednn_fusion(enabled: bool) -> None:

@@ -22,8 +22,8 @@ accumulators. At the end accumulators are added by halves: ``a[j] + a[j + A/2]``
 
 *Outer order.* Each result adds its elements in row-major order.
 
-*Blocks.* Where :func:`is_long`, float sums and products are made in blocks that start from zero (one) and
-then join a running total: ``BLOCK * A`` positions of the last run (inner) or ``BLOCK``
+*Blocks.* Where :func:`is_long`, float sums and products are made in blocks that start from zero
+(one) and then join a running total: ``BLOCK * A`` positions of the last run (inner) or ``BLOCK``
 (outer).
 """
 

@@ -98,8 +98,8 @@ def _adam_same_count_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, ste
                       root, shrink, beta1, beta2, eps, weight_decay, maximize) -> None:
     """The update of tensors that have made the same number of steps; ``step_size`` is negative.
 
-    A single operation to the trace follower: ``step_size``, ``root`` and ``shrink`` differ from step
-    to step and are handed on unchanged.
+    A single operation to the trace follower: ``step_size``, ``root`` and ``shrink`` differ from
+    step to step and are handed on unchanged.
     """
     for i, param in enumerate(params):
         grad = -grads[i] if maximize else grads[i]

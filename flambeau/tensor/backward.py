@@ -229,8 +229,8 @@ def _run(edges, starts, keep, create_graph, capture, accumulate):
         modes.Anomaly.steps += 1
     if create_graph:
         with modes.enable_grad():
-            got = engine.run(edges, starts, TensorContext(edges, where), keep_graph=keep, capture=capture,
-                             accumulate=accumulate, where=where)
+            got = engine.run(edges, starts, TensorContext(edges, where), keep_graph=keep,
+                             capture=capture, accumulate=accumulate, where=where)
         return got
     with modes.no_grad():
         got = engine.run(edges, [s.node() for s in starts], NodeContext(edges, where),

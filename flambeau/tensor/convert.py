@@ -45,7 +45,7 @@ def _kind_dtype(kind: int) -> dt.dtype:
     return dt.int64 if kind else dt.bool_
 
 
-# --- numbers to arrays ------------------------------------------------------------------------------
+# --- numbers to arrays ----------------------------------------------------------------------------
 
 
 def _overflow(d: dt.dtype) -> RuntimeError:
@@ -117,7 +117,7 @@ def _big(flat, to: dt.dtype) -> np.ndarray:
     return np.array([int(n) & (2**64 - 1) for n in flat], np.uint64)
 
 
-# --- sequences --------------------------------------------------------------------------------------
+# --- sequences ------------------------------------------------------------------------------------
 
 
 def _is_sequence(x) -> bool:
@@ -223,7 +223,7 @@ def _not_a_number(x, position: int) -> Exception:
     return RuntimeError(f"Could not infer dtype of {kind}")
 
 
-# --- NumPy ------------------------------------------------------------------------------------------
+# --- NumPy ----------------------------------------------------------------------------------------
 
 
 def numpy_dtype(array) -> dt.dtype:
@@ -266,7 +266,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return sharing(ndarray, d)
 
 
-# --- public -----------------------------------------------------------------------------------------
+# --- public ---------------------------------------------------------------------------------------
 
 
 def array_of(data, dtype: dt.dtype | None, name: str = "tensor") -> tuple[np.ndarray, dt.dtype]:

@@ -1,4 +1,4 @@
-"""Tensors from nothing: constants, ranges, identity, index grids, and the ``*_like``/``new_*`` forms.
+"""Tensors from nothing: constants, ranges, identity, grids, and the ``*_like``/``new_*`` forms.
 
 Constants (zeros, ones, full, empty) are lazy: one number seen through strides of 0, which costs no
 memory until something writes into it. Uninitialised memory is zero here.
@@ -22,7 +22,7 @@ from .options import device_of, dtype_of, fill_out, finish, float_dtype, size_of
 from .random import fma
 from .tensor import Tensor
 
-# --- constants --------------------------------------------------------------------------------------
+# --- constants ------------------------------------------------------------------------------------
 
 
 def constant_node(shape: tuple[int, ...], value, dtype: dt.dtype) -> Node:
@@ -169,7 +169,7 @@ def empty_permuted(size, physical_layout, **options) -> Tensor:
     return empty_strided(size, stride, **options)
 
 
-# --- like another tensor ----------------------------------------------------------------------------
+# --- like another tensor --------------------------------------------------------------------------
 
 
 def like(input, value, name: str, dtype=None, layout=None, device=None,  # noqa: A002
@@ -253,7 +253,7 @@ def new_empty_strided(self, size, stride, dtype=None, device=None, **options) ->
                          device=self.device if device is None else device, **options)
 
 
-# --- ranges -----------------------------------------------------------------------------------------
+# --- ranges ---------------------------------------------------------------------------------------
 
 
 def _number(x, what: str):
@@ -451,7 +451,7 @@ def logspace(start, end, steps=None, base=10.0, *, out=None, dtype=None, layout=
     return finish(leaf(array, dtype), device_of(device), requires_grad)
 
 
-# --- matrices ---------------------------------------------------------------------------------------
+# --- matrices -------------------------------------------------------------------------------------
 
 
 def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False,

@@ -208,7 +208,7 @@ def _packed(saved: Saved, t: Tensor) -> Saved:
     return saved
 
 
-# --- views ------------------------------------------------------------------------------------------
+# --- views ----------------------------------------------------------------------------------------
 
 
 def _apply_view(op: Op, x: Tensor, params: dict) -> Tensor:
@@ -295,7 +295,7 @@ def regenerate(view_tensor: Tensor) -> None:
     record_view(AS_STRIDED, base, params, view_tensor)
 
 
-# --- in place ---------------------------------------------------------------------------------------
+# --- in place -------------------------------------------------------------------------------------
 
 
 def check_writable(t: Tensor) -> None:

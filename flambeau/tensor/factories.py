@@ -12,7 +12,7 @@ from .generator import Generator, default_generator
 from .host import from_array
 from .tensor import Tensor
 
-# --- printing ---------------------------------------------------------------------------------------
+# --- printing -------------------------------------------------------------------------------------
 
 
 def plain_text(self: Tensor, *, tensor_contents=None) -> str:
@@ -35,7 +35,7 @@ def _format(self: Tensor, spec: str) -> str:
     return object.__format__(self, spec)
 
 
-# --- states of generators, as tensors ---------------------------------------------------------------
+# --- states of generators, as tensors -------------------------------------------------------------
 
 
 def _get_state(self: Generator) -> Tensor:
@@ -65,7 +65,7 @@ def set_rng_state(new_state: Tensor) -> None:
 
 Generator.get_state, Generator.set_state = _get_state, _set_state
 
-# --- where everything goes --------------------------------------------------------------------------
+# --- where everything goes ------------------------------------------------------------------------
 
 for _name in ("uniform_", "normal_", "exponential_", "cauchy_", "log_normal_", "geometric_",
               "bernoulli_", "random_", "bernoulli", "multinomial"):

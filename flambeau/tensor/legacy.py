@@ -1,4 +1,4 @@
-"""The constructors from before dtypes had arguments: ``torch.Tensor(2, 3)``, ``LongTensor([1])``."""
+"""Constructors from before dtypes had arguments: ``torch.Tensor(2, 3)``, ``LongTensor([1])``."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ def callable_as(function):
 
 
 def _second_try(function, args, kwargs, error):
-    """Call again with NumPy's names understood, let other libraries' arguments do the call, or raise
-    what PyTorch would."""
+    """Call again with NumPy's names understood, let other libraries' arguments do the call, or
+    raise what PyTorch would."""
     if kwargs:
         renamed = _renamed(function, kwargs)
         if renamed is not None:

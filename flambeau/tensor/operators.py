@@ -117,7 +117,7 @@ Tensor.__abs__ = lambda self: self.abs()
 Tensor.__invert__ = lambda self: self.bitwise_not()
 
 
-# --- indexing ---------------------------------------------------------------------------------------
+# --- indexing -------------------------------------------------------------------------------------
 
 
 def _setitem(self: Tensor, key, value) -> None:
@@ -152,7 +152,7 @@ Tensor.__getitem__ = entry_point(getitem)
 Tensor.__setitem__ = entry_point(_setitem)
 
 
-# --- conversions ------------------------------------------------------------------------------------
+# --- conversions ----------------------------------------------------------------------------------
 
 
 def check_device(device) -> dv.device:

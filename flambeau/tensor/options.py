@@ -62,7 +62,7 @@ def type_name(d: dt.dtype) -> str:
     return SCALAR_NAMES[d.name]
 
 
-# --- size -------------------------------------------------------------------------------------------
+# --- size -----------------------------------------------------------------------------------------
 
 
 def size_of(args: tuple, kwargs_size, name: str) -> tuple[int, ...]:
@@ -163,7 +163,7 @@ def strides_for(shape, form: memory_format | None) -> tuple[int, ...]:
     return tuple(out)
 
 
-# --- dtype, device, generator -----------------------------------------------------------------------
+# --- dtype, device, generator ---------------------------------------------------------------------
 
 
 def dtype_of(dtype, name: str) -> dt.dtype:
@@ -236,7 +236,7 @@ def generator_of(generator, name: str) -> Generator:
     return generator
 
 
-# --- results ----------------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------
 
 
 def finish(node: Node, device: Device, requires_grad: bool = False) -> Tensor:

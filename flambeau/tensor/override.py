@@ -92,8 +92,8 @@ def ask(function, args, kwargs):
         out = type(x).__torch_function__(func, types, args, kwargs)
         if out is not NotImplemented:
             return out
-    raise TypeError(f"no implementation found for '{getattr(func, '__name__', func)}' on types that "
-                    f"implement __torch_function__: {[t.__name__ for t in types]}")
+    raise TypeError(f"no implementation found for '{getattr(func, '__name__', func)}' on types "
+                    f"that implement __torch_function__: {[t.__name__ for t in types]}")
 
 
 def _convert(value, cls):

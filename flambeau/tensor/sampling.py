@@ -40,7 +40,7 @@ from .options import (
 from .storage import zeros_node
 from .tensor import Tensor
 
-# --- recipes with PyTorch's checks of dtype and parameters ------------------------------------------
+# --- recipes with PyTorch's checks of dtype and parameters ----------------------------------------
 
 
 def _real(dtype: dt.dtype, n: int) -> tuple[dt.dtype, int]:
@@ -108,7 +108,7 @@ def _integers(g, n: int, dtype: dt.dtype, low: int, high: int, *, contiguous=Tru
     return R.integers(g, n, dtype, low, high)
 
 
-# --- new tensors ------------------------------------------------------------------------------------
+# --- new tensors ----------------------------------------------------------------------------------
 
 
 def _make(draw, name: str, shape, dtype: dt.dtype, generator, out, layout, device, pin_memory,
@@ -259,7 +259,7 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
     return from_array(values, given.dtype) if out is None else fill_out(out, values)
 
 
-# --- draws that depend on a tensor ------------------------------------------------------------------
+# --- draws that depend on a tensor ----------------------------------------------------------------
 
 #: random results pass no gradient on: zeros flow back
 _ops: dict[str, Op] = {}
@@ -329,7 +329,7 @@ def poisson(input, generator=None) -> Tensor:  # noqa: A002
                        R.poisson(generator_of(generator, "poisson"), input._array()))
 
 
-# --- in place ---------------------------------------------------------------------------------------
+# --- in place -------------------------------------------------------------------------------------
 
 
 def _fill(t: Tensor, name: str, draw, generator) -> Tensor:

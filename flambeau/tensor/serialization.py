@@ -180,8 +180,8 @@ def _foreign(head: bytes, weights_only: bool, name) -> Exception:
             f"{name} was written in the format from before PyTorch 1.6, which is not supported: "
             "load it with PyTorch and torch.save it again")
     if not weights_only and head[:1] == b"\x80":
-        return RuntimeError(f"Invalid magic number; corrupt file? {name} is a pickle, but none that "
-                            "torch.save has written")
+        return RuntimeError(f"Invalid magic number; corrupt file? {name} is a pickle, but none "
+                            "that torch.save has written")
     return pickle.UnpicklingError(
         f"Weights only load failed. {name} is not a file that torch.save has written: it begins "
         f"with {head[:8]!r}" if weights_only else

@@ -59,8 +59,8 @@ class Steps:
         names = dict(self._shared)
         names["F"], names["around"] = entry.function, entry.around
         lines = [f"if function is not F or state.grad is not {entry.grad} or "
-                 f"recorder.around is not around or len(args) != {len(entry.args)} or len(kwargs) != {len(entry.kwargs)}: "
-                 "return MISS"]
+                 f"recorder.around is not around or len(args) != {len(entry.args)} "
+                 f"or len(kwargs) != {len(entry.kwargs)}: return MISS"]
         for i, spec in enumerate(entry.args):
             lines.append(f"a{i} = args[{i}]")
             self._check(lines, names, spec, f"a{i}")

@@ -355,7 +355,8 @@ class Writer:
         x = self.pick()
         shape = self.shapes[x]
         new = self.fresh(shape)
-        test = self.r.choice(["i % 2", "i < 2", f"{x}.sum().item() > 0.37", f"bool(({x} > 0.1).any())"])
+        test = self.r.choice(["i % 2", "i < 2", f"{x}.sum().item() > 0.37",
+                              f"bool(({x} > 0.1).any())"])
         return [f"{new} = {x} * 2 if {test} else {x} + 1"]
 
     def read(self) -> list[str]:
@@ -383,7 +384,7 @@ class Writer:
 
 
 def head(text: str, name: str) -> str:
-    """What comes before a program; its optimizer depends on the text, so that shrinking keeps it."""
+    """What comes before a program; the text decides the optimizer, so that shrinking keeps it."""
     return HEAD.format(name=name, optimizer=OPTIMIZERS[int(text.split("# optimizer ")[1][0])])
 
 

@@ -121,8 +121,8 @@ def _check_inputs(args: tuple) -> None:
                     "complex. This check will likely fail if all the inputs are not of double "
                     "precision floating point or complex. ", stacklevel=4)
     if not found:
-        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none "
-                         "of the them have requires_grad=True.")
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, but "
+                         "none of the them have requires_grad=True.")
 
 
 def _outputs(result) -> list[Tensor]:
@@ -145,8 +145,8 @@ def _check(func, args, eps, atol, rtol, nondet_tol, fast_mode, check_dtypes) -> 
         again = _analytical(out, wanted, False)
         for i, (n, a, b) in enumerate(zip(numerical, analytical, again, strict=True)):
             if not np.allclose(a, n, rtol, atol):
-                raise GradcheckError(f"Jacobian mismatch for output {o} with respect to input {i},\n"
-                                     f"numerical:{tensor(n)}\nanalytical:{tensor(a)}\n")
+                raise GradcheckError(f"Jacobian mismatch for output {o} with respect to input {i},"
+                                     f"\nnumerical:{tensor(n)}\nanalytical:{tensor(a)}\n")
             if a.size and np.abs(a - b).max() > nondet_tol:
                 raise GradcheckError(
                     "Backward is not reentrant, i.e., running backward with same input and "
@@ -248,9 +248,9 @@ def _check_fast(func, args, results, wanted, eps, atol, rtol) -> None:
             n = float(v @ (ends[0] - ends[1]) / (2 * eps))
             a = 0.0 if g is None else float(_real(g) @ u)
             if not np.isclose(a, n, rtol, atol * max(1.0, v.sum())):
-                raise GradcheckError(f"Jacobian mismatch for output {o} with respect to input {i},\n"
-                                     f"numerical:{n}\nanalytical:{a}\nThe above quantities relating "
-                                     "the numerical and analytical jacobians are computed in fast "
+                raise GradcheckError(f"Jacobian mismatch for output {o} with respect to input {i},"
+                                     f"\nnumerical:{n}\nanalytical:{a}\nThe above quantities "
+                                     "relating the numerical and analytical jacobians are computed in fast "
                                      "mode.")
 
 

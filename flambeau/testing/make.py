@@ -29,7 +29,8 @@ def make_tensor(*shape, dtype: dt.dtype, device="cpu", low: float | None = None,
     """
     sizes = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
     if noncontiguous and memory_format is not None:
-        raise ValueError("The parameters `noncontiguous` and `memory_format` are mutually exclusive")
+        raise ValueError("The parameters `noncontiguous` and `memory_format` are mutually "
+                         "exclusive")
     low, high = _limits(dtype, low, high)
     wide = (*sizes[:-1], 2 * sizes[-1]) if noncontiguous and sizes and math.prod(sizes) > 1 \
         else sizes

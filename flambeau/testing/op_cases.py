@@ -61,13 +61,13 @@ class Maker:
 
     def pos(self, *shape):
         """Floats in [0.5, 2], or small positive integers."""
-        return self._floats(lambda n: self.rng.uniform(0.5, 2, n), lambda n: self.rng.randint(1, 5, n),
-                            shape)
+        return self._floats(lambda n: self.rng.uniform(0.5, 2, n),
+                            lambda n: self.rng.randint(1, 5, n), shape)
 
     def unit(self, *shape):
         """Floats in (-0.9, 0.9), or zeros and ones."""
-        return self._floats(lambda n: self.rng.uniform(-0.9, 0.9, n), lambda n: self.rng.randint(0, 2, n),
-                            shape)
+        return self._floats(lambda n: self.rng.uniform(-0.9, 0.9, n),
+                            lambda n: self.rng.randint(0, 2, n), shape)
 
     def ints(self, *shape, low: int = 0, high: int = 10):
         """Integers (int64) in [low, high)."""

@@ -286,9 +286,9 @@ def checkpoint_sequential(functions, segments: int, input, use_reentrant=None,  
 
         return forward
 
-    start = 0
+    x, start = input, 0
     for _ in range(segments - 1):
-        input = checkpoint(run(start, start + size), input, use_reentrant=use_reentrant,  # noqa: A001
-                           preserve_rng_state=preserve)
+        x = checkpoint(run(start, start + size), x, use_reentrant=use_reentrant,
+                       preserve_rng_state=preserve)
         start += size
-    return run(start, len(functions))(input)
+    return run(start, len(functions))(x)

@@ -32,7 +32,8 @@ class Kernels:
         with f.loop(0, n, lanes) as loop:
             b = ScalarBuilder(f, lanes, lambda: f.const(loop.i, f"<{lanes} x i64>" if lanes > 1
                                                         else "i64") + f.iota(lanes, "i64"))
-            xs = [b.from_memory(f.load(f.gep(p, loop.i, memory_type(d, 1)), memory_type(d, lanes)), d)
+            xs = [b.from_memory(f.load(f.gep(p, loop.i, memory_type(d, 1)),
+                                       memory_type(d, lanes)), d)
                   for p, d in zip(ins, dtypes, strict=True)]
             y = rule(b, *xs)
             f.store(b.to_memory(y), f.gep(out, loop.i, memory_type(y.dtype, 1)))

@@ -1,4 +1,4 @@
-"""Every method of the ScalarBuilder against PyTorch (NumPy where PyTorch raises), for all dtypes."""
+"""Every method of the ScalarBuilder against PyTorch (NumPy where it raises), for all dtypes."""
 
 from __future__ import annotations
 

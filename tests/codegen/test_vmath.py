@@ -1,4 +1,4 @@
-"""Accuracy and special values of the vector mathematics, for every vector kind this machine runs."""
+"""Accuracy and special values of the vector mathematics, for every vector kind of this machine."""
 
 from __future__ import annotations
 

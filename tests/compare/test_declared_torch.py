@@ -56,7 +56,8 @@ def run(module, label, dtype, grad, number):
     total = 0
     for t in outs:
         weight = module.tensor(rng.standard_normal(tuple(t.shape)))
-        total = total + ((module.view_as_real(t.resolve_conj()).sum(-1) if t.is_complex() else t) * weight).sum()
+        real = module.view_as_real(t.resolve_conj()).sum(-1) if t.is_complex() else t
+        total = total + (real * weight).sum()
     total.backward()
     return [None if t.grad is None else t.grad.numpy() for t in inputs]
 

@@ -46,7 +46,7 @@ class Net(nn.Module):
         return self.classifier(x)
 
 
-# --- sizes of matrices ------------------------------------------------------------------------------
+# --- sizes of matrices ----------------------------------------------------------------------------
 
 
 def test_matrix_sizes_name_layer_and_origin():
@@ -74,7 +74,7 @@ def test_matrix_sizes_of_plain_products():
             "Expected size for first two dimensions of batch2 tensor to be: [2, 4] but got: [2, 3]")
 
 
-# --- no history -------------------------------------------------------------------------------------
+# --- no history -----------------------------------------------------------------------------------
 
 NO_HISTORY = "element 0 of tensors does not require grad and does not have a grad_fn"
 
@@ -134,7 +134,7 @@ def test_no_history_detach_comparison_and_numpy():
     message(RuntimeError, through_numpy, NO_HISTORY, "left it by numpy() at " + at("numpy"))
 
 
-# --- overwritten, freed -----------------------------------------------------------------------------
+# --- overwritten, freed ---------------------------------------------------------------------------
 
 
 def test_overwritten_names_three_lines():
@@ -216,7 +216,7 @@ def test_carried_over():
             at("carried"), "h = h.detach()")
 
 
-# --- dtypes -----------------------------------------------------------------------------------------
+# --- dtypes ---------------------------------------------------------------------------------------
 
 
 def test_float_and_double():
@@ -269,7 +269,7 @@ def test_channels_last():
             "to have 3 channels, but got 1 channels instead", absent=("channels-last",))
 
 
-# --- models -----------------------------------------------------------------------------------------
+# --- models ---------------------------------------------------------------------------------------
 
 
 def test_empty_parameter_list():
@@ -306,7 +306,7 @@ def test_numpy_of_what_requires_grad():
             "Can't call numpy() on Tensor that requires grad", "a parameter of shape (2, 2)")
 
 
-# --- shapes -----------------------------------------------------------------------------------------
+# --- shapes ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("requires", [False, True])
@@ -350,7 +350,7 @@ def test_two_devices():
             "(3,) is on cpu, put there at " + at("stayed"))
 
 
-# --- positions --------------------------------------------------------------------------------------
+# --- positions ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rounds", [1, 4])
@@ -403,7 +403,7 @@ def test_pending_index_names_the_line_that_made_the_op():
     message(IndexError, loss, "Target 3 is out of bounds", "position [0]", at("loses"))
 
 
-# --- NaN --------------------------------------------------------------------------------------------
+# --- NaN ------------------------------------------------------------------------------------------
 
 
 def test_anomaly_names_the_first_operation():
@@ -432,7 +432,7 @@ def test_anomaly_of_a_gradient_alone():
             "under anomaly detection")
 
 
-# --- the rest ---------------------------------------------------------------------------------------
+# --- the rest -------------------------------------------------------------------------------------
 
 
 def test_ambiguous_truth():
@@ -449,7 +449,8 @@ def test_only_floating_point_can_require_gradients():
     cure = ("torch.int64", "1.", "torch.tensor([1, 2]) is int64", "dtype=")
     message(RuntimeError, lambda: torch.tensor([1, 2], requires_grad=True), whole, *cure)
     message(RuntimeError, lambda: torch.tensor([1, 2]).requires_grad_(), whole, *cure)
-    message(RuntimeError, lambda: torch.ones(2, dtype=torch.int64, requires_grad=True), whole, *cure)
+    message(RuntimeError, lambda: torch.ones(2, dtype=torch.int64, requires_grad=True), whole,
+            *cure)
 
 
 def test_scalar_outputs():

@@ -42,7 +42,8 @@ def same(a, b, rtol=2e-5, atol=2e-6):
         if isinstance(x, np.ndarray):
             assert x.dtype == y.dtype and x.shape == y.shape
             if x.dtype.kind in "fc":
-                scale = max(1.0, float(np.nanmax(np.abs(np.where(np.isfinite(y), y, 0)), initial=0)))
+                finite = np.where(np.isfinite(y), y, 0)
+                scale = max(1.0, float(np.nanmax(np.abs(finite), initial=0)))
                 np.testing.assert_allclose(x, y, rtol, atol * scale)
             else:
                 np.testing.assert_array_equal(x, y)

@@ -32,7 +32,8 @@ EXACT = {"rel": 1e-5, "abs": 1e-6}
 
 
 def start(m, name):
-    values = [[[0.3, -1.2, 2.0], [0.7, 0.1, -0.4]], [[1.0, -2.0]] if name == "Muon" else [1.0, -2.0]]
+    values = [[[0.3, -1.2, 2.0], [0.7, 0.1, -0.4]],
+              [[1.0, -2.0]] if name == "Muon" else [1.0, -2.0]]
     return [m.tensor(v, requires_grad=True) for v in values]
 
 

@@ -56,7 +56,8 @@ def test_tensor(data, options, expected):
 
 @pytest.mark.parametrize("call, error, text", [
     (lambda: torch.tensor([[1, 2], [3]]), ValueError, "length 2 at dim 1 \\(got 1\\)"),
-    (lambda: torch.tensor([[[1], [2]], [[3], [4, 5]]]), ValueError, "length 1 at dim 2 \\(got 2\\)"),
+    (lambda: torch.tensor([[[1], [2]], [[3], [4, 5]]]), ValueError,
+     "length 1 at dim 2 \\(got 2\\)"),
     (lambda: torch.tensor([[1, 2], 3]), TypeError, "not a sequence"),
     (lambda: torch.tensor([1, [2, 3]]), TypeError, "cannot be interpreted as an integer"),
     (lambda: torch.tensor("abc"), TypeError, "invalid data type 'str'"),

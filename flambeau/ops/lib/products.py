@@ -12,7 +12,20 @@ from ...base.errors import ShapeError
 from ...ir.api import api
 from ..core import result_type
 from ..prim.contract import _check_dtypes, bmm, matmul, mm, mv, vector_dot
-from ..prim.elementwise import add, cast, conj, div, eq, gt, le, mul, ne, pow, sub, where  # noqa: A004
+from ..prim.elementwise import (
+    add,
+    cast,
+    conj,
+    div,
+    eq,
+    gt,
+    le,
+    mul,
+    ne,
+    pow,  # noqa: A004
+    sub,
+    where,
+)
 from ..prim.extremes import amax
 from ..prim.index import index_select, on_host
 from ..prim.pointwise import abs  # noqa: A004

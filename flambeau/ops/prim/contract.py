@@ -53,8 +53,9 @@ def _sizes_differ(name, a, b):
         batch = (f"Expected size for first two dimensions of batch2 tensor to be: "
                  f"{[a.shape[0], a.shape[2]]} but got: {list(b.shape[:2])}. ")
     return ShapeError(
-        f"{batch}{name}: mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, a.shape))} and "
-        f"{'x'.join(map(str, b.shape))}): the inner sizes {a.shape[-1]} and {b.shape[-2]} differ"
+        f"{batch}{name}: mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, a.shape))} "
+        f"and {'x'.join(map(str, b.shape))}): the inner sizes {a.shape[-1]} and {b.shape[-2]} "
+        "differ"
         f"; mat1 {tuple(a.shape)}{where.made(a)}, mat2 {tuple(b.shape)}{where.made(b)}")
 
 

@@ -2,8 +2,8 @@
 
 Philox4x32-7 (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3, 2011). The
 generator has no state, so that it fuses with what uses it, runs in any order and is recomputed in
-backward instead of being stored. Element ``64 k + 16 w + l`` of the row-major result is word ``w`` of
-counter ``16 k + l``; the compiled form is :mod:`flambeau.codegen.random_bits`.
+backward instead of being stored. Element ``64 k + 16 w + l`` of the row-major result is word ``w``
+of counter ``16 k + l``; the compiled form is :mod:`flambeau.codegen.random_bits`.
 """
 
 from __future__ import annotations

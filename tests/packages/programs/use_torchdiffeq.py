@@ -1,5 +1,5 @@
 # needs: torchdiffeq scipy
-"""Ordinary differential equations: values and gradients, by hand-written and adjoint derivatives."""
+"""Ordinary differential equations: values and gradients, by recorded and adjoint derivatives."""
 
 import torch
 from torch import nn
