@@ -1,9 +1,9 @@
 """Side by side: flambeau, PyTorch eager, torch.compile, JAX. ``python benchmarks/run.py [names]``.
 
-Every measurement is a process of its own; the rounds of all frameworks alternate, and the best round
-counts. Ratios are the other framework's time divided by flambeau's: above 1, flambeau is faster. The
-column "x bound" compares with a lower bound of the machine: the larger of operations / peak and bytes
-/ copy bandwidth, both measured here (below 1: the data stayed in the caches).
+Every measurement is a process of its own; the rounds of all frameworks alternate, and the best
+round counts. Ratios are the other framework's time divided by flambeau's: above 1, flambeau is
+faster. The column "x bound" compares with a lower bound of the machine: the larger of operations /
+peak and bytes / copy bandwidth, both measured here (below 1: the data stayed in the caches).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The workloads, for any module with PyTorch's API.
 
-A workload is a function of ``torch`` that returns ``(step, flops, bytes)``: what is timed, and a lower
-bound of the work of one call (0: not stated). ``step`` returns what must be computed.
+A workload is a function of ``torch`` that returns ``(step, flops, bytes)``: what is timed, and a
+lower bound of the work of one call (0: not stated). ``step`` returns what must be computed.
 """
 
 from __future__ import annotations

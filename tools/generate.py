@@ -1,7 +1,7 @@
 """Write the generated parts of the documentation: ``python tools/generate.py [--check]``.
 
-A document marks a part with ``<!-- generated: name -->`` and ``<!-- end -->``; what stands between is
-replaced. With ``--check`` nothing is written and the exit code says whether something is stale.
+A document marks a part with ``<!-- generated: name -->`` and ``<!-- end -->``; what stands between
+is replaced. With ``--check`` nothing is written and the exit code says whether something is stale.
 """
 
 from __future__ import annotations
