@@ -202,13 +202,8 @@ def multi_head_attention_forward(
     size = width // num_heads
     _expect(size * num_heads == width, f"embed_dim {width} not divisible by num_heads {num_heads}")
     if use_separate_proj_weight:
-        _expect(tuple(key.shape[:2]) == tuple(value.shape[:2]),
-                f"key's sequence and batch dims {tuple(key.shape[:2])} do not match value's "
-                f"{tuple(value.shape[:2])}")
-        biases = (None,) * 3 if in_proj_bias is None else chunk(in_proj_bias, 3)
-        q, k, v = (linear(x, w, b) for x, w, b in zip(
-            (query, key, value), (q_proj_weight, k_proj_weight, v_proj_weight), biases,
-            strict=True))
+        q, k, v = _project_each((query, key, value),
+                                (q_proj_weight, k_proj_weight, v_proj_weight), in_proj_bias)
     else:
         _expect(tuple(key.shape) == tuple(value.shape),
                 f"key shape {tuple(key.shape)} does not match value shape {tuple(value.shape)}")
@@ -236,13 +231,9 @@ def multi_head_attention_forward(
     mask = _merged_mask(attn_mask, key_padding_mask, batch, num_heads, length, source)
     p = dropout_p if training else 0.0
     if need_weights:
-        scores = matmul(mul(q, 1.0 / math.sqrt(size)), transpose(k, -2, -1))
-        weights = softmax(scores if mask is None else add(scores, mask), -1)
-        weights = dropout(weights, p) if p else weights
-        out = matmul(weights, v)
+        out, weights = _attend(q, k, v, mask, p)
     else:
-        out = scaled_dot_product_attention(q, k, v, mask, p)
-        weights = None
+        out, weights = scaled_dot_product_attention(q, k, v, mask, p), None
     out = reshape(permute_heads(out), (length * batch, width))
     out = reshape(linear(out, out_proj_weight, out_proj_bias),
                   (length, batch, out_proj_weight.shape[0]))
@@ -252,6 +243,24 @@ def multi_head_attention_forward(
         out = squeeze(out, 1)
         weights = None if weights is None else squeeze(weights, 0)
     return out, weights
+
+
+def _project_each(inputs, weights, bias):
+    """Queries, keys and values by a weight each; the biases are one vector."""
+    _, key, value = inputs
+    _expect(tuple(key.shape[:2]) == tuple(value.shape[:2]),
+            f"key's sequence and batch dims {tuple(key.shape[:2])} do not match value's "
+            f"{tuple(value.shape[:2])}")
+    biases = (None,) * 3 if bias is None else chunk(bias, 3)
+    return [linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True)]
+
+
+def _attend(q, k, v, mask, p):
+    """Attention (N, heads, L, size) with its weights (N, heads, L, S), dropped out by ``p``."""
+    scores = matmul(mul(q, 1.0 / math.sqrt(q.shape[-1])), transpose(k, -2, -1))
+    weights = softmax(scores if mask is None else add(scores, mask), -1)
+    weights = dropout(weights, p) if p else weights
+    return matmul(weights, v), weights
 
 
 def permute_heads(x):
