@@ -39,8 +39,8 @@ def op_table() -> str:
     """Every function of the registry with its forms, by the file that declares it."""
     by_file = defaultdict(list)
     for label, entry in API.items():
-        by_file[entry.function.__module__.removeprefix("flambeau.").replace(".", "/") + ".py"].append(
-            (label, entry))
+        module = entry.function.__module__.removeprefix("flambeau.")
+        by_file[module.replace(".", "/") + ".py"].append((label, entry))
     lines = [f"{len(API)} functions.", ""]
     for file in sorted(by_file):
         lines += [f"### flambeau/{file}", "", "| function | forms | |", "|---|---|---|"]

@@ -1,8 +1,8 @@
 """Random programs, run under PyTorch and under flambeau: ``python -m flambeau.testing.fuzz``.
 
 A program is a few lines of straight-line statements that run several times, so that interpretation,
-compilation and trace following all take part; some lines depend on the round (other data, a branch, a
-read of a value, a write into a view). Its log (shapes, dtypes, values of everything
+compilation and trace following all take part; some lines depend on the round (other data, a
+branch, a read of a value, a write into a view). Its log (shapes, dtypes, values of everything
 it keeps) must be the same under both frameworks. A failing program is made as small as possible and
 printed as a program that can be run by itself.
 """
@@ -384,7 +384,7 @@ class Writer:
 
 
 def head(text: str, name: str) -> str:
-    """What comes before a program; the text decides the optimizer, so that shrinking keeps it."""
+    """What comes before a program; the optimizer is named in the text, so shrinking keeps it."""
     return HEAD.format(name=name, optimizer=OPTIMIZERS[int(text.split("# optimizer ")[1][0])])
 
 

@@ -145,14 +145,18 @@ def _check(func, args, eps, atol, rtol, nondet_tol, fast_mode, check_dtypes) -> 
         again = _analytical(out, wanted, False)
         for i, (n, a, b) in enumerate(zip(numerical, analytical, again, strict=True)):
             if not np.allclose(a, n, rtol, atol):
-                raise GradcheckError(f"Jacobian mismatch for output {o} with respect to input {i},"
-                                     f"\nnumerical:{tensor(n)}\nanalytical:{tensor(a)}\n")
+                raise _mismatch(o, i, tensor(n), tensor(a))
             if a.size and np.abs(a - b).max() > nondet_tol:
                 raise GradcheckError(
                     "Backward is not reentrant, i.e., running backward with same input and "
                     "grad_output multiple times gives different values, although analytical "
                     f"gradient matches numerical gradient.The tolerance for nondeterminism was "
                     f"{nondet_tol}.")
+
+
+def _mismatch(o: int, i: int, numerical, analytical, more: str = "") -> GradcheckError:
+    return GradcheckError(f"Jacobian mismatch for output {o} with respect to input {i},\n"
+                          f"numerical:{numerical}\nanalytical:{analytical}\n{more}")
 
 
 def _check_constant(func, args, wanted, eps, atol) -> None:
@@ -248,10 +252,8 @@ def _check_fast(func, args, results, wanted, eps, atol, rtol) -> None:
             n = float(v @ (ends[0] - ends[1]) / (2 * eps))
             a = 0.0 if g is None else float(_real(g) @ u)
             if not np.isclose(a, n, rtol, atol * max(1.0, v.sum())):
-                raise GradcheckError(f"Jacobian mismatch for output {o} with respect to input {i},"
-                                     f"\nnumerical:{n}\nanalytical:{a}\nThe above quantities "
-                                     "relating the numerical and analytical jacobians are computed in fast "
-                                     "mode.")
+                raise _mismatch(o, i, n, a, "The above quantities relating the numerical and "
+                                            "analytical jacobians are computed in fast mode.")
 
 
 def _check_undefined(func, args) -> None:

@@ -132,7 +132,9 @@ def function(torch, label: str):
             home = getattr(home, part, None)
         return getattr(home, entry.name, None)
     if not hasattr(torch.Tensor, entry.name):
-        return None
+        if not hasattr(torch.Tensor, entry.name + "_"):
+            return None
+        return lambda x, *args, **kwargs: getattr(x.clone(), entry.name + "_")(*args, **kwargs)
     return lambda x, *args, **kwargs: getattr(x, entry.name)(*args, **kwargs)
 
 

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 #: differences that are known: each is a mistake to be mended, then its line goes
 KNOWN = {
     "nn.functional.grid_sample": "nearest: the gradient of the grid is None instead of zero",
-    "addbmm": "int32 operands give int64",
     "addcmul": "a fraction as value of integers is refused",
     "masked_fill": "a fraction as value of integers is refused",
     "hypot": "integers are accepted", "gradient": "uint8 is accepted",
@@ -23,10 +22,6 @@ KNOWN = {
     "floor_divide": "backward says that nothing requires a gradient, not what has no derivative",
     "heaviside": "as floor_divide", "histogram": "as floor_divide",
     "remainder": "number and tensor: as floor_divide",
-    "nn.functional.batch_norm": "running statistics that require gradients are accepted",
-    "nn.functional.cross_entropy": "weights that require gradients are accepted",
-    "nn.functional.nll_loss": "weights that require gradients are accepted",
-    "nn.functional.soft_margin_loss": "targets that require gradients are accepted",
 }
 #: not compared: why
 APART = {
