@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 #: differences that are known: each is a mistake to be mended, then its line goes
 KNOWN = {
     "nn.functional.grid_sample": "nearest: the gradient of the grid is None instead of zero",
+    "Tensor.fill_diagonal": "a fraction as value of integers is refused",
     "addcmul": "a fraction as value of integers is refused",
     "masked_fill": "a fraction as value of integers is refused",
     "hypot": "integers are accepted", "gradient": "uint8 is accepted",
