@@ -14,7 +14,7 @@ import threading
 class _State(threading.local):
     grad = True
     inference = False
-    opened = None  # (code, offset) of the block that turned grad off
+    opened: tuple | None = None  # (code, offset) of the block that turned grad off
 
 
 state = _State()
@@ -61,7 +61,8 @@ class _Mode:
 
     def __call__(self, function):
         if inspect.isclass(function):
-            function.__init__ = self(function.__init__)
+            # a decorated class: its constructor runs in this mode
+            function.__init__ = self(function.__init__)  # type: ignore[method-assign]
             return function
         if inspect.isgeneratorfunction(function):
             return self._generator(function)
@@ -103,7 +104,7 @@ class no_grad(_Mode):  # noqa: N801
         return self if orig_func is None else self(orig_func)
 
     def __init__(self, orig_func=None):
-        self._before = (True, None)
+        self._before: tuple[bool, tuple | None] = (True, None)
 
     def __enter__(self):
         self._before = (state.grad, state.opened)

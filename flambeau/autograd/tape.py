@@ -61,6 +61,12 @@ class GradFn:
                  "freed_at", "released", "metadata", "__weakref__", "__dict__")
 
     op: Op
+    params: dict
+    layout: list  # for each operand its place among the edges: a number, a range (list) or None
+    edges: tuple  # (grad_fn, output number) or None
+    metas: list  # (shape, dtype) of the edges' tensors
+    out_metas: list  # (shape, dtype) of the results
+    numbers: dict  # operands that are no tensors, by place
 
     def __init__(self):
         self.seq = next(_sequence)
@@ -115,7 +121,7 @@ class GradFn:
         """The vjp's results (one per operand, lists for lists) as one per edge."""
         if not isinstance(out, (tuple, list)):
             out = (out,)
-        flat = []
+        flat: list = []
         for at, g in zip(self.layout, out, strict=False):
             if at is None:
                 continue
@@ -144,7 +150,6 @@ class AccumulateGrad(GradFn):
         super().__init__()
         self.variable = variable
         self.edges = ()
-        self.numbers = False
         self.op = None
 
     def release(self, where) -> None:
