@@ -146,7 +146,8 @@ def _visit(fn, arrived, context, wanted, captured, useful, accumulate, capture):
             captured[at] = g
     if isinstance(fn, AccumulateGrad):
         if capture is None or (accumulate and wanted and (fn, 0) in wanted):
-            context.accumulate(fn.variable, arrived[0])
+            if fn.variable is not None:
+                context.accumulate(fn.variable, arrived[0])
             if fn.post_hooks:
                 context.callback()
                 _leaf_hooks(fn)

@@ -8,6 +8,7 @@ the graph does not touch it.
 from __future__ import annotations
 
 import itertools
+import weakref
 
 from ..ir.op import Op
 
@@ -154,6 +155,43 @@ class AccumulateGrad(GradFn):
 
     def release(self, where) -> None:
         """A leaf can be reached again."""
+
+
+class _LooseAccumulateGrad(AccumulateGrad):
+    """The same, without keeping its leaf alive."""
+
+    __slots__ = ("_ref",)
+
+    @property
+    def variable(self):
+        """The leaf, None when it is gone."""
+        return self._ref()
+
+    @variable.setter
+    def variable(self, leaf):
+        self._ref = weakref.ref(leaf)
+
+
+_LooseAccumulateGrad.__name__ = "AccumulateGrad"
+
+
+def loosen(fn: GradFn) -> None:
+    """Let a tape that backward has walked keep no leaf alive (whoever remembers the tape for
+    long, such as a recorded trace, must not hold a model)."""
+    seen = {fn}
+    stack = [fn]
+    while stack:
+        fn = stack.pop()
+        if not fn.released:
+            continue
+        if any(e is not None and type(e[0]) is AccumulateGrad for e in fn.edges):
+            fn.edges = tuple(
+                (_LooseAccumulateGrad(e[0].variable), e[1])
+                if e is not None and type(e[0]) is AccumulateGrad else e for e in fn.edges)
+        for edge in fn.edges:
+            if edge is not None and edge[0] not in seen:
+                seen.add(edge[0])
+                stack.append(edge[0])
 
 
 class Ctx:

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from ..autograd.tape import GradFn
+from ..autograd.tape import GradFn, loosen
 from ..base import srcloc
 from ..ir.node import CONST
 from ..ir.node import leaf as leaf_node
@@ -215,6 +215,8 @@ class _Alive:
         self.slot, self.output, self.group = slot, output, group
         self.strides, self.offset = t.strides, t.offset
         self.fn: GradFn | None = t._fn
+        if t._fn is not None:
+            loosen(t._fn)
         self.nr, self.requires = t._nr, t._requires
 
 

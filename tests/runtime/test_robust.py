@@ -1,5 +1,6 @@
 """Interrupts, errors, forks, threads, the end of the process, the kernel cache in real programs."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -216,14 +217,14 @@ def test_training_loops_in_threads_agree_with_sequential_ones():
     lambda h, m: (h * 2 + m[0].weight.sum()).tolist(),
 ], ids=["unrelated", "item", "numpy", "grad_fn", "parameter", "mixed"])
 def test_other_threads_may_use_a_step_that_is_not_finished(use):
-    def loop(seen):
+    def loop(seen, direct):
         model, x, y, _ = make(5)
         optimizer = torch.optim.SGD(model.parameters(), 0.05)
         for i in range(12):
             h = model(x) * 2
             if i == 9:
                 seen.append((recorder.mode, use(h, model) if direct else
-                             in_thread(lambda: use(h, model))))  # noqa: B023
+                             in_thread(functools.partial(use, h, model))))
             loss = ((h - y) ** 2).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -234,7 +235,7 @@ def test_other_threads_may_use_a_step_that_is_not_finished(use):
     results = []
     for direct in (True, False):
         seen = []
-        results.append((loop(seen), seen[0][1]))
+        results.append((loop(seen, direct), seen[0][1]))
         assert seen[0][0] == FOLLOW, "the step was not followed, so the test tests nothing"
     assert np.allclose(results[0][0], results[1][0])
     if not isinstance(results[0][1], str):
