@@ -31,11 +31,15 @@ _THIRD_LOW = 1.850371707708594e-17  # 1/3 less the double nearest to it
 def pow_(f: Function, x: Value, y: Value) -> Value:
     """x ** y with C's special cases (float32: computed in float64).
 
-    Exponents with a short form have that result, so that it is the same as :func:`pow_uniform`'s.
+    Exponents with a short form have that result, so that it is the same as :func:`pow_uniform`'s;
+    roots only of positive numbers, since C's powers of -0.0 and -inf are not roots.
     """
     result = _pow_long(f, x, y)
     for p, short in _SHORT.items():
-        result = f.select(y.eq(p), short(f, x), result)
+        chosen = y.eq(p)
+        if abs(p) == 0.5:
+            chosen = chosen & (x > 0.0)
+        result = f.select(chosen, short(f, x), result)
     return result
 
 
