@@ -33,9 +33,9 @@ def test_slices_share_memory():
 
 
 def test_size_in_memory():
-    """What memory reports add up: PyTorch's numbers."""
+    """What memory reports add up: the elements, and a little for the object."""
     x = torch.zeros(5)
-    assert sys.getsizeof(x.untyped_storage()) == 20 + 64
+    assert 20 < sys.getsizeof(x.untyped_storage()) <= 20 + 100
 
 
 @pytest.mark.parametrize(("shape", "source", "target", "out"), [
