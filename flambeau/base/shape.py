@@ -149,3 +149,13 @@ def view_strides(shape, strides, new_shape) -> tuple[int, ...] | None:
             if i > 0:
                 chunk_stride, chunk, taken = strides[i - 1], 1, 1
     return tuple(out) if at == -1 else None
+
+
+def overlaps(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether some elements of a strided region may share memory (never False when they do)."""
+    reach = 0
+    for s, n in sorted((abs(s), n) for n, s in zip(shape, strides, strict=True) if n != 1):
+        if s <= reach:
+            return True
+        reach += s * (n - 1)
+    return False

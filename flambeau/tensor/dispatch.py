@@ -20,6 +20,7 @@ from ..ir.op import Op
 from ..ir.view import VIEW_SET
 from ..ops import where
 from ..ops.core import cast_node
+from ..ops.lib.shape import AS_STRIDED_VIEW
 from ..ops.prim.shape import as_strided_geometry, embed
 from ..runtime import execute
 from .follow import recorder
@@ -292,7 +293,10 @@ def regenerate(view_tensor: Tensor) -> None:
         return
     params = {"size": tuple(view_tensor.shape), "stride": view_tensor.strides,
               "storage_offset": view_tensor.offset}
-    record_view(AS_STRIDED, base, params, view_tensor)
+    op = AS_STRIDED
+    if sh.overlaps(view_tensor.shape, view_tensor.strides):  # gradients of one place add up
+        op, params["own"] = AS_STRIDED_VIEW, (tuple(base.strides), base.offset)
+    record_view(op, base, params, view_tensor)
 
 
 # --- in place -------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...base import dtype as dt
@@ -17,7 +19,7 @@ from ..prim.join import cat_nodes
 from ..prim.reduce import expand, sum, sum_to  # noqa: A004
 from ..prim.shape import VIEW_OP, permute, reshape, sizes_of, slice_dim, transpose, unsqueeze
 
-ANY = {"method": True, "dtypes": "any"}
+ANY: dict[str, Any] = {"method": True, "dtypes": "any"}
 
 
 # --- the same elements in another shape -----------------------------------------------------------
@@ -277,7 +279,7 @@ def _flip_lower(x, dims):
     return make(COPY, (view(x, x.shape, turned, offset),))
 
 
-_flip = Op("flip", _flip_lower, lambda ctx, g: (apply(_flip, g, dims=ctx.dims),))
+_flip: Op = Op("flip", _flip_lower, lambda ctx, g: (apply(_flip, g, dims=ctx.dims),))
 
 
 @api(cases=lambda t: [t.call(t.f(2, 3), (0, 1))], **ANY)
@@ -312,7 +314,7 @@ def _roll_lower(x, shifts, dims):
     return x
 
 
-_roll = Op("roll", _roll_lower, lambda ctx, g: (
+_roll: Op = Op("roll", _roll_lower, lambda ctx, g: (
     apply(_roll, g, shifts=tuple(-s for s in ctx.shifts), dims=ctx.dims),))
 
 
@@ -439,7 +441,7 @@ def _as_strided_vjp(ctx, g):
     return (reshape(index_select(memory, 0, on_host(read, g)), shape),)
 
 
-_as_strided = Op(
+AS_STRIDED_VIEW = Op(
     "as_strided_view", geometry=lambda shape, strides, offset, size, stride, storage_offset, own:
     (size, stride, offset if storage_offset is None else storage_offset),
     vjp=lambda ctx, g: _as_strided_vjp(ctx, g), grad_name="AsStridedBackward0")
@@ -456,7 +458,7 @@ def as_strided(input, size, stride, storage_offset=None):  # noqa: A002
                            f"strides: {list(stride)}")
     if storage_offset is None:
         storage_offset = getattr(input, "offset", 0)
-    return apply(_as_strided, input, size=size, stride=stride, storage_offset=storage_offset,
+    return apply(AS_STRIDED_VIEW, input, size=size, stride=stride, storage_offset=storage_offset,
                  own=(tuple(input.strides), getattr(input, "offset", 0)))
 
 
