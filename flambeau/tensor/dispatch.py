@@ -11,6 +11,7 @@ from ..autograd import modes
 from ..autograd.tape import Ctx, GradFn, Saved, grad_class
 from ..base import device as dv
 from ..base import dtype as dt
+from ..base import shape as sh
 from ..base import srcloc
 from ..base.errors import ShapeError
 from ..base.flags import values as flags
