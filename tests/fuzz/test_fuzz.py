@@ -1,4 +1,4 @@
-"""A few random programs; `.ci/run` runs some hundred, `python -m flambeau.testing.fuzz` any number."""
+"""A few random programs; ``python -m flambeau.testing.fuzz`` runs any number of them."""
 
 import pytest
 from flambeau.testing import fuzz

@@ -44,7 +44,7 @@ def _drop_lower(x, p, seed, shape):
     return make(WHERE, (keep, scaled, operand(0, x.dtype)))
 
 
-_drop = Op("dropout", _drop_lower, lambda ctx, g: (
+_drop: Op = Op("dropout", _drop_lower, lambda ctx, g: (
     apply(_drop, g, p=ctx.p, seed=ctx.seed, shape=ctx.params["shape"]),),
     grad_name="MulBackward0")
 _mask = Op("dropout_mask", lambda x, p, seed, shape: cast_node(

@@ -210,28 +210,25 @@ def einsum(equation, *operands):
         equation, operands = _from_sublists((equation, *operands))
     elif len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
-    operands = list(operands)
-    if not operands:
+    factors = list(operands)
+    if not factors:
         raise ValueError("einsum(): must specify at least one operand")
-    for x in operands[1:]:
-        _check_dtypes("einsum", operands[0], x)
-    terms, output = _parse(equation, operands)
+    for x in factors[1:]:
+        _check_dtypes("einsum", factors[0], x)
+    terms, output = _parse(equation, factors)
     for i, labels in enumerate(terms):
-        operands[i], terms[i] = _without_repeats(operands[i], list(labels))
-    sizes = _sizes(terms, operands)
-    while len(operands) > 1:
+        factors[i], terms[i] = _without_repeats(factors[i], list(labels))
+    sizes = _sizes(terms, factors)
+    while len(factors) > 1:
         i, j = _cheapest(terms, sizes)
-        rest = [k for k in range(len(operands)) if k not in (i, j)]
+        rest = [k for k in range(len(factors)) if k not in (i, j)]
         keep = set(output).union(*[terms[k] for k in rest])
-        pair = []
-        for k, other in ((i, j), (j, i)):
-            pair.append(_sum_out(operands[k], terms[k], keep | set(terms[other]), sizes))
-        out, labels = _pair(*pair[0], *pair[1], keep, sizes)
-        operands = [operands[k] for k in rest]
-        terms = [terms[k] for k in rest]
-        operands.insert(0, out)
-        terms.insert(0, labels)
-    x, labels = _sum_out(operands[0], terms[0], set(output), sizes)
+        a, of_a = _sum_out(factors[i], terms[i], keep | set(terms[j]), sizes)
+        b, of_b = _sum_out(factors[j], terms[j], keep | set(terms[i]), sizes)
+        out, labels = _pair(a, of_a, b, of_b, keep, sizes)
+        factors = [out, *(factors[k] for k in rest)]
+        terms = [labels, *(terms[k] for k in rest)]
+    x, labels = _sum_out(factors[0], terms[0], set(output), sizes)
     return permute(x, tuple(labels.index(c) for c in output)) if labels != output else x
 
 

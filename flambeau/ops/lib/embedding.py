@@ -59,7 +59,7 @@ def _lookup_back_vjp(ctx, g):
 _embedding = Op("embedding", _lookup, lambda ctx, g: (
     apply(_embedding_back, g, ctx.operand(1), count=ctx.shape(0)[0], padding_idx=ctx.padding_idx,
           by_freq=ctx.by_freq), None), saves=(1,))
-_embedding_back = Op("embedding_dense_backward", _lookup_back, _lookup_back_vjp, saves=(1,))
+_embedding_back: Op = Op("embedding_dense_backward", _lookup_back, _lookup_back_vjp, saves=(1,))
 
 
 def _renormalise(weight, index, max_norm, norm_type):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...base import dtype as dt
@@ -19,7 +21,7 @@ from .complex import view_as_real
 from .padding import constant_pad_nd, pad
 from .shape import roll, unfold
 
-FFT = {"torch": False, "namespaces": ("fft",), "out": 1, "dtypes": "number"}
+FFT: dict[str, Any] = {"torch": False, "namespaces": ("fft",), "out": 1, "dtypes": "number"}
 
 
 def _norm(norm):
@@ -134,7 +136,7 @@ def _from_half(name, x, s, dim, norm):
 
 # --- one axis -------------------------------------------------------------------------------------
 
-_ROW = {"cases": lambda t: [t.call(t.f(2, 6)), t.call(t.f(2, 6), 4, 0, "ortho")]}
+_ROW: dict[str, Any] = {"cases": lambda t: [t.call(t.f(2, 6)), t.call(t.f(2, 6), 4, 0, "ortho")]}
 
 
 @api(**_ROW, **FFT)
@@ -179,7 +181,8 @@ def ihfft(input, n=None, dim=-1, norm=None):  # noqa: A002
 
 # --- several axes ---------------------------------------------------------------------------------
 
-_GRID = {"cases": lambda t: [t.call(t.f(2, 4, 6)), t.call(t.f(2, 4, 6), norm="forward")]}
+_GRID: dict[str, Any] = {
+    "cases": lambda t: [t.call(t.f(2, 4, 6)), t.call(t.f(2, 4, 6), norm="forward")]}
 
 
 @api(**_GRID, **FFT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ from ..prim.shape import reshape, slice_dim, squeeze, transpose, unsqueeze
 from ..results import return_type
 from .joining import zeros_like_shape
 
-LA = {"torch": False, "namespaces": ("linalg",)}
+LA: dict[str, Any] = {"torch": False, "namespaces": ("linalg",)}
 _pair = return_type
 
 

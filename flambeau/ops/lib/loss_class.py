@@ -59,7 +59,7 @@ def _put_lower(g, target, shape, axis, ignore):
 
 _pick = Op("pick_class", _pick_lower, saves=(1,), vjp=lambda ctx, g: (
     apply(_put, g, ctx.operand(1), **ctx.params), None))
-_put = Op("put_class", _put_lower, saves=(1,), vjp=lambda ctx, g: (
+_put: Op = Op("put_class", _put_lower, saves=(1,), vjp=lambda ctx, g: (
     apply(_pick, g, ctx.operand(1), **ctx.params), None))
 
 

@@ -53,7 +53,7 @@ def _shift(x, by: int):
 
 def _forward(scores, labels, input_lengths):
     """Log forward variables (T, N, S); rows after a sample's end repeat its last."""
-    steps, count, size = scores.shape[0], *labels.shape
+    steps, (count, size) = scores.shape[0], labels.shape
     skip = np.where(_skips(labels), 0.0, _NEVER)
     alpha = np.full((steps, count, size), _NEVER)
     rows = np.arange(count)

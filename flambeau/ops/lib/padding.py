@@ -38,7 +38,7 @@ def _constant_lower(x, pairs, value):
     return make(VIEW_SET, (base, x), (strides, offset))
 
 
-_constant = Op("constant_pad_nd", _constant_lower, lambda ctx, g: (
+_constant: Op = Op("constant_pad_nd", _constant_lower, lambda ctx, g: (
     apply(_constant, g, pairs=tuple((-a, -b) for a, b in ctx.pairs), value=0),))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from ..prim.reduce import expand, sum  # noqa: A004
 from ..prim.shape import permute, reshape, transpose, unsqueeze
 from .shape import roll
 
-OUT = {"method": True, "out": 1, "dtypes": "number"}
+OUT: dict[str, Any] = {"method": True, "out": 1, "dtypes": "number"}
 
 
 def _plus(product, c, beta, alpha):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...base import dtype as dt
@@ -18,7 +20,7 @@ from ..prim.reduce import SUM, reduce
 from ..prim.shape import _select, _slice, embed, reshape
 from ..prim.source import iota
 
-ANY = {"method": True, "dtypes": "any"}
+ANY: dict[str, Any] = {"method": True, "dtypes": "any"}
 
 
 # --- triangles ------------------------------------------------------------------------------------
@@ -33,10 +35,10 @@ def _triangle(x, diagonal, lower):
     return make(WHERE, (broadcast(keep, x.shape), x, operand(0, x.dtype)))
 
 
-_tril = Op("tril", lambda x, diagonal: _triangle(x, diagonal, True),
-           lambda ctx, g: (apply(_tril, g, diagonal=ctx.diagonal),))
-_triu = Op("triu", lambda x, diagonal: _triangle(x, diagonal, False),
-           lambda ctx, g: (apply(_triu, g, diagonal=ctx.diagonal),))
+_tril: Op = Op("tril", lambda x, diagonal: _triangle(x, diagonal, True),
+               lambda ctx, g: (apply(_tril, g, diagonal=ctx.diagonal),))
+_triu: Op = Op("triu", lambda x, diagonal: _triangle(x, diagonal, False),
+               lambda ctx, g: (apply(_triu, g, diagonal=ctx.diagonal),))
 
 
 def _check_matrix(name, x):
@@ -79,7 +81,7 @@ def _diagonal_geometry(shape, strides, offset, shift, dim1, dim2):
             tuple(strides[i] for i in rest) + (strides[dim1] + strides[dim2],), offset)
 
 
-_diagonal = Op("diagonal", geometry=_diagonal_geometry, vjp=lambda ctx, g: (
+_diagonal: Op = Op("diagonal", geometry=_diagonal_geometry, vjp=lambda ctx, g: (
     embed(g, ctx.shape(0), _diagonal, shift=ctx.shift, dim1=ctx.dim1, dim2=ctx.dim2),))
 
 

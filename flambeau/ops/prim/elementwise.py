@@ -6,6 +6,8 @@ stand in pointwise.py, comparisons and logic in comparison.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...base import dtype as dt
@@ -448,7 +450,7 @@ eq = _compare("eq", np.equal, ())
 ne = _compare("ne", np.not_equal, ("not_equal",))
 lt = _compare("lt", np.less, ("less",))
 le = _compare("le", np.less_equal, ("less_equal",))
-gt = _compare("gt", np.greater, ("greater",))
+gt: Callable = _compare("gt", np.greater, ("greater",))
 ge = _compare("ge", np.greater_equal, ("greater_equal",))
 
 

@@ -70,9 +70,10 @@ def _pick_lower(x, index, dim):
 
 PLACE = Op("value_selecting_reduction_backward", _place_lower,
            lambda ctx, g: (apply(_PICK, g, ctx.operand(1), dim=ctx.dim), None), saves=(1,))
-_PICK = Op("pick", _pick_lower,
-           lambda ctx, g: (apply(PLACE, g, ctx.operand(1), shape=ctx.shape(0), dim=ctx.dim), None),
-           saves=(1,))
+_PICK: Op = Op("pick", _pick_lower,
+               lambda ctx, g: (
+                   apply(PLACE, g, ctx.operand(1), shape=ctx.shape(0), dim=ctx.dim), None),
+               saves=(1,))
 
 
 def selected_vjp(ctx, g, *_):

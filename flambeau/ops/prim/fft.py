@@ -34,9 +34,9 @@ def _c2c_numpy(x, axes, norm, forward):
 
 C2C = Prim("fft_c2c", LIB, lambda x, axes, norm, forward: (x.shape, x.dtype), _c2c_numpy,
            doc="complex transform over axes")
-C2C_OP = Op("_fft_c2c", lambda x, axes, norm, forward: make(C2C, (x,), (axes, norm, forward)),
-            lambda ctx, g: (apply(C2C_OP, g, axes=ctx.axes, norm=SWAP[ctx.norm],
-                                  forward=not ctx.forward),), grad_name="FftC2CBackward0")
+C2C_OP: Op = Op("_fft_c2c", lambda x, axes, norm, forward: make(C2C, (x,), (axes, norm, forward)),
+                lambda ctx, g: (apply(C2C_OP, g, axes=ctx.axes, norm=SWAP[ctx.norm],
+                                      forward=not ctx.forward),), grad_name="FftC2CBackward0")
 
 
 def _half(shape, axis: int, n: int):

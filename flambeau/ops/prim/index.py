@@ -412,9 +412,9 @@ def _scatter_numpy(base, index, src, axis, mode):
     out = np.array(base, order="C")
     if index.size == 0:
         return out
-    key = list(np.indices(index.shape, sparse=True))
-    key[axis] = index
-    key = tuple(key)
+    where = list(np.indices(index.shape, sparse=True))
+    where[axis] = index
+    key = tuple(where)
     src = src[tuple(slice(n) for n in index.shape)] if src.ndim else src
     if mode == "set":
         out[key] = src
@@ -462,7 +462,7 @@ def _nonzero_lower(x):
     found = np.nonzero(np.atleast_1d(value))
     if not value.ndim:
         return leaf(np.empty((len(found[0]), 0), np.int64))
-    return leaf(np.stack(found, 1) if value.ndim else found)
+    return leaf(np.stack(found, 1))
 
 
 _nonzero = Op("nonzero", _nonzero_lower, nondiff="positions have no gradient")

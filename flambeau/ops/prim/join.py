@@ -52,7 +52,8 @@ def _cat_lower(tensors, dim, dtype):
 
 
 def _cat_vjp(ctx, g):
-    out, start = [], 0
+    out: list = []
+    start = 0
     for shape in ctx.shape(0):
         if shape == (0,) and len(g.shape) != 1:
             out.append(None)

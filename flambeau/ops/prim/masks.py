@@ -107,7 +107,7 @@ def _select_lower(x, mask):
 _masked_select = Op(
     "masked_select", _select_lower,
     lambda ctx, g: (apply(_spill, g, ctx.operand(1), size=ctx.shape(0)), None), saves=(1,))
-_spill = Op(
+_spill: Op = Op(
     "masked_select_backward",
     lambda g, mask, size: make(MASK_SCATTER, (broadcast(operand(0, g.dtype), size), mask, g)),
     lambda ctx, g: (apply(_masked_select, g, ctx.operand(1)), None), saves=(1,))
@@ -128,7 +128,7 @@ _masked_scatter = Op(
     lambda ctx, g: (apply(_masked_fill, g, ctx.operand(1), 0) if ctx.needs(0) else None, None,
                     apply(_mask_gather, g, ctx.operand(1), size=ctx.shape(2))
                     if ctx.needs(2) else None), saves=(1,))
-_mask_gather = Op(
+_mask_gather: Op = Op(
     "masked_scatter_backward",
     lambda g, mask, size: make(MASK_GATHER, (g, mask), (size,)),
     lambda ctx, g: (apply(_spill, g, ctx.operand(1), size=ctx.shape(0)), None), saves=(1,))

@@ -6,6 +6,8 @@ NaN counts as the greatest value, as in PyTorch.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ...base import dtype as dt
@@ -225,7 +227,7 @@ def _search_infer(sequence: Node, values: Node, right, to):
 
 
 def _search_numpy(sequence, values, right, to):
-    side = "right" if right else "left"
+    side: Literal["left", "right"] = "right" if right else "left"
     sequence, values = _comparable(sequence), _comparable(values)
     if sequence.ndim <= 1:
         return np.searchsorted(sequence.reshape(-1), values, side).astype(to.np)

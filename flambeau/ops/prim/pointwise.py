@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -257,8 +258,9 @@ log1p = unary("log1p", np.log1p, lambda b, x: b.log1p(x),
 
 sin = unary("sin", np.sin, lambda b, x: b.sin(x),
             lambda ctx, g: (mul(g, conj(cos(ctx.operand(0)))),), saves=(0,), doc="Sine.")
-cos = unary("cos", np.cos, lambda b, x: b.cos(x),
-            lambda ctx, g: (mul(g, neg(conj(sin(ctx.operand(0))))),), saves=(0,), doc="Cosine.")
+cos: Callable = unary("cos", np.cos, lambda b, x: b.cos(x),
+                      lambda ctx, g: (mul(g, neg(conj(sin(ctx.operand(0))))),), saves=(0,),
+                      doc="Cosine.")
 tan = unary("tan", np.tan, lambda b, x: b.tan(x),
             lambda ctx, g: (mul(g, conj(add(pow(ctx.result(), 2), 1))),), saves=("result",),
             doc="Tangent.")
@@ -280,9 +282,9 @@ atan = unary("atan", np.arctan, lambda b, x: b.atan(x),
 sinh = unary("sinh", np.sinh, lambda b, x: b.sinh(x),
              lambda ctx, g: (mul(g, conj(cosh(ctx.operand(0)))),), saves=(0,),
              doc="Hyperbolic sine.")
-cosh = unary("cosh", np.cosh, lambda b, x: b.cosh(x),
-             lambda ctx, g: (mul(g, conj(sinh(ctx.operand(0)))),), saves=(0,),
-             doc="Hyperbolic cosine.")
+cosh: Callable = unary("cosh", np.cosh, lambda b, x: b.cosh(x),
+                       lambda ctx, g: (mul(g, conj(sinh(ctx.operand(0)))),), saves=(0,),
+                       doc="Hyperbolic cosine.")
 asinh = unary("asinh", np.arcsinh, lambda b, x: b.asinh(x),
               lambda ctx, g: (mul(g, conj(rsqrt(add(pow(ctx.operand(0), 2), 1)))),), saves=(0,),
               aliases=("arcsinh",), doc="Inverse hyperbolic sine.")

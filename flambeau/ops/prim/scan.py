@@ -64,9 +64,9 @@ def running_sum(x, dim: int, reverse: bool = False):
     return apply(_cumsum, x, dim=dim, dtype=x.dtype, reverse=reverse)
 
 
-_cumsum = Op("cumsum", _cumsum_lower,
-             lambda ctx, g: (apply(_cumsum, g, dim=ctx.dim, dtype=g.dtype,
-                                   reverse=not ctx.params.get("reverse", False)),))
+_cumsum: Op = Op("cumsum", _cumsum_lower,
+                 lambda ctx, g: (apply(_cumsum, g, dim=ctx.dim, dtype=g.dtype,
+                                       reverse=not ctx.params.get("reverse", False)),))
 
 
 @api(method=True, inplace=True, out=1, dtypes="any",

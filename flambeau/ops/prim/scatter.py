@@ -272,10 +272,10 @@ def _index_fill_lower(x, index, value, dim):
     return reshape(put_node(_row(x), operand(value, x.dtype), (index,), (dim,), False), x.shape)
 
 
-_index_fill = Op(
+_index_fill: Op = Op(
     "index_fill", _index_fill_lower,
     lambda ctx, g: (apply(_index_fill, g, ctx.operand(1), 0, dim=ctx.dim), None,
-                    _filled_sum(ctx, g) if ctx.needs(2) else None),
+                        _filled_sum(ctx, g) if ctx.needs(2) else None),
     saves=(1,))
 
 

@@ -46,10 +46,10 @@ def _unique_lower(x, dim, consecutive):
     else:
         found, inverse, counts = np.unique(flat, return_inverse=True, return_counts=True, axis=0)
     if dim is None:
-        inverse = inverse.reshape(value.shape)
+        places: np.ndarray = inverse.reshape(value.shape)
     else:
-        found, inverse = np.moveaxis(found, 0, dim), inverse.reshape(-1)
-    return (leaf(_restored(found, x.dtype), x.dtype), leaf(inverse.astype(np.int64)),
+        found, places = np.moveaxis(found, 0, dim), inverse.reshape(-1)
+    return (leaf(_restored(found, x.dtype), x.dtype), leaf(places.astype(np.int64)),
             leaf(counts.astype(np.int64)))
 
 
@@ -64,7 +64,7 @@ _unique = Op("_unique2", _unique_lower, nondiff="unique's gradient is not define
 
 
 def _picked(parts, return_inverse, return_counts):
-    out = (parts[0],)
+    out: tuple = (parts[0],)
     if return_inverse:
         out += (parts[1],)
     if return_counts:

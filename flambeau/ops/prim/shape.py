@@ -6,6 +6,8 @@ are PyTorch's) and on a node's logical row-major strides alike.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
@@ -67,8 +69,8 @@ def _inverse(dims):
     return tuple(back)
 
 
-_permute = Op("permute", geometry=_permute_geometry,
-              vjp=lambda ctx, g: (apply(_permute, g, dims=_inverse(ctx.dims)),))
+_permute: Op = Op("permute", geometry=_permute_geometry,
+                  vjp=lambda ctx, g: (apply(_permute, g, dims=_inverse(ctx.dims)),))
 
 
 def permute(input, *order, dims=None):  # noqa: A002
@@ -97,10 +99,10 @@ def _swapped(rank, a, b):
     return tuple(order)
 
 
-_transpose = Op("transpose",
-                geometry=lambda shape, strides, offset, dim0, dim1: _permute_geometry(
-                    shape, strides, offset, _swapped(len(shape), dim0, dim1)),
-                vjp=lambda ctx, g: (apply(_transpose, g, dim0=ctx.dim0, dim1=ctx.dim1),))
+_transpose: Op = Op("transpose",
+                    geometry=lambda shape, strides, offset, dim0, dim1: _permute_geometry(
+                        shape, strides, offset, _swapped(len(shape), dim0, dim1)),
+                    vjp=lambda ctx, g: (apply(_transpose, g, dim0=ctx.dim0, dim1=ctx.dim1),))
 
 
 def transpose(input, dim0, dim1):  # noqa: A002
@@ -109,8 +111,8 @@ def transpose(input, dim0, dim1):  # noqa: A002
     return apply(_transpose, input, dim0=sh.wrap_dim(dim0, rank), dim1=sh.wrap_dim(dim1, rank))
 
 
-_t = Op("t", geometry=lambda shape, strides, offset: (shape[::-1], strides[::-1], offset),
-        vjp=lambda ctx, g: (apply(_t, g),))
+_t: Op = Op("t", geometry=lambda shape, strides, offset: (shape[::-1], strides[::-1], offset),
+            vjp=lambda ctx, g: (apply(_t, g),))
 
 
 def t(input):  # noqa: A002
@@ -154,8 +156,8 @@ def _squeeze_geometry(shape, strides, offset, dims):
     return tuple(shape[i] for i in keep), tuple(strides[i] for i in keep), offset
 
 
-_squeeze = Op("squeeze", geometry=_squeeze_geometry,
-              vjp=lambda ctx, g: (reshape(g, ctx.shape(0)),))
+_squeeze: Op = Op("squeeze", geometry=_squeeze_geometry,
+                  vjp=lambda ctx, g: (reshape(g, ctx.shape(0)),))
 
 
 def squeeze(input, dim=None):  # noqa: A002
@@ -178,8 +180,9 @@ def _select_geometry(shape, strides, offset, dim, index):
             offset + index * strides[dim])
 
 
-_select = Op("select", geometry=_select_geometry,
-             vjp=lambda ctx, g: (embed(g, ctx.shape(0), _select, dim=ctx.dim, index=ctx.index),))
+_select: Op = Op("select", geometry=_select_geometry,
+                 vjp=lambda ctx, g: (
+                     embed(g, ctx.shape(0), _select, dim=ctx.dim, index=ctx.index),))
 
 
 def select(input, dim, index):  # noqa: A002
@@ -206,9 +209,9 @@ def _slice_geometry(shape, strides, offset, dim, start, end, step):
             offset + (start * strides[dim] if count else 0))
 
 
-_slice = Op("slice", geometry=_slice_geometry,
-            vjp=lambda ctx, g: (embed(g, ctx.shape(0), _slice, dim=ctx.dim, start=ctx.start,
-                                      end=ctx.end, step=ctx.step),))
+_slice: Op = Op("slice", geometry=_slice_geometry,
+                vjp=lambda ctx, g: (embed(g, ctx.shape(0), _slice, dim=ctx.dim, start=ctx.start,
+                                          end=ctx.end, step=ctx.step),))
 
 
 def slice_dim(input, dim=0, start=None, end=None, step=1):  # noqa: A002
@@ -245,7 +248,7 @@ _embed = Op("view_backward", _embed_lower,
 
 def _declare():
     """Public names; one place because several take either ``*sizes`` or one tuple."""
-    both = {"method": True, "dtypes": "any"}
+    both: dict[str, Any] = {"method": True, "dtypes": "any"}
     api("reshape", cases=lambda t: [t.call(t.f(2, 6), (3, -1))], **both)(reshape)
     api("permute", cases=lambda t: [t.call(t.f(2, 3, 4), (2, 0, 1))], **both)(permute)
     api("transpose", aliases=("swapaxes", "swapdims"), inplace=True,

@@ -7,6 +7,7 @@ run through NumPy.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -48,8 +49,9 @@ def special(name, function, vjp, *, saves=(0,), torch=False, alias=True, cases=N
 
 lgamma = special("lgamma", lgamma64, lambda ctx, g: (mul(g, digamma(ctx.operand(0))),), torch=True,
                  alias=False, cases=_pos, doc="log |gamma(x)|.")
-digamma = special("digamma", digamma64, lambda ctx, g: (mul(g, polygamma(1, ctx.operand(0))),),
-                  torch=True, cases=_pos, doc="The derivative of lgamma.")
+digamma: Callable = special("digamma", digamma64,
+                            lambda ctx, g: (mul(g, polygamma(1, ctx.operand(0))),),
+                            torch=True, cases=_pos, doc="The derivative of lgamma.")
 POLYGAMMA = Prim("polygamma", E, lambda x, n: (x.shape, x.dtype), lambda x, n: polygamma64(
     np.asarray(x, np.float64), n).astype(x.dtype), doc="n-th derivative of digamma")
 _polygamma = Op("polygamma", lambda x, n: make(POLYGAMMA, (cast_node(x, to_float(x.dtype)),), (n,)),
@@ -205,11 +207,11 @@ i0 = special("i0", i0_64, lambda ctx, g: (mul(g, i1(ctx.operand(0))),), torch=Tr
 i0e = special("i0e", i0e64, lambda ctx, g: (
     mul(g, sub(i1e(ctx.operand(0)), mul(sgn(ctx.operand(0)), ctx.result()))),),
     saves=(0, "result"), grad_name="SpecialI0EBackward0", doc="exp(-|x|) I0(x).")
-i1 = special("i1", i1_64, lambda ctx, g: (mul(g, _i1_slope(ctx.operand(0), False)),),
-             grad_name="SpecialI1Backward0",
-             doc="Modified Bessel function of the first kind, order 1.")
-i1e = special("i1e", i1e64, lambda ctx, g: (mul(g, _i1_slope(ctx.operand(0), True)),),
-              grad_name="SpecialI1EBackward0", doc="exp(-|x|) I1(x).")
+i1: Callable = special("i1", i1_64, lambda ctx, g: (mul(g, _i1_slope(ctx.operand(0), False)),),
+                       grad_name="SpecialI1Backward0",
+                       doc="Modified Bessel function of the first kind, order 1.")
+i1e: Callable = special("i1e", i1e64, lambda ctx, g: (mul(g, _i1_slope(ctx.operand(0), True)),),
+                        grad_name="SpecialI1EBackward0", doc="exp(-|x|) I1(x).")
 
 # --- error function and normal distribution -----------------------------------------------------
 

@@ -107,8 +107,8 @@ def _col2im_lower(x, size, kernel, out, stride, padding, dilation):
     return make(FOLD, (w,), (size, stride, padding, dilation))
 
 
-COL2IM = Op("col2im", _col2im_lower, lambda ctx, g: (apply(IM2COL, g, **_geometry(ctx)),),
-            grad_name="Col2ImBackward0")
+COL2IM: Op = Op("col2im", _col2im_lower, lambda ctx, g: (apply(IM2COL, g, **_geometry(ctx)),),
+                grad_name="Col2ImBackward0")
 
 
 # --- average pooling ------------------------------------------------------------------------------
