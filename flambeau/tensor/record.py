@@ -9,7 +9,8 @@ from __future__ import annotations
 from threading import get_ident
 
 from ..autograd.modes import state
-from ..ir.node import Tagged
+from ..ir.node import CONST, Tagged
+from ..ir.node import leaf as node_of
 from .tensor import Tensor
 from .trace import Entry, Leaf, Poison, Trace
 
@@ -117,6 +118,10 @@ class Recording:
         if t._fn is not None or t.storage.shared or t.storage.device.type != "cpu" \
                 or t._inference or t._hooks:
             raise Poison
+        storage = t.storage
+        if storage.node.prim is CONST:  # another tensor's number may stand here next time
+            storage.node = node_of(storage.node.value.copy(), storage.dtype)
+            storage.stamp += 1
         leaf = Leaf(t, len(self.leaves))
         self.leaves.append(leaf)
         self.keep.append(t)
