@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 import flambeau
+
+torch = pytest.importorskip("torch")
 
 rng = np.random.default_rng(1)
 X, Y, V = (rng.standard_normal(s) for s in ((3, 4), (3, 4), (2, 4, 3)))

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 import flambeau
+
+torch = pytest.importorskip("torch")
 
 NAN = float("nan")
 ROWS = np.array([[1, NAN, 3, NAN], [2, 2, 1, 0], [-1, -5, -1, 4]], np.float32)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 
 import flambeau
 import flambeau.nn.functional as F
+
+torch = pytest.importorskip("torch")
 
 
 def both(array, **kwargs):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 import flambeau
+
+torch = pytest.importorskip("torch")
 
 INF, NAN = float("inf"), float("nan")
 REAL = np.concatenate([np.linspace(-7.3, 7.3, 41), [0.0, -0.0, 1e-8, 30.0, -30.0, INF, -INF, NAN]])
