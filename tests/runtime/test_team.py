@@ -144,7 +144,8 @@ def test_fork(kernel):
 
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 sys.path.insert(0, {folder!r})
 import numpy as np
 from test_team import CHUNKS, Plan, build
