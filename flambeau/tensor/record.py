@@ -184,12 +184,13 @@ class Recording:
             self.poisoned = True
 
     def _locate(self) -> None:
-        storages: dict[int, int] = {}
+        storages: dict[int, list[Leaf]] = {}
         for leaf, t in zip(self.leaves, self.keep, strict=True):
-            leaf.locate(t.storage)
-            other = storages.setdefault(id(t.storage), leaf.number)
-            if other != leaf.number and (leaf.written or self.leaves[other].written):
-                raise Poison
+            leaf.locate(t)
+            for other in storages.setdefault(id(t.storage), []):
+                if leaf.written or other.written or leaf.overlaps(other):
+                    raise Poison
+            storages[id(t.storage)].append(leaf)
 
 
 def is_outside(function, args) -> bool:

@@ -28,28 +28,39 @@ class Poison(Exception):
 class Leaf:
     """A tensor from before the trace: where it comes from and what must hold of it."""
 
-    __slots__ = ("ref", "cls", "shape", "strides", "offset", "dtype", "requires", "written",
+    __slots__ = ("ref", "cls", "shape", "strides", "dtype", "requires", "written", "memory",
                  "number", "address", "size")
 
     def __init__(self, t: Tensor, number: int):
         self.number = number
         self.ref = weakref.ref(t)
         self.cls = type(t)
-        self.shape, self.strides, self.offset, self.dtype = t.shape, t.strides, t.offset, t.dtype
+        self.shape, self.strides, self.dtype = t.shape, t.strides, t.dtype
         self.requires = t._requires
         self.written = False
         self.address = self.size = 0
+        self.memory = (0, 0)
 
-    def locate(self, storage: Storage) -> None:
-        """Note where the storage's memory is (before the flush that may replace it)."""
+    def locate(self, t: Tensor) -> None:
+        """Note where the memory is that the tensor and its storage cover (before the flush that
+        may replace it)."""
+        storage = t.storage
         node = storage.prior if storage.prior is not None else storage.node
         array = node.value
         if array is None:
             raise Poison
         if not array.flags.c_contiguous:  # a repeated constant: give it memory of its own
             array = node.value = np.ascontiguousarray(array)
-        self.address = array.__array_interface__["data"][0]
-        self.size = max(array.nbytes, 1)
+        start = array.__array_interface__["data"][0]
+        self.memory = (start, start + max(array.nbytes, 1))
+        self.address = start + t.offset * array.itemsize
+        extent = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.strides, strict=True))
+        self.size = max(extent, 1) * array.itemsize
+
+    def overlaps(self, other: Leaf) -> bool:
+        """Whether both cover the same memory, so that an input could belong to either."""
+        return (self.address < other.address + other.size
+                and other.address < self.address + self.size)
 
     def accepts(self, t: Tensor, written: set[int]) -> bool:
         """Whether another tensor can stand in: same geometry, not written by this trace."""
@@ -57,14 +68,14 @@ class Leaf:
         storage = d.get("storage")
         return (storage is not None and not self.written and t._fn is None
                 and t.shape == self.shape and t.strides == self.strides
-                and t.offset == self.offset and t.dtype is self.dtype
+                and t.dtype is self.dtype
                 and t._requires == self.requires and type(t) is self.cls
                 and t._hooks is None and not t._inference and id(storage) not in written
                 and storage.device.type == "cpu" and not storage.shared)
 
     def signature(self) -> tuple:
         """What two recordings must have in common."""
-        return (self.cls, tuple(self.shape), self.strides, self.offset, self.dtype, self.requires,
+        return (self.cls, tuple(self.shape), self.strides, self.dtype, self.requires,
                 self.written)
 
 
@@ -220,9 +231,10 @@ class _Alive:
         self.nr, self.requires = t._nr, t._requires
 
 
-def _place(array: np.ndarray, place: tuple) -> np.ndarray:
-    """The part of a leaf's memory that a plan's input reads."""
+def _place(array: np.ndarray, start: int, place: tuple) -> np.ndarray:
+    """The part of a leaf's memory that a plan's input reads; the leaf begins at byte ``start``."""
     _, offset, shape, steps, dtype = place
+    offset += start
     if not offset and array.shape == shape and array.strides == steps:
         return array
     return np.ndarray(shape, dtype, array, offset, steps)
@@ -274,6 +286,8 @@ class Binding:
                         (position, address - known.address, array.shape, steps, array.dtype))
                     break
             else:
+                if any(k.memory[0] <= address < k.memory[1] for k in leaves):
+                    raise Poison  # a part of a leaf's memory that the leaf does not cover
                 self.fixed.append((position, array))
                 self.arrays[position] = array
 
@@ -319,27 +333,29 @@ class Binding:
 
     def bind(self, k: int, t: Tensor) -> bool:
         """Let the plan read a tensor as leaf ``k``; False when its memory is not row-major."""
-        array = t.storage.node.value
+        array, offset = t.storage.node.value, t.offset
         known = self.bound[k]
         host = self.plan.has_host_steps
-        if known is not None and known() is array and not host:
+        if known is not None and known[1] == offset and known[0]() is array and not host:
             return True
         if array is None or not array.flags.c_contiguous:
             return False
-        address = array.__array_interface__["data"][0]
+        start = offset * array.itemsize
+        address = array.__array_interface__["data"][0] + start
         for place in self.from_leaf.get(k, ()):
             self.plan.set_address(place[0], address + place[1])
             if host:
-                self.arrays[place[0]] = _place(array, place)
-        self.bound[k] = weakref.ref(array)
+                self.arrays[place[0]] = _place(array, start, place)
+        self.bound[k] = weakref.ref(array), offset
         return True
 
     def all_arrays(self, tensors: list) -> list:
         """The plan's inputs as arrays."""
         out = self.arrays[:]
         for k, places in self.from_leaf.items():
+            array = tensors[k].storage.node.value
             for place in places:
-                out[place[0]] = _place(tensors[k].storage.node.value, place)
+                out[place[0]] = _place(array, tensors[k].offset * array.itemsize, place)
         return out
 
     def unbind(self) -> None:
