@@ -250,8 +250,9 @@ def test_too_many_workers_warn():
 
 def test_ctrl_c_ends_everything():
     program = textwrap.dedent("""
-        import time, flambeau, os
+        import time, flambeau, os, signal
         from flambeau.utils.data import DataLoader
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
         class Slow:
             def __len__(self): return 1000
             def __getitem__(self, i):
