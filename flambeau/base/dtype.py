@@ -161,3 +161,15 @@ def can_cast(source: dtype, to: dtype) -> bool:
                                               and to.category == dtype.INT):
         return False
     return True
+
+
+_SCALAR_NAMES = {
+    "float64": "Double", "float32": "Float", "float16": "Half", "bfloat16": "BFloat16",
+    "int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte",
+    "bool": "Bool", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
+    "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"}
+
+
+def scalar_name(d: dtype) -> str:
+    """PyTorch's name of a dtype in messages ("Float")."""
+    return _SCALAR_NAMES[d.name]

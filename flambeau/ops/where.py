@@ -16,10 +16,6 @@ C_NAMES = {"float64": "double", "float32": "float", "float16": "c10::Half", "int
            "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char",
            "bool": "bool", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
            "complex128": "c10::complex<double>"}
-SCALAR_NAMES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long",
-                "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
-                "bfloat16": "BFloat16", "complex64": "ComplexFloat",
-                "complex128": "ComplexDouble"}
 
 
 def c_name(d: dt.dtype) -> str:
@@ -29,7 +25,7 @@ def c_name(d: dt.dtype) -> str:
 
 def scalar_name(d: dt.dtype) -> str:
     """float32 as "Float"."""
-    return SCALAR_NAMES.get(d.name, d.name)
+    return dt.scalar_name(d)
 
 
 def location(x) -> srcloc.SourceLoc | None:

@@ -337,8 +337,8 @@ def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tenso
                            f"{list(result.shape)}")
     if result.dtype is not t.dtype:
         if not dt.can_cast(result.dtype, t.dtype):
-            raise RuntimeError(f"result type {_type_name(result.dtype)} can't be cast to the "
-                               f"desired output type {_type_name(t.dtype)}")
+            raise RuntimeError(f"result type {dt.scalar_name(result.dtype)} can't be cast to the "
+                               f"desired output type {dt.scalar_name(t.dtype)}")
     write(t, result.node())
     fn = result._fn
     if fn is not None and modes.state.grad:
@@ -349,15 +349,6 @@ def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tenso
     elif result._cut is not None and not t._requires:
         t._cut = result._cut
     return t
-
-
-_NAMES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long",
-          "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
-          "bfloat16": "BFloat16", "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
-
-
-def _type_name(d: dt.dtype) -> str:
-    return _NAMES.get(d.name, d.name)
 
 
 def write(t: Tensor, node: Node) -> None:

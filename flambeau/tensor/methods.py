@@ -158,9 +158,9 @@ def fill_out(out: Tensor, result: Tensor, name: str, args) -> Tensor:
                            f"{out.device} instead")
     _check_out(out, result, name, args)
     if not dt.can_cast(result.dtype, out.dtype):
-        raise RuntimeError(f"result type {_NAMES.get(result.dtype.name, result.dtype.name)} can't "
+        raise RuntimeError(f"result type {dt.scalar_name(result.dtype)} can't "
                            f"be cast to the desired output type "
-                           f"{_NAMES.get(out.dtype.name, out.dtype.name)}")
+                           f"{dt.scalar_name(out.dtype)}")
     if any(s == 0 and n > 1 for n, s in zip(out.shape, out.strides, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
@@ -178,10 +178,6 @@ def fill_out(out: Tensor, result: Tensor, name: str, args) -> Tensor:
     write(out, result.node())
     return out
 
-
-_NAMES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long",
-          "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
-          "bfloat16": "BFloat16", "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
 
 #: views whose in-place form changes the tensor's geometry, not its elements
 _GEOMETRY = {"transpose", "t", "unsqueeze", "squeeze", "swapaxes", "swapdims",

@@ -48,18 +48,12 @@ strided, sparse_coo, sparse_csr = map(layout, ("strided", "sparse_coo", "sparse_
 contiguous_format, preserve_format, channels_last, channels_last_3d = map(
     memory_format, ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d"))
 
-#: PyTorch's names of dtypes in messages
-SCALAR_NAMES = {
-    "float64": "Double", "float32": "Float", "float16": "Half", "bfloat16": "BFloat16",
-    "int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte",
-    "bool": "Bool", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
-    "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"}
 _PYTHON_DTYPES = {float: dt.float64, int: dt.int64, bool: dt.bool_, complex: dt.complex128}
 
 
 def type_name(d: dt.dtype) -> str:
     """PyTorch's name of a dtype in messages ("Float")."""
-    return SCALAR_NAMES[d.name]
+    return dt.scalar_name(d)
 
 
 # --- size -----------------------------------------------------------------------------------------

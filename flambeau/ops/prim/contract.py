@@ -11,7 +11,7 @@ from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
 from .. import where
 from ..core import elementwise
-from .elementwise import ADD, MUL, add, conj, conj_or_number, mul
+from .elementwise import ADD, MUL, add, conj, conj_or_number, mul, saves_other
 from .reduce import expand
 from .shape import reshape, transpose, unsqueeze
 from .shape import t as t_
@@ -70,10 +70,6 @@ def _product_vjp(ctx, g):
     return a, b
 
 
-def _saves_other(needs, params):
-    return tuple(i for i in (0, 1) if needs[1 - i])
-
-
 def dot(a, b):
     """Matrix product of equally batched matrices, as the op of their rank."""
     return apply(_mm if len(a.shape) == 2 else _bmm, a, b)
@@ -83,8 +79,8 @@ def _lower(a, b):
     return make(DOT, (a, b))
 
 
-_mm = Op("mm", _lower, _product_vjp, saves=_saves_other)
-_bmm = Op("bmm", _lower, _product_vjp, saves=_saves_other)
+_mm = Op("mm", _lower, _product_vjp, saves=saves_other)
+_bmm = Op("bmm", _lower, _product_vjp, saves=saves_other)
 
 
 @api(method=True, out=1, dtypes="number", cases=lambda t: [t.call(t.f(2, 3), t.f(3, 4))],
@@ -118,7 +114,7 @@ def bmm(input, mat2):  # noqa: A002
 _mv = Op("mv", lambda a, v: reshape(make(DOT, (a, reshape(v, (v.shape[0], 1)))), (a.shape[0],)),
          lambda ctx, g: (mul(unsqueeze(g, 1), conj(ctx.operand(1))) if ctx.needs(0) else None,
                          mv(_h(ctx.operand(0)), g) if ctx.needs(1) else None),
-         saves=_saves_other)
+         saves=saves_other)
 
 
 @api(method=True, out=1, dtypes="number", cases=lambda t: [t.call(t.f(2, 3), t.f(3))])
@@ -142,7 +138,7 @@ def _dot_lower(a, b):
 _vdot = Op("dot", _dot_lower,
            lambda ctx, g: (mul(conj(ctx.operand(1)), g) if ctx.needs(0) else None,
                            mul(conj(ctx.operand(0)), g) if ctx.needs(1) else None),
-           saves=_saves_other)
+           saves=saves_other)
 
 
 @api("dot", method=True, out=1, dtypes="number", cases=lambda t: [t.call(t.f(3), t.f(3))])

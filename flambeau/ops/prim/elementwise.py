@@ -134,7 +134,7 @@ _rsub = Op("rsub", lambda x, y, alpha=1: _sub_lower(y, x, alpha),
 # --- products -----------------------------------------------------------------------------------
 
 
-def _saves_other(needs, params):
+def saves_other(needs, params):
     """A product needs each operand only for the other's gradient."""
     return tuple(i for i in (0, 1) if needs[1 - i])
 
@@ -152,7 +152,7 @@ _conj = Op("conj", lambda x: make(CONJ, (x,)) if x.dtype.is_complex else x,
 _mul = Op("mul", lambda x, y: elementwise(MUL, result_type(x, y), x, y),
           lambda ctx, g: (mul(g, conj_or_number(ctx.operand(1))) if ctx.needs(0) else None,
                           mul(g, conj_or_number(ctx.operand(0))) if ctx.needs(1) else None),
-          saves=_saves_other)
+          saves=saves_other)
 
 
 def conj_or_number(x):
