@@ -3,8 +3,8 @@
 
     python tests/packages/test_packages.py record [NAME...]    write expected/ anew, with PyTorch
 
-Packages: ``pip install -e '.[packages]'``, then the rest with ``pip install --no-deps`` as
-pyproject.toml says. A program whose packages are not installed is skipped.
+Packages: ``pip install --no-deps -r .ci/packages.txt`` (they require PyTorch; nothing here does). A
+program whose packages are not installed is skipped, or fails where PACKAGES_REQUIRED is set.
 """
 
 import importlib.util
@@ -21,6 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROGRAMS = sorted((HERE / "programs").glob("use_*.py"))
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)(?!\w)")
 FLAGS = ("-W", "ignore")
+REQUIRED = bool(os.environ.get("PACKAGES_REQUIRED"))
 
 
 def _needs(program: pathlib.Path) -> list[str]:
@@ -48,7 +49,7 @@ def _same(want: str, have: str) -> bool:
 def test_package(program):
     for name in _needs(program):
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed")
+            (pytest.fail if REQUIRED else pytest.skip)(f"{name} is not installed")
     done = _run(program, "-m", "flambeau")
     assert done.returncode == 0, done.stderr[-3000:]
     expected = (HERE / "expected" / f"{program.stem}.txt").read_text(encoding="utf-8")

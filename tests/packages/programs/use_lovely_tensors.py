@@ -1,4 +1,4 @@
-# needs: lovely_tensors lovely_numpy fastcore matplotlib IPython
+# needs: lovely_tensors lovely_numpy fastcore matplotlib
 """lovely-tensors: summaries in place of numbers."""
 
 import lovely_tensors as lt
