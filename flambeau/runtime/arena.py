@@ -21,8 +21,8 @@ def aligned(size: int) -> tuple[np.ndarray, int]:
     return raw, address + -address % LINE
 
 
-class Block(threading.local):
-    """The thread's block.
+class Block:
+    """A thread's block.
 
     Attributes:
         raw: the array; None before the first use.
@@ -31,19 +31,26 @@ class Block(threading.local):
         busy: a plan is running.
     """
 
-    raw: np.ndarray | None = None
-    address = 0
-    size = 0
-    busy = False
+    __slots__ = ("raw", "address", "size", "busy")
+
+    def __init__(self):
+        self.raw: np.ndarray | None = None
+        self.address = self.size = 0
+        self.busy = False
+
+    def reserve(self, size: int) -> None:
+        """Hold at least ``size`` bytes."""
+        if self.size < size or self.raw is None:
+            self.raw = None  # the old block goes before the new one comes
+            size = max(size, self.size + self.size // 4)
+            self.raw, self.address = aligned(size)
+            self.size = size
 
 
-local = Block()
+class _Local(threading.local):
+    def __init__(self):
+        self.block = Block()
 
 
-def reserve(size: int) -> None:
-    """Make the thread's block hold at least ``size`` bytes."""
-    if local.size < size or local.raw is None:
-        local.raw = None  # the old block goes before the new one comes
-        size = max(size, local.size + local.size // 4)
-        local.raw, local.address = aligned(size)
-        local.size = size
+#: ``local.block``: the calling thread's
+local = _Local()

@@ -14,7 +14,7 @@ import ctypes
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
@@ -84,7 +84,7 @@ class Plan:
         graph: what it computes.
         times: seconds and calls by kernel, filled while ``FLAMBEAU_DEBUG`` is 1 or more.
         slots: for each leaf, where its value goes: the number of its cell (an address, see
-            :meth:`set_address`), or the 0-d array a CONST's number is written to.
+            :meth:`set_addresses`), or the 0-d array a CONST's number is written to.
     """
 
     def __init__(self, schedule: Schedule, threads: int, source: Graph | None = None):
@@ -101,7 +101,8 @@ class Plan:
                         for guard in dict.fromkeys(schedule.grouping.guards)]
         self._cells()
         self._layout()
-        self._seen: list = [None] * len(self._graph.leaves)
+        #: weak references to the arrays that the cells hold; None where nobody keeps count
+        self._seen: list | None = None
         self._dirty = True
 
     # -- building --------------------------------------------------------------------------------
@@ -328,6 +329,8 @@ class Plan:
         An output is a new array; one that the caller dropped is written again by a later run.
         """
         with self._lock:
+            if self._seen is None:
+                self._seen = [None] * len(self.slots)
             for p, array in enumerate(arrays):
                 slot = self.slots[p]
                 if type(slot) is int:
@@ -340,14 +343,21 @@ class Plan:
 
     def bind(self, position: int, array: np.ndarray) -> None:
         """Let a BUFFER leaf read ``array`` (of the leaf's shape, dtype and layout)."""
-        self._seen[position] = weakref.ref(array)
+        if self._seen is not None:
+            self._seen[position] = weakref.ref(array)
         self.words[position] = array.__array_interface__["data"][0]
         self._dirty = True
 
-    def set_address(self, position: int, address: int) -> None:
-        """Let a BUFFER leaf read memory that somebody else keeps alive."""
-        self._seen[position] = None
-        self.words[position] = address
+    def set_addresses(self, places: Iterable[tuple[int, int]], start: int) -> None:
+        """Let BUFFER leaves read memory that somebody else keeps alive.
+
+        Args:
+            places: of each leaf, its position and the byte offset at which it begins.
+            start: the address the offsets count from.
+        """
+        self._seen = None
+        for position, offset in places:
+            self.words[position] = start + offset
         self._dirty = True
 
     def set_number(self, position: int, value) -> None:
@@ -361,21 +371,18 @@ class Plan:
         come out as given; None where nobody needs these. Where an input is out of range NumPy runs
         on ``fetch()`` instead, to raise what the primitives raise.
         """
-        local: arena.Block | _Private = arena.local
-        if local.busy:  # called back from a host step of another plan
-            raw, address = arena.aligned(self._memory_size)
-            local, kept = _Private(), raw  # noqa: F841  (kept alive until the end)
-        else:
-            if arena.local.size < self._memory_size:
-                arena.reserve(self._memory_size)
-            address = arena.local.address
-        if address != self._arena_address:
-            self._place_arena(address)
-        local.busy = True
+        block = arena.local.block
+        if block.busy:  # called back from a host step of another plan
+            block = arena.Block()
+        if block.size < self._memory_size:
+            block.reserve(self._memory_size)
+        if block.address != self._arena_address:
+            self._place_arena(block.address)
+        block.busy = True
         try:
             results = self._run(arrays)
         finally:
-            local.busy = False
+            block.busy = False
         if results is None:
             return self.interpreted(arrays if fetch is None else fetch())
         return results
@@ -403,8 +410,9 @@ class Plan:
             self._dirty = False
             if self._checks and self.stopped():
                 return None
-        for k, first in self._twice:
-            results[k] = results[first]
+        if self._twice:
+            for k, first in self._twice:
+                results[k] = results[first]
         return results
 
     def stopped(self) -> bool:
@@ -468,12 +476,6 @@ class Plan:
         size = node.numel() * node.dtype.itemsize
         raw = (ctypes.c_char * size).from_address(self._arena_address + offset)
         return np.ndarray(node.shape, node.dtype.np, raw)
-
-
-class _Private:
-    """Stands for the thread's block while a plan runs in memory of its own."""
-
-    busy = False
 
 
 class _State:

@@ -86,24 +86,23 @@ class Recorder(Recording):
     # --- following --------------------------------------------------------------------------------
 
     def _bind(self, k: int, t) -> bool:
+        """Take ``t`` for leaf ``k``. That another leaf may be the same tensor does no harm: only
+        the recorded tensor itself stands for what is written, and one gradient each is checked
+        for (see steps.py)."""
         if not isinstance(t, Tensor):
             return False
-        leaf = self.trace.leaves[k]
-        d = t.__dict__
-        storage = d.get("storage")
-        if storage is None or self.trace.steps.bound[k] is not None:
+        trace = self.trace
+        leaf, bound = trace.leaves[k], trace.steps.bound
+        storage = t.__dict__.get("storage")
+        if storage is None or bound[k] is not None:
             return False
         if leaf.ref() is t:
             if t._fn is not None or t._requires != leaf.requires or t._hooks \
                     or storage.memory is not None:
                 return False
-        elif not leaf.accepts(t, self.trace.written):
+        elif not leaf.accepts(t, trace.written):
             return False
-        steps = self.trace.steps
-        for other in steps.bound:
-            if other is t:
-                return False
-        steps.bound[k] = t
+        bound[k] = t
         self.changed.append(k)
         return True
 
@@ -238,7 +237,8 @@ class Recorder(Recording):
                 and slots[i] is t)
 
     def result_of(self, t: Tensor):
-        """The value of a bare tensor of one element that the last run computed, else None."""
+        """The Python number of a bare tensor of one element that the last run computed, else
+        None."""
         if self.done is None:
             return None
         trace, slots, results, _ = self.done
@@ -246,7 +246,7 @@ class Recorder(Recording):
         if i < 0 or i >= len(slots) or slots[i] is not t:
             return None
         alive = trace.binding.alive.get(i)
-        return results[alive.output].reshape(-1)[alive.offset] if alive is not None else None
+        return results[alive.output].item(alive.offset) if alive is not None else None
 
     def _settle_done(self, t: Tensor) -> bool:
         trace, slots, results, storages = self.done

@@ -54,7 +54,7 @@ class Storage:
     """
 
     __slots__ = ("node", "numel", "dtype", "device", "stamp", "version", "written_at", "memory",
-                 "adopted", "prior", "_export", "__weakref__")
+                 "adopted", "prior", "_export", "_address", "_addressed", "__weakref__")
 
     def __init__(self, node: Node, device: dv.device = dv.CPU):
         self.node = node
@@ -67,6 +67,7 @@ class Storage:
         self.adopted = False
         self.prior: Node | None = None
         self._export = None
+        self._address, self._addressed = 0, -1  # of the content with that stamp
 
     @classmethod
     def over(cls, memory: np.ndarray, dtype: dt.dtype) -> Storage:
@@ -85,6 +86,16 @@ class Storage:
         if node.shape == shape and offset == 0 and sh.is_contiguous(shape, strides):
             return node
         return view(node, shape, strides, offset)
+
+    def address(self) -> int:
+        """Where the content begins in memory; 0 while it is pending or not row-major."""
+        if self._addressed != self.stamp:
+            value = self.node.value
+            if value is None or not value.flags.c_contiguous:
+                return 0
+            self._address = value.__array_interface__["data"][0]
+            self._addressed = self.stamp
+        return self._address
 
     @property
     def shared(self) -> bool:

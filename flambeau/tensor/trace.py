@@ -146,7 +146,8 @@ class Trace:
         self.nodes: list = [None] * len(self.leaves)
         self.counts: list[int] = []
         self.storages: list = [None] * len(self.leaves)
-        self.binding.bound = [None] * len(self.leaves)
+        self.binding.starts = [0] * len(self.leaves)
+        self.usual: list[int] = []
         if self.steps is not None:
             self.steps.last[:] = self.nodes
 
@@ -154,10 +155,13 @@ class Trace:
         """Whether every slot that is still referred to was so at the recording."""
         slots = self.steps.slots
         counts = list(map(sys.getrefcount, slots))  # the list, map's argument
+        if counts == self.usual:
+            return True
         alive = self.binding.alive
         for i, n in enumerate(counts):
             if n > 2 and i not in alive and slots[i] is not None:
                 return False
+        self.usual = counts
         return True
 
     def bind_leaves(self, changed: list[int]) -> bool:
@@ -187,10 +191,11 @@ class Trace:
 
     def _bind_one(self, k: int, t: Tensor) -> bool:
         self.nodes[k] = None
-        if t.storage.memory is not None or self.leaves[k].written \
-                and not self.binding.exclusive(t) or not self.binding.bind(k, t):
+        storage = t.storage
+        if storage.memory is not None or self.leaves[k].written \
+                and not self.binding.exclusive(t) or not self.binding.bind(k, storage, t.offset):
             return False
-        self.nodes[k], self.storages[k] = t.storage.node, t.storage
+        self.nodes[k], self.storages[k] = storage.node, storage
         return True
 
     def finish(self, results: list) -> None:
@@ -258,7 +263,9 @@ class Binding:
         self.store: list = []  # (output, leaf number): a leaf's storage takes a new array
         self.alive: dict[int, _Alive] = {}
         self._outputs(flushed, leaves, tensors, slots)
-        self.bound: list = [None] * len(leaves)
+        self.starts: list[int] = [0] * len(leaves)  # the addresses that the plan knows
+        self._places = [[(p[0], p[1]) for p in self.from_leaf.get(k, ())]
+                        for k in range(len(leaves))]
         # what the plan has to be given: nothing where it only works with addresses
         needed = self.plan.has_host_steps or any(
             self.arrays[p] is not None for _, p in self.plan.passed)
@@ -331,22 +338,19 @@ class Binding:
                 == {k: [x[:3] for x in v] for k, v in other.from_leaf.items()}
                 and all(a is theirs[p] or np.array_equal(a, theirs[p]) for p, a in mine.items()))
 
-    def bind(self, k: int, t: Tensor) -> bool:
-        """Let the plan read a tensor as leaf ``k``; False when its memory is not row-major."""
-        array, offset = t.storage.node.value, t.offset
-        known = self.bound[k]
-        host = self.plan.has_host_steps
-        if known is not None and known[1] == offset and known[0]() is array and not host:
-            return True
-        if array is None or not array.flags.c_contiguous:
+    def bind(self, k: int, storage: Storage, offset: int) -> bool:
+        """Let the plan read the memory of leaf ``k`` from an element on; False when it is not
+        row-major."""
+        start = storage.address()
+        if not start:
             return False
-        start = offset * array.itemsize
-        address = array.__array_interface__["data"][0] + start
-        for place in self.from_leaf.get(k, ()):
-            self.plan.set_address(place[0], address + place[1])
-            if host:
-                self.arrays[place[0]] = _place(array, start, place)
-        self.bound[k] = weakref.ref(array), offset
+        skipped = offset * storage.dtype.itemsize
+        if self.starts[k] != start + skipped:
+            self.starts[k] = start + skipped
+            self.plan.set_addresses(self._places[k], start + skipped)
+        if self.plan.has_host_steps:
+            for place in self.from_leaf.get(k, ()):
+                self.arrays[place[0]] = _place(storage.node.value, skipped, place)
         return True
 
     def all_arrays(self, tensors: list) -> list:
