@@ -89,17 +89,20 @@ def adam_update_(params: Sequence[Tensor], grads: Sequence[Tensor], exp_avgs: Se
             some = tuple([x[i] for i in chosen] if x else x for x in lists)
         _adam_same_count_(
             *some, step_size=-(lr / (1 - beta1 ** count)), root=(1 - beta2 ** count) ** 0.5,
-            shrink=1 - lr * weight_decay if decoupled and weight_decay else None, beta1=beta1,
-            beta2=beta2, eps=eps, weight_decay=0 if decoupled else weight_decay,
-            maximize=maximize)
+            shrink=1 - lr * weight_decay if decoupled and weight_decay else None,
+            share=1 - beta1, beta2=beta2, square_share=1 - beta2, from_end=1 - beta1 >= 0.5,
+            eps=eps, weight_decay=0 if decoupled else weight_decay, maximize=maximize)
 
 
 def _adam_same_count_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps, *, step_size,
-                      root, shrink, beta1, beta2, eps, weight_decay, maximize) -> None:
+                      root, shrink, share, beta2, square_share, from_end, eps, weight_decay,
+                      maximize) -> None:
     """The update of tensors that have made the same number of steps; ``step_size`` is negative.
 
     A single operation to the trace follower: ``step_size``, ``root`` and ``shrink`` differ from
-    step to step and are handed on unchanged.
+    step to step, the shares where a schedule changes the betas; all are handed on unchanged.
+    ``from_end`` says which of its two formulas lerp() takes for ``share``, so that the follower
+    does not take one for the other.
     """
     for i, param in enumerate(params):
         grad = -grads[i] if maximize else grads[i]
@@ -114,8 +117,8 @@ def _adam_same_count_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, ste
             param, grad, exp_avg, exp_avg_sq = map(
                 view_as_real, (param, grad, exp_avg, exp_avg_sq))
             highest = view_as_real(highest) if highest is not None else None
-        exp_avg.lerp_(grad, 1 - beta1)
-        exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        exp_avg.lerp_(grad, share)
+        exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=square_share)
         second = exp_avg_sq
         if highest is not None:
             second = highest.copy_(maximum(highest, exp_avg_sq))
@@ -126,4 +129,5 @@ def _adam_same_count_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, ste
             param.addcdiv_(exp_avg, denom, value=step_size)
 
 
-_adam_same_count_ = one_operation(_adam_same_count_, ("step_size", "root", "shrink"))
+_adam_same_count_ = one_operation(
+    _adam_same_count_, ("step_size", "root", "shrink", "share", "beta2", "square_share"))

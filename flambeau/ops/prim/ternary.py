@@ -119,7 +119,7 @@ def _lerp_lower(x, end, weight):
         return elementwise(ADD, w, x, elementwise(MUL, w, gap, weight))
 
     def from_end():
-        rest = 1 - weight if number else elementwise(SUB, w, 1, weight)
+        rest = elementwise(SUB, w, 1, weight)
         return elementwise(SUB, w, end, elementwise(MUL, w, gap, rest))
 
     if number or d.is_complex:
