@@ -162,7 +162,7 @@ def reduce(prim: Prim, x: np.ndarray, axes: tuple[int, ...], dtype: dt.dtype) ->
         return None
     wide = accumulator(dtype)
     if x.dtype != wide.np or not x.flags.c_contiguous:
-        x = np.ascontiguousarray(x, wide.np)
+        x = np.asarray(x, wide.np, order="C")  # ascontiguousarray would add an axis to a 0-d one
     key = (prim, wide, x.shape, axes, flags.vector)
     steps = _reductions.get(key)
     if steps is None:
