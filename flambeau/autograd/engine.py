@@ -8,6 +8,7 @@ that this file never sees the Tensor class.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Sequence
 
 from ..ops.lib.complex import real
@@ -87,7 +88,9 @@ def run(roots: Sequence[Edge], grads: Sequence, context, *, keep_graph: bool,
     buffers: dict[GradFn, list] = {}
     for (fn, nr), g in zip(roots, grads, strict=True):
         _add_to(buffers, fn, nr, g)
-    ready = [(_order(fn), id(fn), fn) for fn in set(starts) if not counts.get(fn)]
+    # equal places in the order are visited as they come: the same program, the same order
+    turn = itertools.count()
+    ready = [(_order(fn), next(turn), fn) for fn in dict.fromkeys(starts) if not counts.get(fn)]
     heapq.heapify(ready)
     while ready:
         fn = heapq.heappop(ready)[2]
@@ -102,7 +105,7 @@ def run(roots: Sequence[Edge], grads: Sequence, context, *, keep_graph: bool,
                 _add_to(buffers, target, nr, g)
             counts[target] -= 1
             if counts[target] == 0:
-                heapq.heappush(ready, (_order(target), id(target), target))
+                heapq.heappush(ready, (_order(target), next(turn), target))
         if not keep_graph and arrived is not None:
             fn.release(where)
     if capture is not None:

@@ -157,7 +157,7 @@ class Recording:
             for i, a in enumerate(args):
                 if a is out:
                     return ("arg", i)
-            if id(out) in self.ids or type(out) is not Tensor:
+            if id(out) in self.ids or type(out) is not Tensor or out.storage.device.type != "cpu":
                 raise Poison
             entry.templates.append(template_of(out))
             return self._new_slot(out)

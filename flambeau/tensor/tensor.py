@@ -115,6 +115,8 @@ class Tensor:
     @property
     def device(self) -> dv.device:
         """Where the elements live."""
+        if self._run and "storage" not in self.__dict__:
+            return dv.CPU  # what is followed is there (see record.py)
         return self.storage.device
 
     # --- autograd state -------------------------------------------------------------------------
@@ -314,8 +316,10 @@ class Tensor:
                                f"to Scalar: its shape is {tuple(self.shape)}; reduce it first, "
                                "for example with .mean(), or use .tolist()")
         if self._run:
-            execute.flush()
-            found = execute.follower.result_of(self)
+            found = execute.follower.result_of(self)  # of the run before?
+            if found is None:
+                execute.flush()
+                found = execute.follower.result_of(self)
             if found is not None:
                 return found
         if self.device.type == "meta":
