@@ -27,6 +27,7 @@ from ..graph.text import to_text as graph_text
 from ..graph.transposed import turn_products
 from ..graph.verify import verify
 from ..ir.node import CONST
+from ..ir.view import VIEW
 from ..ops.prim.contract import DOT
 from ..schedule.assemble import Assemble, Scatter
 from ..schedule.build import Step
@@ -339,7 +340,8 @@ class Plan:
                         self.bind(p, array)
                 else:
                     slot[()] = array
-            return self.execute(arrays)
+            results = self.execute(arrays)
+            return self.interpreted(arrays) if results is None else results
 
     def bind(self, position: int, array: np.ndarray) -> None:
         """Let a BUFFER leaf read ``array`` (of the leaf's shape, dtype and layout)."""
@@ -364,12 +366,12 @@ class Plan:
         """Give a CONST leaf its number."""
         self.slots[position][()] = value
 
-    def execute(self, arrays: list | None, fetch: Callable[[], list] | None = None) -> list:
-        """Run with what is bound.
+    def execute(self, arrays: list | None) -> list | None:
+        """Run with what is bound; None where an input is out of range: :meth:`interpreted` then
+        raises what the primitives raise.
 
         ``arrays`` are read only by host steps and for outputs that are leaves (``passed``), which
-        come out as given; None where nobody needs these. Where an input is out of range NumPy runs
-        on ``fetch()`` instead, to raise what the primitives raise.
+        come out as given; None where nobody needs these.
         """
         block = arena.local.block
         if block.busy:  # called back from a host step of another plan
@@ -380,12 +382,9 @@ class Plan:
             self._place_arena(block.address)
         block.busy = True
         try:
-            results = self._run(arrays)
+            return self._run(arrays)
         finally:
             block.busy = False
-        if results is None:
-            return self.interpreted(arrays if fetch is None else fetch())
-        return results
 
     def _place_arena(self, address: int) -> None:
         """Let values that live only during a run be at ``address``."""
@@ -494,8 +493,11 @@ class _Host:
     def __init__(self, plan: Plan, record: int):
         self.plan, self.record = plan, record
         self.node = plan.schedule.graph.nodes[record]
-        self.reads = operands(plan.schedule.grouping, record)
-        self.feeds = record in plan.schedule.place
+        grouping = plan.schedule.grouping
+        self.reads = operands(grouping, record)
+        # a view whose read goes through it already: reading is all there is to do
+        self.done = (self.node.prim is VIEW
+                     and self.reads[0] != grouping.access[self.node.srcs[0]])
 
     def run(self, state: _State) -> None:
         node = self.node
@@ -503,7 +505,10 @@ class _Host:
         task = _Task(node, srcs)
         try:
             with np.errstate(all="ignore"):
-                value = self._product(task) if node.prim is DOT else interpret.evaluate(task)
+                if self.done:
+                    value = srcs[0].value
+                else:
+                    value = self._product(task) if node.prim is DOT else interpret.evaluate(task)
         except (IndexError, IndexValueError) as error:
             raise interpret.located(error, self.plan.loc(self.record)) from None
         if type(value) is not tuple:
