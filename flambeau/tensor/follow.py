@@ -248,6 +248,16 @@ class Recorder(Recording):
         alive = trace.binding.alive.get(i)
         return results[alive.output].item(alive.offset) if alive is not None else None
 
+    def number_in(self, storage):
+        """The number in a storage of one element, if no outstanding call writes it; else None."""
+        value = storage.node.value
+        if value is None or value.size != 1 or self.mode != FOLLOW or get_ident() != self.owner:
+            return None
+        for leaf, t in zip(self.trace.leaves, self.trace.steps.bound, strict=True):
+            if leaf.written and t is not None and t.storage is storage:
+                return None
+        return value.item()
+
     def _settle_done(self, t: Tensor) -> bool:
         trace, slots, results, storages = self.done
         i = t._run - 1
