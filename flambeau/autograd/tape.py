@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 
+from ..base import srcloc
 from ..ir.op import Op
 
 _sequence = itertools.count()
@@ -115,7 +116,11 @@ class GradFn:
     def apply(self, grads, context):
         """Gradients of the operands, one per edge. ``context`` decides nodes or tensors."""
         ctx = Ctx(self, context)
-        out = self.op.vjp(ctx, *grads)
+        before = srcloc.pin(context.where)
+        try:
+            out = self.op.vjp(ctx, *grads)
+        finally:
+            srcloc.unpin(before)
         return self.flatten(out)
 
     def flatten(self, out) -> list:

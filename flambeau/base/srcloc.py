@@ -55,13 +55,18 @@ def of_frame(frame) -> SourceLoc:
 
 def is_ours(code) -> bool:
     """Whether code belongs to this package."""
-    ours = _is_ours.get(code)
-    if ours is None:
-        ours = _is_ours[code] = code.co_filename.startswith(_PACKAGE)
-    return ours
+    return _is_ours[code]
 
 
-_is_ours: dict[object, bool] = {}
+class _Ours(dict):
+    """Whether code belongs to this package, by code object."""
+
+    def __missing__(self, code) -> bool:
+        found = self[code] = code.co_filename.startswith(_PACKAGE)
+        return found
+
+
+_is_ours = _Ours()
 #: (thread, location) while calls of an earlier line are made again
 _pinned: tuple[int, SourceLoc] | None = None
 
@@ -69,26 +74,35 @@ _pinned: tuple[int, SourceLoc] | None = None
 @contextlib.contextmanager
 def pinned(loc: SourceLoc | None):
     """A block whose operations were asked for at ``loc``, in this thread."""
-    global _pinned
-    before = _pinned
-    _pinned = (get_ident(), loc) if loc is not None else None
+    before = pin(loc)
     try:
         yield
     finally:
-        _pinned = before
+        unpin(before)
+
+
+def pin(loc: SourceLoc | None):
+    """Let this thread's operations be asked for at ``loc`` (None: where they are) until
+    :func:`unpin` is given the result."""
+    global _pinned
+    before, me = _pinned, get_ident()
+    _pinned = (me, loc) if loc is not None else None
+    return before if before is not None and before[0] == me else None
+
+
+def unpin(before) -> None:
+    """Undo :func:`pin`."""
+    global _pinned
+    _pinned = before
 
 
 def user_location() -> SourceLoc | None:
     """The innermost frame outside this package."""
     if _pinned is not None and _pinned[0] == get_ident():
         return _pinned[1]
-    frame = sys._getframe(1)
+    frame = sys._getframe(2)
     while frame is not None:
-        code = frame.f_code
-        ours = _is_ours.get(code)
-        if ours is None:
-            ours = _is_ours[code] = code.co_filename.startswith(_PACKAGE)
-        if not ours:
-            return SourceLoc(code, frame.f_lasti)
+        if not _is_ours[frame.f_code]:
+            return SourceLoc(frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return None

@@ -112,15 +112,26 @@ pending: list[Node] = []
 
 def make(prim: Prim, srcs: tuple[Node, ...], params: tuple = ()) -> Node:
     """A new pending node; its shape and dtype come from the primitive's rule."""
-    node = Node()
+    shape, dtype = prim.infer(*srcs, *params)
+    return pend(prim, srcs, params, shape, dtype)
+
+
+def pend(prim: Prim, srcs: tuple[Node, ...], params: tuple, shape: tuple[int, ...],
+         dtype: dt.dtype) -> Node:
+    """A new pending node whose shape and dtype are known to be what the primitive's rule gives."""
+    node = _new(Node)
     node.prim = prim
     node.srcs = srcs
     node.params = params
-    node.shape, node.dtype = prim.infer(*srcs, *params)
+    node.shape = shape
+    node.dtype = dtype
     node.value = None
     node.loc = srcloc.user_location()
     pending.append(node)
     return node
+
+
+_new = object.__new__
 
 
 def _no_infer(*_):
@@ -192,12 +203,7 @@ def make_many(prim: Prim, srcs: tuple[Node, ...], params: tuple = ()) -> tuple[N
     first result) and a PART node for each result.
     """
     pairs = prim.infer(*srcs, *params)
-    node = Node()
-    node.prim, node.srcs, node.params = prim, srcs, params
-    node.shape, node.dtype = pairs[0]
-    node.value = None
-    node.loc = srcloc.user_location()
-    pending.append(node)
+    node = pend(prim, srcs, params, *pairs[0])
     return tuple(make(PART, (node,), (i, *pair)) for i, pair in enumerate(pairs))
 
 

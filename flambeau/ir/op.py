@@ -79,8 +79,11 @@ def _camel(name: str) -> str:
 def apply(op: Op, /, *operands, **params):
     """Run ``op`` on nodes or on tensors; see the module's text."""
     for x in operands:
-        if hasattr(x, "_apply_op"):
-            return x._apply_op(op, operands, params)
+        if type(x) is Node:  # then there are no tensors
+            break
+        run = getattr(x, "_apply_op", None)
+        if run is not None:
+            return run(op, operands, params)
         if isinstance(x, (tuple, list)) and x and hasattr(x[0], "_apply_op"):
             return x[0]._apply_op(op, operands, params)
     if op.geometry is not None:

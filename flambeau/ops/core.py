@@ -11,25 +11,45 @@ import numpy as np
 
 from ..base import dtype as dt
 from ..base import shape as sh
-from ..ir.node import CONST, Node, OpClass, Prim, const, make
+from ..ir.node import CONST, Node, OpClass, Prim, Tagged, const, make, pend
 from ..ir.view import broadcast
 
 NUMBER = (numbers.Number, np.generic)
 
 
+class _NumberTypes(dict):
+    """Whether a type is one of numbers; asking the abstract class each time is slow."""
+
+    def __missing__(self, cls: type) -> bool:
+        found = self[cls] = issubclass(cls, NUMBER)
+        return found
+
+
+_number_types = _NumberTypes()
+
+
 def is_number(x) -> bool:
     """Whether ``x`` is a Python or NumPy number (not a tensor)."""
-    return isinstance(x, NUMBER)
+    return _number_types[type(x)]
 
 
 def result_type(*operands) -> dt.dtype:
     """PyTorch's promotion: tensors with dimensions decide, then 0-d tensors, then numbers; a
     weaker group only counts when it is of a higher category (bool < int < float < complex)."""
+    if len(operands) == 2:
+        x, y = operands
+        if _number_types[type(y)]:  # a number no stronger than a float leaves floats as they are
+            if not _number_types[type(x)] and x is not None \
+                    and x.dtype.category >= _WEAKER_THAN.get(type(y), 9):
+                return x.dtype
+        elif x is not None and y is not None and not _number_types[type(x)] \
+                and x.dtype is y.dtype:
+            return x.dtype
     groups: list[dt.dtype | None] = [None, None, None]
     for x in operands:
         if x is None:
             continue
-        if isinstance(x, NUMBER):
+        if _number_types[type(x)]:
             at, d = 2, dt.of_scalar(x)
         else:
             at, d = (0 if x.shape else 1), x.dtype
@@ -41,6 +61,11 @@ def result_type(*operands) -> dt.dtype:
             result = d if result is None else dt.promote_types(result, d)
     assert result is not None, "no operands"
     return result
+
+
+#: the category of the dtype that a number of this type becomes
+_WEAKER_THAN = {bool: dt.dtype.BOOL, int: dt.dtype.INT, float: dt.dtype.FLOAT,
+                Tagged: dt.dtype.FLOAT, complex: dt.dtype.COMPLEX}
 
 
 def to_float(d: dt.dtype) -> dt.dtype:
@@ -85,9 +110,9 @@ def cast_node(x: Node, to: dt.dtype) -> Node:
 
 def operand(x, dtype: dt.dtype) -> Node:
     """A number or node as a node of ``dtype``."""
-    if isinstance(x, NUMBER):
+    if _number_types[type(x)]:
         return const(x, dtype)
-    return cast_node(x, dtype)
+    return x if x.dtype is dtype else cast_node(x, dtype)
 
 
 def elementwise(prim: Prim, dtype: dt.dtype, *operands, params: tuple = ()) -> Node:
@@ -95,8 +120,19 @@ def elementwise(prim: Prim, dtype: dt.dtype, *operands, params: tuple = ()) -> N
 
     0-d operands are left as they are: the primitive repeats them.
     """
-    nodes = [operand(x, dtype) for x in operands]
-    return make(prim, tuple(spread(*nodes)), params)
+    nodes = tuple([x if type(x) is Node and x.dtype is dtype else operand(x, dtype)
+                   for x in operands])
+    shape = nodes[0].shape
+    for n in nodes:
+        if n.shape != shape and n.shape:
+            nodes = tuple(spread(*nodes))
+            shape = shape_of(*nodes)
+            break
+    if prim.infer is same_dtype:
+        return pend(prim, nodes, params, shape, dtype)
+    if prim.infer is to_bool:
+        return pend(prim, nodes, params, shape, dt.bool_)
+    return make(prim, nodes, params)
 
 
 def spread(*nodes: Node) -> list[Node]:
@@ -116,13 +152,15 @@ def shape_of(*nodes: Node) -> tuple[int, ...]:
 
 def same_dtype(*nodes_and_params):
     """Shape rule: the operands' shape and dtype."""
-    nodes = [n for n in nodes_and_params if isinstance(n, Node)]
-    return shape_of(*nodes), nodes[0].dtype
+    first = nodes_and_params[0]
+    if len(nodes_and_params) == 1:
+        return first.shape, first.dtype
+    return shape_of(*[n for n in nodes_and_params if type(n) is Node]), first.dtype
 
 
 def to_bool(*nodes_and_params):
     """Shape rule of comparisons."""
-    return shape_of(*[n for n in nodes_and_params if isinstance(n, Node)]), dt.bool_
+    return shape_of(*[n for n in nodes_and_params if type(n) is Node]), dt.bool_
 
 
 # --- checks used by many functions ------------------------------------------------------------

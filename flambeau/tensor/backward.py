@@ -23,7 +23,8 @@ _wrap = Tensor._wrap
 
 def _unpacked(fn: GradFn, saved: Saved) -> Tensor:
     recorder.callback()
-    value = saved.unpack(saved.packed[0])
+    with srcloc.pinned(None):
+        value = saved.unpack(saved.packed[0])
     if not isinstance(value, Tensor):
         raise TypeError("saved_tensors_hooks: unpack_hook must return a tensor, got "
                         f"{type(value).__name__}")
