@@ -130,6 +130,8 @@ def fits() -> list[Fit]:
                 mp.mpf(0), one, bits, goal),
         ]
     out += [
+        Fit("EXP_SHORT32", "expm1(r) = r + r^2 p(r), |r| <= ln(2)/32",
+            lambda t: (mp.expm1(t) - t) / t ** 2, lambda t: t ** 2, -r / 16, r / 16, 24, f32 / 2, 1),
         Fit("LOG32", "log(1+f) = f - f^2/2 + f^3 p(f), f in [sqrt(1/2)-1, sqrt(2)-1]",
             lambda t: (mp.log1p(t) - t + t * t / 2) / t ** 3, lambda t: t ** 3 / mp.log1p(t),
             (sq(half) - 1) * mp.mpf("1.01"), (sq(2) - 1) * mp.mpf("1.01"), 24, f32),
@@ -160,41 +162,35 @@ def erfcx_of(q):
     return (1 + 2 * a) * mp.exp(a * a) * mp.erfc(a)
 
 
-def erf_table(degree: int = 4) -> tuple[list[list], float]:
-    """erf(c + t) = erf(c) + t p(t), |t| <= 1/8, around 16 centres near k/4.
+def erf_table(degree: int = 3) -> tuple[list[list], float]:
+    """erf(c + t) = erf(c) + t p(t), |t| <= 1/16, around the 32 centres c = k/8.
 
-    Centres are float32 numbers at which erf is almost a float32 number, so that the leading term
-    carries no rounding error. Rows: centres, erf there, then p's coefficients, lowest first.
+    Rows: erf(c), then p's coefficients, lowest first. The last piece is 1, so that whatever lies
+    beyond may be put there.
     """
-    width, columns, worst = mp.mpf("0.1255"), [], 0.0
-    for k in range(16):
-        centre = best_centre(k / 4)
+    width, columns, worst = mp.mpf("0.0626"), [], 0.0
+    for k in range(31):
+        centre = mp.mpf(k) / 8
         start = mp.erf(centre)
+        value = rounded(start, 24)  # p makes good for its rounding only where t is not small
 
         def slope(t, c=centre, start=start):
             return (mp.erf(c + t) - start) / t
 
         def weight(t, c=centre):
             return t / mp.erf(c + t)
-        p, err = solve(Fit("", "", slope, weight, -width, width, 24, 1, degree))
-        columns.append([centre, rounded(start, 24), *p])
+        low = -width if k else mp.mpf(0)
+        p, err = solve(Fit("", "", slope, weight, low, width, 24, 1, degree))
+        columns.append([value, *p])
         worst = max(worst, err)
+    columns.append([mp.mpf(1)] + [mp.mpf(0)] * (degree + 1))
     return [list(row) for row in zip(*columns, strict=True)], worst
 
 
-def best_centre(near: float):
-    """The float32 number within 1/4000 of ``near`` whose erf is closest to a float32 number."""
-    if near == 0:
-        return mp.mpf(0)
-    x = np.float32(near)
-    found, best = x, mp.inf
-    for step in range(-500, 500):
-        c = mp.mpf(float(x + np.float32(step) * np.float32(2.0 ** -21)))
-        e = mp.erf(c)
-        distance = abs(e - rounded(e, 24))
-        if distance < best:
-            found, best = c, distance
-    return found
+def table_lines(numbers, indent: str) -> list[str]:
+    """Numbers as text, six a line."""
+    text = [f"{float(x):.9g}" for x in numbers]
+    return [indent + ", ".join(text[k:k + 6]) + "," for k in range(0, len(text), 6)]
 
 
 def main() -> None:
@@ -209,16 +205,15 @@ def main() -> None:
         text = [repr(float(x)) for x in c] if fit.bits == 53 else [f"{float(x):.9g}" for x in c]
         lines += ["", f"#: {fit.note}; err 2^{float(mp.log(err, 2)):.1f}", f"{fit.name} = ("]
         lines += [f"    {x}," for x in text] + [")"]
-    columns, err = erf_table()
-    print("ERF_TABLE32", len(columns), f"2^{float(mp.log(err, 2)):.1f}")
-    lines += ["", "#: erf(a) = row 1 + t p(t), t = a - row 0, at column k = rint(4 a), a < 3.875; "
-              "p from", f"#: row 2 on, lowest power first; err 2^{float(mp.log(err, 2)):.1f}",
+    rows, err = erf_table()
+    print("ERF_TABLE32", len(rows), f"2^{float(mp.log(err, 2)):.1f}")
+    lines += ["", "#: erf(a) = row 0 + t p(t), t = a - k/8, at column k = rint(8 a), a < 3.9375; "
+              "p from", f"#: row 1 on, lowest power first; err 2^{float(mp.log(err, 2)):.1f}",
               "ERF_TABLE32 = ("]
-    for column in columns:
-        text = [f"{float(x):.9g}" for x in column]
-        lines += ["    (" + ", ".join(text[:6]) + ",", "     " + ", ".join(text[6:12]) + ",",
-                  "     " + ", ".join(text[12:]) + "),"]
-    lines += [")"]
+    for row in rows:
+        lines += ["    (", *table_lines(row, " " * 8), "    ),"]
+    lines += [")", "", "#: 2**(j/16)", "POWERS_OF_TWO32 = (",
+              *table_lines((mp.mpf(2) ** (mp.mpf(j) / 16) for j in range(16)), " " * 4), ")"]
     OUT.write_text("\n".join(lines) + "\n")
 
 

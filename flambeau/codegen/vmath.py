@@ -52,15 +52,32 @@ def expm1_small(f: Function, r: Value) -> Value:
 
 def exp(f: Function, x: Value) -> Value:
     """e**x."""
-    x = clamp(f, x, -746.0, 710.0) if is_double(x) else clamp(f, x, -104.0, 89.0)
-    n, e = expm1_parts(f, x)
-    return scale(f, e + 1.0, n)
+    return _exp(f, clamp(f, x, -746.0, 710.0) if is_double(x) else clamp(f, x, -104.0, 89.0))
 
 
 def exp_nonpositive(f: Function, x: Value) -> Value:
     """e**x for x <= 0 (softmax: x less the row's maximum)."""
-    n, e = expm1_parts(f, f.max(-746.0 if is_double(x) else -104.0, x))
+    return _exp(f, f.max(-746.0 if is_double(x) else -104.0, x))
+
+
+def _exp(f: Function, x: Value) -> Value:
+    """e**x of a clamped x; AVX-512 looks up sixteenths of a power of two."""
+    if not is_double(x) and f.module.host.kind == "avx512":
+        return on_registers(f, _exp_table, x, width=16)
+    n, e = expm1_parts(f, x)
     return scale(f, e + 1.0, n)
+
+
+def _exp_table(f: Function, x: Value) -> Value:
+    """2**n (1 + expm1(r)) with n in sixteenths: its fraction is permuted out of a register, its
+    whole part is what the scaling instruction takes; a short polynomial is left."""
+    nearest = f.fma(x, 1 / math.log(2), magic(x) / 16)
+    n = nearest - magic(x) / 16
+    high, low = LN2[False]
+    r = f.fma(n, -low, f.fma(n, -high, x))
+    e = f.fma(r * horner(f, C.EXP_SHORT32, r), r, r)
+    power = _pick(f, C.POWERS_OF_TWO32, bits(f, nearest))
+    return scale(f, f.fma(power, e, power), n)
 
 
 def half_exp(f: Function, x: Value) -> Value:
@@ -97,7 +114,8 @@ def tanh(f: Function, x: Value) -> Value:
 
 def sigmoid(f: Function, x: Value) -> Value:
     """1 / (1 + e**-x); by e**-|x|, so that both tails are precise."""
-    e = exp_nonpositive(f, -f.abs(x))
+    n, e = expm1_parts(f, f.max(-746.0 if is_double(x) else -104.0, -f.abs(x)))
+    e = scale(f, e + 1.0, n)
     return f.select(x < 0.0, e, 1.0) / (e + 1.0)
 
 
@@ -182,24 +200,39 @@ def erf(f: Function, x: Value) -> Value:
 
 
 def _erf_table(f: Function, x: Value) -> Value:
-    """erf(c) + t p(t), with the coefficients of 16 pieces permuted out of registers: a third of the
+    """erf(c) + t p(t), with the coefficients of 32 pieces permuted out of registers: a third of the
     work of two branches and an exponential."""
-    size = f.abs(x)
-    index = bits(f, f.fma(size, 4.0, magic(x)))  # the instruction reads the low four bits
-    centre, start, *table = (_pick(f, row, index) for row in C.ERF_TABLE32)
-    t = size - centre
+    size = f.min(3.93, f.abs(x))
+    eighth = bits(f, size + magic(x) / 8)  # the instruction reads the low five bits
+    t = _fraction(f, size, 3)
+    start, *table = (_pick(f, row, eighth) for row in C.ERF_TABLE32)
     p = table[-1]
     for c in reversed(table[:-1]):
         p = f.fma(p, t, c)
-    return copysign(f, f.select(size >= 3.875, 1.0, f.fma(p, t, start)), x)
+    return copysign(f, f.fma(p, t, start), x)
+
+
+def _fraction(f: Function, x: Value, places: int) -> Value:
+    """What is left of x after rounding to a multiple of 2**-places (ties to even)."""
+    t, name = "<16 x float>", "@llvm.x86.avx512.mask.reduce.ps.512"
+    f.module.declare(f"declare {t} {name}({t}, i32, {t}, i16, i32)")
+    return f.emit_value(t, f"call {t} {name}({t} {x}, i32 {places << 4}, {t} zeroinitializer, "
+                           "i16 -1, i32 4)")
 
 
 def _pick(f: Function, table: tuple[float, ...], index: Value) -> Value:
-    """Entries of a 16-entry table."""
-    t, name = "<16 x float>", "@llvm.x86.avx512.permvar.sf.512"
-    f.module.declare(f"declare {t} {name}({t}, <16 x i32>)")
-    body = ", ".join(f"float {literal(c, 'float')}" for c in table)
-    return f.emit_value(t, f"call {t} {name}({t} <{body}>, <16 x i32> {index})")
+    """Entries of a table of 16 or 32 numbers, by the low bits of the index."""
+    t, whole = "<16 x float>", "<16 x i32>"
+    numbers = [f"float {literal(c, 'float')}" for c in table]
+    parts = [f"<{', '.join(numbers[k:k + 16])}>" for k in range(0, len(table), 16)]
+    if len(parts) == 1:
+        name, types = "@llvm.x86.avx512.permvar.sf.512", f"{t}, {whole}"
+        operands = f"{t} {parts[0]}, {whole} {index}"
+    else:
+        name, types = "@llvm.x86.avx512.vpermi2var.ps.512", f"{t}, {whole}, {t}"
+        operands = f"{t} {parts[0]}, {whole} {index}, {t} {parts[1]}"
+    f.module.declare(f"declare {t} {name}({types})")
+    return f.emit_value(t, f"call {t} {name}({operands})")
 
 
 def _erf64(f: Function, x: Value) -> Value:
