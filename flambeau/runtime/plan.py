@@ -19,7 +19,6 @@ from functools import partial
 
 import numpy as np
 
-from ..base.errors import IndexValueError
 from ..base.flags import values as flags
 from ..codegen.loops_memory import NoVectorForm
 from ..graph.graph import Graph
@@ -27,18 +26,15 @@ from ..graph.text import to_text as graph_text
 from ..graph.transposed import turn_products
 from ..graph.verify import verify
 from ..ir.node import CONST
-from ..ir.view import VIEW
-from ..ops.prim.contract import DOT
 from ..schedule.assemble import Assemble, Scatter
 from ..schedule.build import Step
 from ..schedule.compile import Entry, Schedule, chunks_of, schedule_graph
 from ..schedule.dot import Dot
-from ..schedule.group import operands
-from ..schedule.matrices import adjacent
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
-from . import arena, interpret, kernels, library, profile, team
+from . import arena, interpret, kernels, profile, team
 from .guards import PER_WORD, guard_schedule
+from .host_steps import HostStep, Operand, State, Task
 from .outputs import Outputs, pooled
 
 __all__ = ["Plan", "compile_graph", "pooled"]
@@ -104,6 +100,7 @@ class Plan:
         self._layout()
         #: weak references to the arrays that the cells hold; None where nobody keeps count
         self._seen: list | None = None
+        self._shared: list[tuple[int, int]] = []  # CONST leaves and what their cells held
         self._dirty = True
 
     # -- building --------------------------------------------------------------------------------
@@ -173,7 +170,7 @@ class Plan:
             self.row_names[0].append(profile.STOP)
         for e in self.schedule.entries:
             if e.kind == "host":
-                self._steps.append(_Host(self, e.record))
+                self._steps.append(HostStep(self, e.record))
                 self._steps.append(len(rows))
                 rows.append([])
                 patches.append([])
@@ -245,7 +242,7 @@ class Plan:
             word = self._cell_count + 2 * n
             self.words[p] = base + 8 * word
             self.slots[p] = np.ndarray((), nodes[graph.leaves[p]].dtype.np, self.words, word * 8)
-        host = {step.record for step in self._steps if type(step) is _Host}
+        host = {step.record for step in self._steps if type(step) is HostStep}
         self._twice: list[tuple[int, int]] = []  # (output, the earlier one it equals)
         #: (output, leaf position) of outputs that are what was given for a leaf
         self.passed: list[tuple[int, int]] = []
@@ -330,6 +327,8 @@ class Plan:
         An output is a new array; one that the caller dropped is written again by a later run.
         """
         with self._lock:
+            if self._shared:
+                self.unshare()
             if self._seen is None:
                 self._seen = [None] * len(self.slots)
             for p, array in enumerate(arrays):
@@ -365,6 +364,19 @@ class Plan:
     def set_number(self, position: int, value) -> None:
         """Give a CONST leaf its number."""
         self.slots[position][()] = value
+
+    def share_number(self, position: int, first: int) -> None:
+        """Let a CONST leaf have the number of another one, until the next :meth:`run`."""
+        self._shared.append((position, int(self.words[position])))
+        self.words[position] = self.words[first]
+        self._dirty = True
+
+    def unshare(self) -> None:
+        """Every CONST leaf has a number of its own again."""
+        for position, cell in self._shared:
+            self.words[position] = cell
+        self._shared.clear()
+        self._dirty = True
 
     def execute(self, arrays: list | None) -> list | None:
         """Run with what is bound; None where an input is out of range: :meth:`interpreted` then
@@ -427,8 +439,8 @@ class Plan:
         with np.errstate(all="ignore"):
             for i, node in enumerate(self.graph.nodes):
                 if i not in values:
-                    srcs = [_Operand(values[s]) for s in node.srcs]
-                    values[i] = interpret.evaluate(_Task(node, srcs))
+                    srcs = [Operand(values[s]) for s in node.srcs]
+                    values[i] = interpret.evaluate(Task(node, srcs))
         return [np.array(values[i], order="C") for i in self.graph.outputs]
 
     def _segment(self, n: int) -> None:
@@ -446,7 +458,7 @@ class Plan:
 
     def _execute_steps(self, arrays: list, results: list) -> bool:
         """Segments and host steps in turn; False if a check failed."""
-        state = _State(arrays, results)
+        state = State(arrays, results)
         self._dirty = True  # host results move with every run
         for step in self._steps:
             if type(step) is int:
@@ -475,115 +487,3 @@ class Plan:
         size = node.numel() * node.dtype.itemsize
         raw = (ctypes.c_char * size).from_address(self._arena_address + offset)
         return np.ndarray(node.shape, node.dtype.np, raw)
-
-
-class _State:
-    """Arrays during one run with host steps."""
-
-    __slots__ = ("arrays", "results", "values")
-
-    def __init__(self, arrays: list, results: list):
-        self.arrays, self.results = arrays, results
-        self.values: dict[int, np.ndarray] = {}
-
-
-class _Host:
-    """A record computed by its NumPy rule between two segments."""
-
-    def __init__(self, plan: Plan, record: int):
-        self.plan, self.record = plan, record
-        self.node = plan.schedule.graph.nodes[record]
-        grouping = plan.schedule.grouping
-        self.reads = operands(grouping, record)
-        # a view whose read goes through it already: reading is all there is to do
-        self.done = (self.node.prim is VIEW
-                     and self.reads[0] != grouping.access[self.node.srcs[0]])
-
-    def run(self, state: _State) -> None:
-        node = self.node
-        srcs = [_Operand(self._read(a, state)) for a in self.reads]
-        task = _Task(node, srcs)
-        try:
-            with np.errstate(all="ignore"):
-                if self.done:
-                    value = srcs[0].value
-                else:
-                    value = self._product(task) if node.prim is DOT else interpret.evaluate(task)
-        except (IndexError, IndexValueError) as error:
-            raise interpret.located(error, self.plan.loc(self.record)) from None
-        if type(value) is not tuple:
-            if not value.flags.c_contiguous or not value.flags.owndata:
-                value = np.array(value, order="C")
-            elif any(value is s.value for s in srcs):
-                value = value.copy()
-        state.values[self.record] = value
-        place = self.plan.schedule.place.get(self.record)
-        for k, i in enumerate(self.plan._graph.outputs):
-            if i == self.record:
-                state.results[k] = value
-        if place is not None and type(value) is not tuple:
-            self.plan.address_of_host(self.record, value)
-
-    def _product(self, task: _Task) -> np.ndarray:
-        """A product whose operands no kernel reads, added up as the interpreter does."""
-        graph = self.plan.schedule.graph
-        a, b = (s.value for s in task.srcs)
-        value = library.dot(a, b, task.dtype, adjacent(graph, self.record),
-                            self.record in graph.turned)
-        return interpret.evaluate(task) if value is None else value
-
-    def _read(self, a, state: _State):
-        root = a.root
-        plan = self.plan
-        if root in state.values:
-            base = state.values[root]
-            if type(base) is tuple:
-                return base
-        elif root in plan._position:
-            base = state.arrays[plan._position[root]]
-            if a.plain and base.shape == a.shape:
-                return base
-            if not a.plain or a.shape != base.shape:
-                return _strided(base, a)
-        else:
-            kind, at = plan.schedule.place[root]
-            if kind == "arena":
-                base = plan.arena_view(root, at)
-            elif kind == "output":
-                base = state.results[at]
-            else:
-                base = state.arrays[at]
-        if a.plain and base.shape == a.shape:
-            return base
-        return _strided(base, a)
-
-
-def _strided(base: np.ndarray, a) -> np.ndarray:
-    """``a`` of the memory that starts at ``base``'s first element."""
-    size = base.itemsize
-    at = np.lib.stride_tricks.as_strided(base, (1,), (0,)) if base.size else base
-    if a.offset:
-        low = min(0, a.offset)
-        flat = np.lib.stride_tricks.as_strided(base, (abs(a.offset) + 1,),
-                                               (size if low == 0 else -size,))
-        at = flat[-1:]
-    return np.lib.stride_tricks.as_strided(at, a.shape, tuple(s * size for s in a.strides))
-
-
-class _Operand:
-    """An operand of a host step, as the interpreter reads it."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value):
-        self.value = value
-
-
-class _Task:
-    """A record as the interpreter reads a node."""
-
-    __slots__ = ("dtype", "params", "prim", "shape", "srcs")
-
-    def __init__(self, node, srcs: list):
-        self.prim, self.params, self.srcs = node.prim, node.params, srcs
-        self.dtype, self.shape = node.dtype, node.shape

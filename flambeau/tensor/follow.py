@@ -15,7 +15,6 @@ Terms: a *slot* is a tensor made within the trace; a *leaf* is a tensor from bef
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import sys
@@ -23,15 +22,14 @@ import threading
 import weakref
 from threading import get_ident
 
-from ..autograd.modes import set_grad_enabled
-from ..base import srcloc
 from ..base.flags import values as flags
 from ..ir import autocast
 from ..ir import node as ir
 from ..runtime import execute
 from . import others
 from .generator import default_generator
-from .record import FOLLOW, OFF, RECORD, UNKNOWN, Recording, build_like, is_outside
+from .record import FOLLOW, OFF, RECORD, UNKNOWN, is_outside
+from .replay import Replaying
 from .steps import MISS, Steps
 from .tensor import Tensor
 from .trace import Binding, Poison, Trace
@@ -40,7 +38,7 @@ _RECENT = 8
 _GIVE_UP = 4  # replays in a row after which a trace is no longer followed
 
 
-class Recorder(Recording):
+class Recorder(Replaying):
     """The state of recording and following; one thread at a time owns it."""
 
     def __init__(self):
@@ -62,15 +60,10 @@ class Recorder(Recording):
     # --- recording --------------------------------------------------------------------------------
 
     def call(self, function, args, kwargs):
-        """A public call while active."""
+        """A public call while active that is not the next of a followed trace."""
         if get_ident() != self.owner:
             return function(*args, **kwargs)
         if self.mode == FOLLOW:
-            out = self.functions[self.pos](function, args, kwargs)
-            if out is not MISS:
-                self.pos += 1
-                execute.outstanding = True
-                return out
             if is_outside(function, args):
                 return function(*args, **kwargs)
             if self.pos == 0 and self.mode == FOLLOW:
@@ -109,98 +102,7 @@ class Recorder(Recording):
     def _draw(self, count: int) -> None:
         self.seeds.extend(next_seed() for _ in range(count))
 
-    # --- undoing ----------------------------------------------------------------------------------
-
-    def following(self) -> bool:
-        """Whether calls are compared with a trace."""
-        return self.mode == FOLLOW
-
-    def replay(self) -> None:
-        """Make the matched calls in the ordinary way; bare tensors become what these give."""
-        with execute.lock:
-            if self.mode == FOLLOW:  # else another thread has done so
-                self._replay(get_ident() == self.owner)
-
-    def _restart(self) -> None:
-        execute.outstanding = False
-        self._clear()
-        self.mode = RECORD
-
-    def _replay(self, mine: bool) -> None:
-        """Under the lock. In another thread nothing is noted, and the owner's trace counts as
-        followed, so that it waits, until all is done."""
-        trace, count = self.trace, self.pos
-        bound, bare = trace.steps.bound[:], trace.steps.slots[:]
-        numbers = trace.steps.numbers[:]
-        trace.steps.clear()
-        trace.release()
-        seeds = self.seeds
-        if mine:
-            self._restart()
-        else:
-            self.replaying, self.poisoned = get_ident(), True
-        self.replayed_seeds = seeds
-        if count:
-            trace.replays += 1
-        made: list = [None] * trace.slot_count
-
-        def value(spec):
-            kind = spec[0]
-            if kind == "slot":
-                return bare[spec[1]] if made[spec[1]] is None else made[spec[1]]
-            if kind == "leaf":
-                return bound[spec[1]]
-            if kind == "number":
-                return numbers[spec[1]]
-            if kind == "list":
-                return build_like(spec[1], [value(s) for s in spec[2]])
-            if type(spec[1]) is tuple and spec[1][:1] == (slice,):
-                return slice(*spec[1][1:])
-            return spec[1]
-
-        try:
-            self._make_again(trace.entries[:count], value, bound, bare, made)
-        finally:
-            self.replayed_seeds = []
-            if not mine:
-                self._restart()
-                self.replaying, self.poisoned = 0, True
-        self.active = True
-
-    def _make_again(self, entries, value, bound, bare, made) -> None:
-        for entry in entries:
-            now = [bound[k]._grad for k, _, _ in entry.backward or ()]
-            for k, _, _ in entry.backward or ():
-                bound[k]._grad = None
-            with set_grad_enabled(entry.grad), _surrounded(entry.around), \
-                    srcloc.pinned(entry.loc):
-                real = self.record(entry.function, tuple(value(s) for s in entry.args),
-                                   {n: value(s) for n, s in entry.kwargs.items()})
-            self._adopt_all(entry.result, real, bare, made)
-            for (k, slot, _), current in zip(entry.backward or (), now, strict=True):
-                self._adopt(slot[1], bound[k]._grad, bare, made)
-                bound[k]._grad = current
-
-    def _adopt_all(self, spec, real, bare, made) -> None:
-        if spec[0] == "slot":
-            self._adopt(spec[1], real, bare, made)
-        elif spec[0] == "tuple":
-            for s, r in zip(spec[2], real, strict=True):
-                self._adopt_all(s, r, bare, made)
-
-    def _adopt(self, i: int, real: Tensor, bare, made) -> None:
-        """The bare tensor of slot ``i`` becomes ``real``, which nobody else has seen."""
-        t = made[i] = bare[i]
-        mine = {k: v for k, v in t.__dict__.items() if k not in ("shape", "dtype", "_run")}
-        t.__dict__.clear()
-        t.__dict__.update(real.__dict__)
-        t.__dict__.update(mine)
-        spec = self.ids.pop(id(real), None)
-        if spec is not None:
-            self.ids[id(t)] = spec
-            self.slots[spec[1]] = t
-        if real._fn is not None and real._fn.retained:
-            real._fn.retained = {nr: weakref.ref(t) for nr in real._fn.retained}
+    # --- settling ---------------------------------------------------------------------------------
 
     def settle(self, t: Tensor | None = None, storage=None) -> None:
         """Something looks inside a bare tensor, or at a value or at the memory ``storage`` while
@@ -363,6 +265,10 @@ class Recorder(Recording):
 
     def _expect(self, trace: Trace | None) -> None:
         """Follow what came after ``trace`` last time, or record."""
+        if trace is not None and trace is trace.next is self.last and self.mode == FOLLOW \
+                and (not trace.binding.store or trace.upgrades >= 2):
+            self.pos, self.changed, self.seeds = 0, [], []  # the same again: the usual case
+            return
         if self.last is not None and trace is not None:
             self.last.next = trace
         self.last = trace
@@ -372,11 +278,7 @@ class Recorder(Recording):
         if expected is not None and expected.binding.store and expected.upgrades < 2:
             expected.upgrades += 1  # recorded anew, the arrays it hands on may be written over
         elif expected is not None and expected.confirmed and expected.replays < _GIVE_UP:
-            if expected is not trace or self.mode != FOLLOW:
-                self._follow(expected)
-            else:  # the same again: the usual case
-                self.pos = 0
-                self.changed, self.seeds = [], []
+            self._follow(expected)
             return
         self._leave()
         self._clear()
@@ -428,7 +330,8 @@ class Recorder(Recording):
         return False
 
     def _run(self) -> bool:
-        """Run the followed trace's plan; False when something stands in the way."""
+        """Run the followed trace's plan, under the lock; False when something stands in the
+        way."""
         trace = self.trace
         steps, binding = trace.steps, trace.binding
         if not trace.held_are_known():
@@ -436,27 +339,28 @@ class Recorder(Recording):
         execute.outstanding = False  # what the program made beside the trace runs first
         if ir.pending:
             execute.flush_pending()
-        with execute.lock:
-            self._release_done()
-            plan = binding.plan
-            if plan.user is not binding:
-                self._rebind(binding)
-            if not trace.bind_leaves(self.changed):
-                plan.user = None
-                execute.outstanding = True
-                return self._refuse("a content that would be written over is held elsewhere")
-            for position, number in binding.from_number:
-                plan.set_number(position, steps.numbers[number])
-            for position, place in binding.from_seed:
-                plan.set_number(position, self.seeds[place])
-            try:
-                results = plan.execute(binding.given,
-                                       lambda: binding.all_arrays(steps.bound))
-            except IndexError as error:  # found before anything was written
-                plan.user = None
-                execute.outstanding = True
-                return self._refuse(f"made again to name the line of: {error}")
-            finally:
+        self._release_done()
+        plan = binding.plan
+        if plan.user is not binding:
+            self._rebind(binding)
+        if not trace.bind_leaves(self.changed):
+            plan.user = None
+            execute.outstanding = True
+            return self._refuse("a content that would be written over is held elsewhere")
+        for position, number in binding.numbers:
+            plan.set_number(position, steps.numbers[number])
+        for position, place in binding.from_seed:
+            plan.set_number(position, self.seeds[place])
+        try:
+            results = plan.execute(binding.given)
+            if results is None:
+                results = plan.interpreted(binding.all_arrays(steps.bound))
+        except IndexError as error:  # found before anything was written
+            plan.user = None
+            execute.outstanding = True
+            return self._refuse(f"made again to name the line of: {error}")
+        finally:
+            if plan.has_host_steps:
                 binding.unbind()
         trace.finish(results)
         self.done = (trace, steps.slots[:], results, {})
@@ -467,23 +371,15 @@ class Recorder(Recording):
     def _rebind(self, binding: Binding) -> None:
         plan = binding.plan
         plan.user = binding
+        plan.unshare()
+        for position, first in binding.repeated:
+            plan.share_number(position, first)
         self.trace.release()
         for position, array in binding.fixed:
             if array.shape == () and type(plan.slots[position]) is not int:
                 plan.set_number(position, array)
             else:
                 plan.bind(position, array)
-
-
-@contextlib.contextmanager
-def _surrounded(around):
-    """Autocast as it was when a call was made."""
-    before = autocast.state.dtype, recorder.around
-    autocast.state.dtype = recorder.around = around
-    try:
-        yield
-    finally:
-        autocast.state.dtype, recorder.around = before
 
 
 class Unfollowed:
@@ -531,15 +427,31 @@ def draw_seed() -> int:
     return value
 
 
-def entry_point(function):
-    """Wrap a public function so that it is recorded and followed."""
+def call(function, args, kwargs):
+    """A public call that was not the next of a followed trace."""
+    return recorder.call(function, args, kwargs) if recorder.active else function(*args, **kwargs)
+
+
+def entry_point(function, otherwise=call):
+    """Wrap a public function so that it is recorded and followed.
+
+    Args:
+        otherwise: ``otherwise(function, args, kwargs)`` makes a call that is not simply followed;
+            it ends in :func:`call`.
+    """
+    r = recorder
 
     @functools.wraps(function)
     def followed(*args, **kwargs):
-        if recorder.active:
-            return recorder.call(function, args, kwargs)
-        return function(*args, **kwargs)
+        if r.active and r.mode == FOLLOW and get_ident() == r.owner:
+            out = r.functions[r.pos](function, args, kwargs)
+            if out is not MISS:
+                r.pos += 1
+                execute.outstanding = True
+                return out
+        return otherwise(function, args, kwargs)
 
+    others.calling.add(followed.__code__)  # the same for all
     return followed
 
 

@@ -6,7 +6,6 @@ nothing more than the function itself.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import types
 import warnings
@@ -16,7 +15,7 @@ from ..base import dtype as dt
 from ..ir.api import API, ApiFunction
 from ..ops.core import is_number
 from .dispatch import assign, check_writable, snapshot, write
-from .follow import recorder
+from .follow import call, entry_point
 from .override import NOTHING, PUBLIC, foreign
 from .tensor import Tensor
 
@@ -64,16 +63,14 @@ def callable_as(function):
     """``function`` as programs call it: recorded and followed, argument mistakes explained, NumPy's
     keyword names accepted."""
 
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        try:
-            if recorder.active:
-                return recorder.call(function, args, kwargs)
-            return function(*args, **kwargs)
-        except (TypeError, AttributeError) as error:
-            return _second_try(function, args, kwargs, error)
+    return entry_point(function, _explained)
 
-    return call
+
+def _explained(function, args, kwargs):
+    try:
+        return call(function, args, kwargs)
+    except (TypeError, AttributeError) as error:
+        return _second_try(function, args, kwargs, error)
 
 
 def _second_try(function, args, kwargs, error):
@@ -94,14 +91,13 @@ def _second_try(function, args, kwargs, error):
 
 def with_out(function, entry: ApiFunction):
     """The ``torch.name`` form: guarded, with ``out=`` where the function has it."""
-    plain = callable_as(function)
     if not entry.out:
-        return plain
+        return callable_as(function)
 
-    @functools.wraps(function)
-    def call(*args, out=None, **kwargs):
+    def otherwise(function, args, kwargs):
+        out = kwargs.pop("out", None)
         if out is None:
-            return plain(*args, **kwargs)
+            return _explained(function, args, kwargs)
         with modes.no_grad():
             result = plain(*args, **kwargs)
         if isinstance(out, Tensor):
@@ -112,7 +108,8 @@ def with_out(function, entry: ApiFunction):
         pairs = [fill_out(o, r, entry.name, args) for o, r in zip(out, result, strict=True)]
         return type(result)(pairs) if type(result) is not tuple else tuple(pairs)
 
-    return call
+    plain = callable_as(function)
+    return entry_point(function, otherwise)
 
 
 #: functions whose ``out=`` must have the result's very dtype

@@ -260,6 +260,15 @@ class Binding:
         # arrays of leaves stand here only while host steps run: a reference would look like a user
         self.arrays: list = [None] * len(flushed.leaves)
         self._inputs(flushed, leaves, seeds)
+        self.numbers: list = []  # those of from_number that are written, the others repeat them
+        self.repeated: list = []  # (position, position of the first)
+        firsts: dict = {}
+        for position, number in self.from_number:
+            first = firsts.setdefault((number, flushed.leaves[position].dtype), position)
+            if first == position:
+                self.numbers.append((position, number))
+            else:
+                self.repeated.append((position, first))
         self.store: list = []  # (output, leaf number): a leaf's storage takes a new array
         self.alive: dict[int, _Alive] = {}
         self._outputs(flushed, leaves, tensors, slots)
@@ -363,11 +372,10 @@ class Binding:
         return out
 
     def unbind(self) -> None:
-        """After a run: the leaves' arrays belong to their tensors alone."""
-        if self.plan.has_host_steps:
-            for places in self.from_leaf.values():
-                for place in places:
-                    self.arrays[place[0]] = None
+        """After a run with host steps: the leaves' arrays belong to their tensors alone."""
+        for places in self.from_leaf.values():
+            for place in places:
+                self.arrays[place[0]] = None
 
     def exclusive(self, t: Tensor) -> bool:
         """Whether nobody but its storage can see the content that the plan will overwrite."""
