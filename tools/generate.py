@@ -1,7 +1,8 @@
-"""Write the generated parts of the documentation: ``python tools/generate.py [--check]``.
+"""Write what is generated: ``python tools/generate.py [--check]``.
 
 A document marks a part with ``<!-- generated: name -->`` and ``<!-- end -->``; what stands between
-is replaced. With ``--check`` nothing is written and the exit code says whether something is stale.
+is replaced. Whole files are the pages of docs/api and the type stubs. With ``--check`` nothing is
+written and the exit code says whether something is stale.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
+import api_pages  # noqa: E402
+import stubs  # noqa: E402
 from stage_dumps import dumps  # noqa: E402
 
 from flambeau.base import flags  # noqa: E402
 from flambeau.ir.api import API  # noqa: E402
 from flambeau.ir.node import PRIMS  # noqa: E402
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS, PACKAGE = ROOT / "docs", ROOT / "flambeau"
 
 
 def flag_table() -> str:
@@ -89,14 +93,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing, only compare")
     options = parser.parse_args()
-    known, stale = parts(), []
-    for path in sorted(DOCS.rglob("*.md")):
-        text = path.read_text()
-        new = filled(text, known)
-        if new != text:
-            stale.append(path.relative_to(DOCS.parent))
-            if not options.check:
-                path.write_text(new)
+    known = parts()
+    wanted = {DOCS / name: text for name, text in api_pages.files().items()}
+    wanted |= {PACKAGE / name: text for name, text in stubs.files().items()}
+    wanted |= {path: filled(path.read_text(), known) for path in sorted(DOCS.rglob("*.md"))
+               if path not in wanted and path.parent.name != "api"}
+    gone = [p for p in [*DOCS.glob("api/*"), *PACKAGE.rglob("*.pyi")] if p not in wanted]
+    stale = [p for p, text in wanted.items() if not p.exists() or p.read_text() != text]
+    if not options.check:
+        for path in gone:
+            path.unlink()
+        for path in stale:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(wanted[path])
+    stale = [path.relative_to(ROOT) for path in stale + gone]
     for path in stale:
         print(f"{'stale' if options.check else 'written'}: {path}")
     return 1 if stale and options.check else 0

@@ -80,6 +80,7 @@ class Module(StateMixin, ConversionMixin):
     forward: Callable = _unimplemented_forward
 
     def __call__(self, *args, **kwargs):
+        """Run the hooks and :meth:`forward`."""
         try:
             if self._hooked or GLOBAL.active:
                 return call_with_hooks(self, args, kwargs)

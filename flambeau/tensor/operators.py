@@ -92,17 +92,29 @@ _BINARY = {
     "lshift": _late("bitwise_left_shift"), "rshift": _late("bitwise_right_shift"),
 }
 
+_SIGNS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "pow": "**",
+          "matmul": "@", "mod": "%", "and": "&", "or": "|", "xor": "^", "lshift": "<<",
+          "rshift": ">>", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+
+
+def _install(name: str, method, doc: str) -> None:
+    method.__name__, method.__qualname__, method.__doc__ = name, f"Tensor.{name}", doc
+    setattr(Tensor, name, method)
+
+
 for _name, _function in _BINARY.items():
-    setattr(Tensor, f"__{_name}__", _binary(_function))
-    setattr(Tensor, f"__r{_name}__", _reflected(_function))
+    _sign = _SIGNS[_name]
+    _install(f"__{_name}__", _binary(_function), f"``self {_sign} other``, with broadcasting.")
+    _install(f"__r{_name}__", _reflected(_function), f"``other {_sign} self``.")
     if _name != "matmul":
-        setattr(Tensor, f"__i{_name}__", _inplace(_function))
-Tensor.__rsub__ = _binary(ew.rsub)
+        _install(f"__i{_name}__", _inplace(_function), f"``self {_sign}= other``, in place.")
+_install("__rsub__", _binary(ew.rsub), "``other - self``.")
 Tensor.__div__ = Tensor.__truediv__
 Tensor.__rdiv__ = Tensor.__rtruediv__
 for _name, _function in {"eq": ew.eq, "ne": ew.ne, "lt": ew.lt, "le": ew.le, "gt": ew.gt,
                          "ge": ew.ge}.items():
-    setattr(Tensor, f"__{_name}__", _binary(_function))
+    _install(f"__{_name}__", _binary(_function),
+             f"``self {_SIGNS[_name]} other`` for each element: a tensor of truth values.")
 
 
 def _pos(self):
