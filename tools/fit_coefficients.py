@@ -131,7 +131,8 @@ def fits() -> list[Fit]:
         ]
     out += [
         Fit("EXP_SHORT32", "expm1(r) = r + r^2 p(r), |r| <= ln(2)/32",
-            lambda t: (mp.expm1(t) - t) / t ** 2, lambda t: t ** 2, -r / 16, r / 16, 24, f32 / 2, 1),
+            lambda t: (mp.expm1(t) - t) / t ** 2, lambda t: t ** 2, -r / 16, r / 16, 24,
+            f32 / 2, 1),
         Fit("LOG32", "log(1+f) = f - f^2/2 + f^3 p(f), f in [sqrt(1/2)-1, sqrt(2)-1]",
             lambda t: (mp.log1p(t) - t + t * t / 2) / t ** 3, lambda t: t ** 3 / mp.log1p(t),
             (sq(half) - 1) * mp.mpf("1.01"), (sq(2) - 1) * mp.mpf("1.01"), 24, f32),
@@ -162,35 +163,34 @@ def erfcx_of(q):
     return (1 + 2 * a) * mp.exp(a * a) * mp.erfc(a)
 
 
-def erf_table(degree: int = 3) -> tuple[list[list], float]:
-    """erf(c + t) = erf(c) + t p(t), |t| <= 1/16, around the 32 centres c = k/8.
+def pieces(f, width, count: int, relative: bool, degree: int = 3) -> tuple[list[list], float]:
+    """f(c + t) = f(c) + t p(t), |t| <= width/2, around the centres c = k width, k below ``count``.
 
-    Rows: erf(c), then p's coefficients, lowest first. The last piece is 1, so that whatever lies
-    beyond may be put there.
+    Rows of 32 columns: f(c), then p's coefficients, lowest first. From ``count`` on f is constant,
+    so that whatever lies beyond may be put there.
     """
-    width, columns, worst = mp.mpf("0.0626"), [], 0.0
-    for k in range(31):
-        centre = mp.mpf(k) / 8
-        start = mp.erf(centre)
-        value = rounded(start, 24)  # p makes good for its rounding only where t is not small
+    columns, worst, half = [], 0.0, width / 2 * mp.mpf("1.001")
+    for k in range(count):
+        centre = k * width
+        start = f(centre)
 
         def slope(t, c=centre, start=start):
-            return (mp.erf(c + t) - start) / t
+            return (f(c + t) - start) / t
 
         def weight(t, c=centre):
-            return t / mp.erf(c + t)
-        low = -width if k else mp.mpf(0)
-        p, err = solve(Fit("", "", slope, weight, low, width, 24, 1, degree))
-        columns.append([value, *p])
+            return t / f(c + t) if relative else t
+        p, err = solve(Fit("", "", slope, weight, -half if k else mp.mpf(0), half, 24, 1, degree))
+        columns.append([rounded(start, 24), *p])
         worst = max(worst, err)
-    columns.append([mp.mpf(1)] + [mp.mpf(0)] * (degree + 1))
+    last = [rounded(f(mp.mpf(20)), 24)] + [mp.mpf(0)] * (degree + 1)
+    columns += [last] * (32 - count)
     return [list(row) for row in zip(*columns, strict=True)], worst
 
 
 def table_lines(numbers, indent: str) -> list[str]:
-    """Numbers as text, six a line."""
+    """Numbers as text, five a line."""
     text = [f"{float(x):.9g}" for x in numbers]
-    return [indent + ", ".join(text[k:k + 6]) + "," for k in range(0, len(text), 6)]
+    return [indent + ", ".join(text[k:k + 5]) + "," for k in range(0, len(text), 5)]
 
 
 def main() -> None:
@@ -205,14 +205,20 @@ def main() -> None:
         text = [repr(float(x)) for x in c] if fit.bits == 53 else [f"{float(x):.9g}" for x in c]
         lines += ["", f"#: {fit.note}; err 2^{float(mp.log(err, 2)):.1f}", f"{fit.name} = ("]
         lines += [f"    {x}," for x in text] + [")"]
-    rows, err = erf_table()
-    print("ERF_TABLE32", len(rows), f"2^{float(mp.log(err, 2)):.1f}")
-    lines += ["", "#: erf(a) = row 0 + t p(t), t = a - k/8, at column k = rint(8 a), a < 3.9375; "
-              "p from", f"#: row 1 on, lowest power first; err 2^{float(mp.log(err, 2)):.1f}",
-              "ERF_TABLE32 = ("]
-    for row in rows:
-        lines += ["    (", *table_lines(row, " " * 8), "    ),"]
-    lines += [")", "", "#: 2**(j/16)", "POWERS_OF_TWO32 = (",
+    eighth = mp.mpf(1) / 8
+    for name, note, f, width, count, relative in (
+            ("ERF_TABLE32", "erf(a), a < 3.9375, centres k/8", mp.erf, eighth, 31, True),
+            ("GELU_TABLE32", "erf(a / sqrt(2)) / 2, a < 7.875, centres k/4",
+             lambda a: mp.erf(a / mp.sqrt(2)) / 2, 2 * eighth, 23, False)):
+        rows, err = pieces(f, width, count, relative)
+        bits = f"2^{float(mp.log(err, 2)):.1f}"
+        print(name, len(rows), bits)
+        lines += ["", f"#: {note}; column k is the polynomial of a less its",
+                  f"#: centre, lowest power first; err {bits}", f"{name} = ("]
+        for row in rows:
+            lines += ["    (", *table_lines(row, " " * 8), "    ),"]
+        lines += [")"]
+    lines += ["", "#: 2**(j/16)", "POWERS_OF_TWO32 = (",
               *table_lines((mp.mpf(2) ** (mp.mpf(j) / 16) for j in range(16)), " " * 4), ")"]
     OUT.write_text("\n".join(lines) + "\n")
 

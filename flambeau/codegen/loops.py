@@ -326,12 +326,14 @@ class _Lowering(Tiles):
                 a = acc[n * self.copies + c]
                 lane = f.iota(self.width, "i64") + c * self.width if self.width > 1 else \
                     f.const(c, "i64")
-                out.append(f.select(lane.eq(at), self._combine(fold, a, x), a))
+                out.append(f.select(lane.eq(at), self._combine(fold, x, a), a))
         return out
 
     def _innermost(self, section, folds, place, lanes, acc, env) -> list[Value]:
         terms = self._terms(section, folds, place, lanes, acc, env)
-        return [self._combine(folds[n // lanes.copies], a, x)
+        # the term comes first: a maximum checks its first operand for NaN, which then is not a part
+        # of the chain from one running value to the next
+        return [self._combine(folds[n // lanes.copies], x, a)
                 for n, (a, x) in enumerate(zip(acc, terms, strict=True))]
 
     def _terms(self, section, folds, place, lanes, acc, env) -> list[Value]:

@@ -323,6 +323,7 @@ class ScalarBuilder:
     tanh = _unary("tanh", vmath.tanh)
     sigmoid = _unary("sigmoid", vmath.sigmoid)
     erf = _unary("erf", vmath.erf)
+    gelu = _unary("gelu", vmath.gelu)
     erfc = _unary("erfc", vmath.erfc)
     sin = _unary("sin", vmath_trig.sin)
     cos = _unary("cos", vmath_trig.cos)

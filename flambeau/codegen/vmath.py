@@ -200,16 +200,35 @@ def erf(f: Function, x: Value) -> Value:
 
 
 def _erf_table(f: Function, x: Value) -> Value:
-    """erf(c) + t p(t), with the coefficients of 32 pieces permuted out of registers: a third of the
-    work of two branches and an exponential."""
+    """By pieces: a third of the work of two branches and an exponential."""
     size = f.min(3.93, f.abs(x))
-    eighth = bits(f, size + magic(x) / 8)  # the instruction reads the low five bits
-    t = _fraction(f, size, 3)
-    start, *table = (_pick(f, row, eighth) for row in C.ERF_TABLE32)
-    p = table[-1]
-    for c in reversed(table[:-1]):
+    return copysign(f, _pieces(f, C.ERF_TABLE32, size, 3), x)
+
+
+def gelu(f: Function, x: Value) -> Value:
+    """x Phi(x), Phi the normal distribution function; to the precision of 1 + erf."""
+    if not is_double(x) and f.module.host.kind == "avx512":
+        return on_registers(f, _gelu_table, x, width=16)
+    return x * 0.5 * (erf(f, x * math.sqrt(0.5)) + 1.0)
+
+
+def _gelu_table(f: Function, x: Value) -> Value:
+    """x/2 + |x| h(|x|) with h(a) = erf(a / sqrt 2) / 2; far to the left it is -0.0."""
+    size = f.abs(x)
+    half = _pieces(f, C.GELU_TABLE32, f.min(7.8, size), 2)
+    return copysign(f, f.fma(half, size, x * 0.5), x)
+
+
+def _pieces(f: Function, table: tuple[tuple[float, ...], ...], x: Value, places: int) -> Value:
+    """A function by 32 polynomials around the multiples of 2**-places from 0 on, their coefficients
+    permuted out of registers."""
+    column = bits(f, x + magic(x) / 2**places)  # the instruction reads the low five bits
+    t = _fraction(f, x, places)
+    coefficients = [_pick(f, row, column) for row in table]
+    p = coefficients.pop()
+    for c in reversed(coefficients):
         p = f.fma(p, t, c)
-    return copysign(f, f.fma(p, t, start), x)
+    return p
 
 
 def _fraction(f: Function, x: Value, places: int) -> Value:

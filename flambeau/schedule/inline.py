@@ -25,9 +25,9 @@ LIMIT = 3
 #: not tie that reader to a place in the order
 RANDOM = 24
 #: elementwise primitives that cost much more than a multiplication
-DEAR = {"take", "take_along", "exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "sin",
-        "cos", "expm1", "log1p", "erfinv", "exp2", "log2", "rsqrt", "reciprocal", "atan2", "tan",
-        "remainder", "fmod", "floordiv", "truncdiv"}
+DEAR = {"take", "take_along", "exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "gelu",
+        "sin", "cos", "expm1", "log1p", "erfinv", "exp2", "log2", "rsqrt", "reciprocal", "atan2",
+        "tan", "remainder", "fmod", "floordiv", "truncdiv"}
 
 
 def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> dict[int, int]:

@@ -7,12 +7,14 @@ import math
 from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.api import api
+from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
-from ..core import cast_node
+from ..core import cast_node, same_dtype
 from ..prim.comparison import logical_and, logical_or
 from ..prim.elementwise import (add, div, exp, ge, gt, le, lt, mul, neg, relu, sigmoid, sub, tanh,
                                 where)
 from ..prim.pointwise import abs, erf, expm1, log1p, in_float32, not_implemented, widened
+from ..prim.special_erf import erf_numpy
 from ..prim.ternary import clamp_max, clamp_min
 from ..prim.shape import _slice as SLICE
 from ..prim.shape import embed, reshape, slice_dim
@@ -261,7 +263,13 @@ def _gelu_lower(x, approximate):
     if approximate == "tanh":
         inner = mul(add(x, mul(mul(mul(x, x), x), CUBIC)), SQRT_2_OVER_PI)
         return mul(mul(x, 0.5), add(tanh(inner), 1))
-    return mul(mul(x, 0.5), add(erf(mul(x, SQRT_HALF)), 1))
+    return make(GELU, (x,))
+
+
+#: x Phi(x), with the normal distribution function Phi
+GELU = Prim("gelu", OpClass.ELEMENTWISE, same_dtype,
+            lambda x: x * x.dtype.type(0.5) * (erf_numpy(x * x.dtype.type(SQRT_HALF)) + 1),
+            lambda b, x: b.gelu(x), doc="x times the normal distribution function")
 
 
 @in_float32
