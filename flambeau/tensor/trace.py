@@ -245,6 +245,16 @@ def _place(array: np.ndarray, start: int, place: tuple) -> np.ndarray:
     return np.ndarray(shape, dtype, array, offset, steps)
 
 
+def _refuse_copy(array: np.ndarray, tensors: list) -> None:
+    """Raise Poison where ``array`` is what an earlier flush copied for a leaf that is a view: it is
+    no constant of the program. The leaf then reads its storage again."""
+    for t in tensors:
+        node = t.__dict__.get("_node") if t is not None else None
+        if node is not None and node.value is not None and np.may_share_memory(array, node.value):
+            t._node = None
+            raise Poison
+
+
 class Binding:
     """The plan of a trace: which of its inputs come from where, and who gets its outputs.
 
@@ -259,7 +269,7 @@ class Binding:
         self.from_number: list = []  # (position, number)
         # arrays of leaves stand here only while host steps run: a reference would look like a user
         self.arrays: list = [None] * len(flushed.leaves)
-        self._inputs(flushed, leaves, seeds)
+        self._inputs(flushed, leaves, tensors, seeds)
         self.numbers: list = []  # those of from_number that are written, the others repeat them
         self.repeated: list = []  # (position, position of the first)
         firsts: dict = {}
@@ -280,7 +290,7 @@ class Binding:
             self.arrays[p] is not None for _, p in self.plan.passed)
         self.given = self.arrays if needed else None
 
-    def _inputs(self, flushed, leaves, seeds) -> None:
+    def _inputs(self, flushed, leaves, tensors, seeds) -> None:
         for position, node in enumerate(flushed.leaves):
             if node.prim is CONST:
                 tag = node.params[0] if node.params else None
@@ -304,6 +314,7 @@ class Binding:
             else:
                 if any(k.memory[0] <= address < k.memory[1] for k in leaves):
                     raise Poison  # a part of a leaf's memory that the leaf does not cover
+                _refuse_copy(array, tensors)
                 self.fixed.append((position, array))
                 self.arrays[position] = array
 
