@@ -59,8 +59,7 @@ class GradFn:
     """One recorded operation; ``type(fn).__name__`` is PyTorch's, such as AddBackward0."""
 
     __slots__ = ("op", "params", "layout", "edges", "metas", "out_metas", "saved", "results",
-                 "numbers", "seq", "loc", "pre_hooks", "post_hooks", "out_hooks", "retained",
-                 "freed_at", "released", "metadata", "__weakref__", "__dict__")
+                 "numbers", "seq", "loc", "__weakref__", "__dict__")
 
     op: Op
     params: dict
@@ -69,12 +68,16 @@ class GradFn:
     metas: list  # (shape, dtype) of the edges' tensors
     out_metas: list  # (shape, dtype) of the results
     numbers: dict  # operands that are no tensors, by place
+    # what few operations ever have has a default here, so that making one stores little
+    pre_hooks: dict | None = None
+    post_hooks: dict | None = None
+    out_hooks: dict | None = None
+    retained: dict | None = None
+    freed_at: object = None
+    released: object = False  # then the place of the backward pass that has been here
 
     def __init__(self):
         self.seq = next(_sequence)
-        self.pre_hooks = self.post_hooks = self.out_hooks = self.retained = None
-        self.freed_at = None
-        self.released = False  # then the place of the backward pass that has been here
         self.loc = None
         self.saved = {}
         self.results = {}
@@ -108,10 +111,11 @@ class GradFn:
 
     def release(self, where) -> None:
         """Forget what was kept for backward."""
-        self.released = self.released or where or True
+        if not self.released:
+            self.released = where or True
         if self.saved or self.results:
             self.freed_at = where or "backward()"
-        self.saved, self.results = {}, {}
+            self.saved, self.results = {}, {}
 
     def apply(self, grads, context):
         """Gradients of the operands, one per edge. ``context`` decides nodes or tensors."""

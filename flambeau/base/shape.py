@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from .errors import DimError, ShapeError
 
@@ -15,6 +16,14 @@ def numel(shape: Sequence[int]) -> int:
 
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
     """Row-major strides as PyTorch reports them (a size-0 axis counts as 1)."""
+    try:
+        return _row_major(shape)
+    except TypeError:  # a list
+        return _row_major(tuple(shape))
+
+
+@lru_cache(maxsize=8192)
+def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     strides, step = [], 1
     for n in reversed(shape):
         strides.append(step)
@@ -42,8 +51,14 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
         ShapeError: two sizes differ and neither is 1.
     """
     first = shapes[0]
-    if all(s == first for s in shapes[1:]):
-        return tuple(first)
+    for s in shapes:
+        if s != first:
+            return _common_shape(tuple(map(tuple, shapes)))
+    return tuple(first)
+
+
+@lru_cache(maxsize=8192)
+def _common_shape(shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
     rank = max(map(len, shapes))
     out = [1] * rank
     for shape in shapes:
@@ -70,7 +85,7 @@ def broadcast_strides(shape, strides, target) -> tuple[int, ...]:
     """Strides that read ``shape`` as ``target`` (0 on every repeated axis)."""
     lead = len(target) - len(shape)
     return (0,) * lead + tuple(
-        0 if n != t else s for n, s, t in zip(shape, strides, target[lead:], strict=True))
+        [0 if n != t else s for n, s, t in zip(shape, strides, target[lead:], strict=True)])
 
 
 def wrap_dim(dim: int, rank: int, *, scalar_ok: bool = True) -> int:

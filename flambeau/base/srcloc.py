@@ -90,6 +90,22 @@ def pin(loc: SourceLoc | None):
     return before if before is not None and before[0] == me else None
 
 
+def pin_here() -> bool:
+    """Pin the line that is running, so that it is looked for once for many operations; False where
+    this thread has pinned one already. ``unpin(None)`` ends it."""
+    global _pinned
+    me = get_ident()
+    if _pinned is not None and _pinned[0] == me:
+        return False
+    frame = sys._getframe(2)
+    while frame is not None:
+        if not _is_ours[frame.f_code]:
+            _pinned = me, SourceLoc(frame.f_code, frame.f_lasti)
+            return True
+        frame = frame.f_back
+    return False
+
+
 def unpin(before) -> None:
     """Undo :func:`pin`."""
     global _pinned

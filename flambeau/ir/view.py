@@ -78,8 +78,19 @@ def broadcast(src: Node, shape) -> Node:
     if src.shape == shape:
         return src
     if src.value is not None and src.prim is not CONST:
-        return leaf(np.broadcast_to(src.value, shape), src.dtype)
+        return leaf(_repeated(src.value, shape), src.dtype)
     return make(VIEW, (src,), (shape, sh.broadcast_strides(src.shape, src.strides, shape), 0))
+
+
+def _repeated(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``np.broadcast_to``, which takes its time."""
+    flags = array.flags
+    if not flags.c_contiguous or not flags.writeable or 0 in shape:
+        return np.broadcast_to(array, shape)
+    lead = len(shape) - array.ndim
+    strides = (0,) * lead + tuple(
+        [0 if n == 1 else s for n, s in zip(array.shape, array.strides, strict=True)])
+    return np.ndarray(shape, array.dtype, array, 0, strides)
 
 
 def _set_infer(base: Node, value: Node, strides, offset):

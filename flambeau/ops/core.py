@@ -120,14 +120,21 @@ def elementwise(prim: Prim, dtype: dt.dtype, *operands, params: tuple = ()) -> N
 
     0-d operands are left as they are: the primitive repeats them.
     """
-    nodes = tuple([x if type(x) is Node and x.dtype is dtype else operand(x, dtype)
-                   for x in operands])
-    shape = nodes[0].shape
-    for n in nodes:
-        if n.shape != shape and n.shape:
-            nodes = tuple(spread(*nodes))
-            shape = shape_of(*nodes)
-            break
+    nodes: tuple[Node, ...]
+    if len(operands) == 2:  # the usual case
+        x, y = operands
+        if type(x) is not Node or x.dtype is not dtype:
+            x = operand(x, dtype)
+        if type(y) is not Node or y.dtype is not dtype:
+            y = operand(y, dtype)
+        nodes, shape = (x, y), x.shape or y.shape
+        fits = y.shape == shape or not y.shape
+    else:
+        nodes = tuple([operand(x, dtype) for x in operands])
+        fits, shape = False, ()
+    if not fits:
+        nodes = tuple(spread(*nodes))
+        shape = shape_of(*nodes)
     if prim.infer is same_dtype:
         return pend(prim, nodes, params, shape, dtype)
     if prim.infer is to_bool:

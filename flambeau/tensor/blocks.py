@@ -163,7 +163,7 @@ class UntypedStorage:
         flat = np.zeros(-(-nbytes // storage.dtype.itemsize), storage.dtype.np)
         keep = min(len(flat), storage.numel)
         flat[:keep] = storage.array()[:keep]
-        storage.node, storage.numel = leaf(flat, storage.dtype), len(flat)
+        storage.node = leaf(flat, storage.dtype)
         storage.stamp += 1
         storage.memory = None
         return self

@@ -42,14 +42,16 @@ def apply_op(op: Op, operands, params):
     for x in operands:
         if isinstance(x, Tensor):
             nodes.append(x.node())
-            if x._requires or x.grad_fn is not None:
+            if x._requires or (x._fn if x._base is None else x.grad_fn) is not None:
                 needs = True
             elif x._cut is not None:
                 cut = x._cut
             storage = x.storage
             if storage.memory is not None and storage.shared:
                 shared = True
-            if device is None or (x.storage.device is not device and x.shape):
+            if device is None:
+                device = storage.device
+            elif storage.device is not device and x.shape:
                 device = _common_device(device, x, op, operands)
         elif isinstance(x, (tuple, list)):
             nodes.append(tuple(t.node() if isinstance(t, Tensor) else t for t in x))
@@ -61,13 +63,18 @@ def apply_op(op: Op, operands, params):
                     device = _common_device(device, t, op, operands)
         else:
             nodes.append(x)
-    out = op.lower(*nodes, **params)
+    pinned = srcloc.pin_here()
+    try:
+        out = op.lower(*nodes, **params)
+    finally:
+        if pinned:
+            srcloc.unpin(None)
     if device is not dv.CPU and device.type == "meta":
         out = _meta(out)
     single = type(out) is Node
     results = (_wrap(out, device),) if single else tuple(
-        _wrap(n, device) if n is not None else None for n in out)
-    if needs and modes.state.grad and op.vjp is not None:
+        [_wrap(n, device) if n is not None else None for n in out])
+    if needs and op.vjp is not None and modes.state.grad:
         record(op, operands, params, results)
     elif needs or cut is not None:
         _note_cut(op, results, cut, needs)
@@ -138,9 +145,12 @@ def record(op: Op, operands, params: dict, results, cls_name: str | None = None)
     for i, x in enumerate(operands):
         if isinstance(x, Tensor):
             layout.append(len(edges))
-            edge = x._edge() if x.dtype.category >= dt.dtype.FLOAT else None
-            if edge is not None and x._inference:
-                raise _inference_error()
+            edge = None
+            if (x._requires or x._fn is not None or x._base is not None) \
+                    and x.dtype.category >= dt.dtype.FLOAT:
+                edge = x._edge()
+                if edge is not None and x._inference:
+                    raise _inference_error()
             edges.append(edge)
             metas.append((tuple(x.shape), x.dtype))
             flat.append(x)
@@ -159,7 +169,8 @@ def record(op: Op, operands, params: dict, results, cls_name: str | None = None)
             needs.append(False)
     fn.layout, fn.edges, fn.metas, fn.numbers = layout, tuple(edges), metas, numbers
     fn.out_metas = [None if t is None else (tuple(t.shape), t.dtype) for t in results]
-    loc = results[0]._node.loc if results[0] is not None and results[0]._node is not None else None
+    first = results[0]
+    loc = first._node.loc if first is not None and first._node is not None else None
     fn.loc = loc or srcloc.user_location()
     saves = op.saves(needs, params) if callable(op.saves) else op.saves
     for what in saves:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 
 from ..autograd import modes
 from ..base import device as dv
 from ..base import dtype as dt
+from ..ops.core import is_number
 from ..ops.lib.assignment import copy
 from ..ops.lib.indexing import getitem, index_put, parse_index
 from ..ops.prim import contract, elementwise as ew
@@ -25,14 +24,17 @@ from ..ops.lib.complex import imag, real
 from ..ops.lib.shape import adjoint, hermitian
 from .tensor import Tensor
 
-_OPERAND = (Tensor, numbers.Number, np.generic)
+
+def _is_operand(x) -> bool:
+    return isinstance(x, Tensor) or is_number(x)
+
 
 
 def _binary(function):
     function = entry_point(function)
 
     def forward(self, other):
-        if not isinstance(other, _OPERAND):
+        if not _is_operand(other):
             other = _from_numpy(other)
             if other is None:
                 return NotImplemented
@@ -50,7 +52,7 @@ def _reflected(function):
     function = entry_point(function)
 
     def backward_form(self, other):
-        if not isinstance(other, _OPERAND):
+        if not _is_operand(other):
             other = _from_numpy(other)
             if other is None:
                 return NotImplemented
@@ -66,7 +68,7 @@ def _inplace(function):
         return assign(self, function(snapshot(self), other))
 
     def update(self, other):
-        return apply_to(self, other) if isinstance(other, _OPERAND) else NotImplemented
+        return apply_to(self, other) if _is_operand(other) else NotImplemented
 
     return update
 
@@ -153,7 +155,7 @@ def _setitem(self: Tensor, key, value) -> None:
 
 
 def _value_like(value, like: Tensor) -> Tensor:
-    if isinstance(value, (numbers.Number, np.generic)):
+    if is_number(value):
         return from_array(np.array(value).astype(like.dtype.np), like.dtype, like.device)
     if isinstance(value, np.ndarray):
         return from_array(value.copy(), device=like.device)

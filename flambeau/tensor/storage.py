@@ -53,13 +53,11 @@ class Storage:
         prior: the content before the writes that are pending; its array may be written over.
     """
 
-    __slots__ = ("node", "numel", "dtype", "device", "stamp", "version", "written_at", "memory",
+    __slots__ = ("node", "device", "stamp", "version", "written_at", "memory",
                  "adopted", "prior", "_export", "_address", "_addressed", "__weakref__")
 
     def __init__(self, node: Node, device: dv.device = dv.CPU):
         self.node = node
-        self.numel = sh.numel(node.shape)
-        self.dtype = node.dtype
         self.device = device
         self.stamp = self.version = 0
         self.written_at = None
@@ -68,6 +66,16 @@ class Storage:
         self.prior: Node | None = None
         self._export = None
         self._address, self._addressed = 0, -1  # of the content with that stamp
+
+    @property
+    def numel(self) -> int:
+        """How many elements."""
+        return sh.numel(self.node.shape)
+
+    @property
+    def dtype(self) -> dt.dtype:
+        """Their type."""
+        return self.node.dtype
 
     @classmethod
     def over(cls, memory: np.ndarray, dtype: dt.dtype) -> Storage:

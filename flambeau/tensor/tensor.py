@@ -23,6 +23,21 @@ from .size import Size
 from .storage import Storage, VersionCounter
 
 
+class _Geometry(dict):
+    """A shape as Size, with its row-major strides."""
+
+    def __missing__(self, shape: tuple[int, ...]) -> tuple[Size, tuple[int, ...]]:
+        if len(self) >= MAX_SHAPES:
+            self.clear()
+        found = self[shape] = Size(shape), sh.contiguous_strides(shape)
+        return found
+
+
+#: shapes that are remembered
+MAX_SHAPES = 10_000
+_geometry = _Geometry()
+
+
 class Tensor:
     """A multi-dimensional array of one dtype, with gradients; behaves as ``torch.Tensor``."""
 
@@ -59,8 +74,7 @@ class Tensor:
         t = _new(Tensor)
         storage = Storage(node, device)
         t.storage = storage
-        t.shape = Size(node.shape)
-        t.strides = sh.contiguous_strides(node.shape)
+        t.shape, t.strides = _geometry[node.shape]
         t.offset = 0
         t.dtype = node.dtype
         t._node = node

@@ -78,8 +78,10 @@ def _check_alpha(name, dtype, alpha):
 
 def _add_lower(x, y, alpha=1):
     d = result_type(x, y)
-    _check_alpha("add", d, alpha)
-    return elementwise(ADD, d, x, _scaled(y, alpha, d))
+    if type(alpha) is not int or alpha != 1:
+        _check_alpha("add", d, alpha)
+        y = _scaled(y, alpha, d)
+    return elementwise(ADD, d, x, y)
 
 
 _add = Op("add", _add_lower, lambda ctx, g: (g, g if ctx.alpha == 1 else mul(g, ctx.alpha)))
@@ -96,12 +98,15 @@ def add(input, other, *, alpha=1):  # noqa: A002
 
 def _sub_lower(x, y, alpha=1):
     d = result_type(x, y)
-    if d is dt.bool_ or any(not is_number(v) and v.dtype is dt.bool_ for v in (x, y)):
+    if d is dt.bool_ or not is_number(x) and x.dtype is dt.bool_ \
+            or not is_number(y) and y.dtype is dt.bool_:
         raise RuntimeError(
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
             "to invert a mask, use the `~` or `logical_not()` operator instead.")
-    _check_alpha("sub", d, alpha)
-    return elementwise(SUB, d, x, _scaled(y, alpha, d))
+    if type(alpha) is not int or alpha != 1:
+        _check_alpha("sub", d, alpha)
+        y = _scaled(y, alpha, d)
+    return elementwise(SUB, d, x, y)
 
 
 _sub = Op("sub", _sub_lower,
