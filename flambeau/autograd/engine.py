@@ -49,14 +49,17 @@ def _dependencies(roots: Sequence[GradFn]) -> dict[GradFn, int]:
 
 
 def _leads_to(roots: Sequence[GradFn], targets: set) -> set:
-    """The functions from which a target can be reached (targets included)."""
+    """The functions from which a target can be reached (targets included); the ends of a tape that
+    was walked are known by their leaves (see ``tape.loosen``)."""
+    leaves = {id(fn.variable) for fn in targets if isinstance(fn, AccumulateGrad)}
     good: dict[GradFn, bool] = {}
     stack = [(fn, False) for fn in roots]
     while stack:
         fn, done = stack.pop()
         if done:
-            good[fn] = fn in targets or any(
-                e is not None and good.get(e[0], False) for e in fn.edges)
+            good[fn] = (fn in targets or isinstance(fn, AccumulateGrad)
+                        and id(fn.variable) in leaves or any(
+                            e is not None and good.get(e[0], False) for e in fn.edges))
         elif fn not in good:
             good[fn] = False
             stack.append((fn, True))

@@ -14,7 +14,7 @@ from ..ops.prim.elementwise import add
 from ..runtime import execute
 from . import history
 from .dispatch import assign, snapshot
-from .follow import recorder
+from .follow import entry_point, recorder
 from .storage import zeros_node
 from .tensor import Tensor
 
@@ -239,6 +239,7 @@ def _run(edges, starts, keep, create_graph, capture, accumulate):
     return [None if g is None else _wrap(g) for g in got]
 
 
+@entry_point
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
          only_inputs=True, allow_unused=None, is_grads_batched=False, materialize_grads=False):
     """Gradients of ``outputs`` with respect to ``inputs``, returned; ``.grad`` stays as it is.
