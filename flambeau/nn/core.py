@@ -6,13 +6,16 @@ from ..autograd.modes import is_grad_enabled as is_grad_enabled
 from ..autograd.modes import no_grad as no_grad
 from ..autograd.tape import RemovableHandle as RemovableHandle
 from ..base.dtype import bool_ as bool_
+from ..base.dtype import float32 as float32
+from ..base.dtype import float64 as float64
 from ..base.dtype import int64 as int64
 from ..ir import autocast
 from ..ir.api import API
+from ..ops.prim.recurrence import recurrence as _recurrence
 from ..tensor import Tensor as Tensor
 from ..tensor import factories
 from ..tensor.function import Function as Function
-from ..tensor.methods import with_out
+from ..tensor.methods import callable_as, with_out
 
 _made = factories.namespace()
 arange, as_tensor, empty, empty_like, eye, full = (
@@ -38,6 +41,7 @@ def public(*names: str):
 
 
 cat, stack, bmm, baddbmm, topk = (public(n) for n in ("cat", "stack", "bmm", "baddbmm", "topk"))
+recurrence = callable_as(_recurrence)
 vector_norm = public("linalg.vector_norm", "vector_norm")
 linalg_qr, linalg_solve = public("linalg.qr", "qr"), public("linalg.solve", "solve")
 matrix_exp, geqrf = public("matrix_exp", "linalg.matrix_exp"), public("geqrf")

@@ -1,7 +1,9 @@
 """The recurrences behind RNN, LSTM and GRU: cells, and layers of them over time.
 
 A cell takes the input's part of the gates, which is one matrix product for all time steps, and the
-states; a layer runs it over time, forward or backward, for sequences of one length or packed.
+states; a layer runs it over time, forward or backward. Sequences are packed; those of one length
+are the case in which every step has all of them. Over float32 and float64 all steps are one
+operation (``ops/prim/recurrence.py``), else one after the other.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import functional as F
-from .core import Tensor, cat, stack
+from .core import Tensor, cat, float32, float64, recurrence, stack
 
 
 def rnn_tanh_cell(gates: Tensor, state: tuple, weights) -> tuple:
@@ -46,6 +48,7 @@ def gru_cell(gates: Tensor, state: tuple, weights) -> tuple:
 
 CELLS: dict[str, Callable] = {"RNN_TANH": rnn_tanh_cell, "RNN_RELU": rnn_relu_cell,
                               "LSTM": lstm_cell, "GRU": gru_cell}
+MODES = {cell: mode for mode, cell in CELLS.items()}
 
 
 class Weights:
@@ -64,24 +67,19 @@ def _one_bias(cell: Callable, weights: Weights) -> Weights:
     return Weights(weights.w_ih, weights.w_hh, weights.b_ih + weights.b_hh, None, weights.w_hr)
 
 
-def _over_time(cell: Callable, x: Tensor, state: tuple, weights: Weights, backward: bool):
-    """One direction over (T, N, E): outputs (T, N, H) and the last states."""
-    weights = _one_bias(cell, weights)
-    gates = F.linear(x, weights.w_ih, weights.b_ih).unbind(0)
-    outputs = []
-    for step in reversed(gates) if backward else gates:
-        state = cell(step, state, weights)
-        outputs.append(state[0])
-    if backward:
-        outputs.reverse()
-    return stack(outputs, 0), state
-
-
-def _over_packed(cell: Callable, x: Tensor, sizes: list, state: tuple, weights: Weights,
+def _over_time(cell: Callable, x: Tensor, sizes: list, state: tuple, weights: Weights,
                  backward: bool):
-    """One direction over packed data (sum of sizes, E); longer sequences come first."""
+    """One direction over packed data (sum of sizes, E); longer sequences come first: outputs
+    (sum of sizes, H) and the last states."""
     weights = _one_bias(cell, weights)
-    steps = F.linear(x, weights.w_ih, weights.b_ih).split(sizes, 0)
+    gates = F.linear(x, weights.w_ih, weights.b_ih)
+    if weights.w_hr is None and gates.dtype in (float32, float64) and gates.numel() \
+            and gates.dtype == state[0].dtype:
+        h, *states = recurrence(
+            gates, state[0], state[1] if len(state) > 1 else None, weights.w_hh, weights.b_hh,
+            MODES[cell], tuple(sizes), backward)
+        return h, tuple(states)
+    steps = gates.split(sizes, 0)
     if backward:
         return _packed_backward(cell, steps, sizes, state, weights)
     outputs, finished = [], []
@@ -127,6 +125,11 @@ def run_layers(mode: str, x: Tensor, states: tuple, weights: list[list[Weights]]
         The last layer's outputs, and the states at the end, stacked like ``states``.
     """
     cell = CELLS[mode]
+    shape = None
+    if sizes is None:
+        shape = x.shape[:2]
+        sizes = [shape[1]] * shape[0]
+        x = x.reshape(shape[0] * shape[1], x.shape[2])
     firsts = [s.unbind(0) for s in states]
     lasts = []
     for number, layer in enumerate(weights):
@@ -134,13 +137,12 @@ def run_layers(mode: str, x: Tensor, states: tuple, weights: list[list[Weights]]
         for direction, one in enumerate(layer):
             at = number * len(layer) + direction
             state = tuple(f[at] for f in firsts)
-            if sizes is None:
-                out, state = _over_time(cell, x, state, one, direction == 1)
-            else:
-                out, state = _over_packed(cell, x, sizes, state, one, direction == 1)
+            out, state = _over_time(cell, x, sizes, state, one, direction == 1)
             outputs.append(out)
             lasts.append(state)
         x = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
         if dropout and training and number < len(weights) - 1:
             x = F.dropout(x, dropout, True)
+    if shape is not None:
+        x = x.reshape(*shape, x.shape[1])
     return x, tuple(stack(parts, 0) for parts in zip(*lasts, strict=True))

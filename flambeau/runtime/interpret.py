@@ -16,7 +16,8 @@ from ..base.errors import IndexValueError
 from ..ir.node import Node, OpClass, Prim, settle
 from ..ir.view import VIEW_SET, strided
 from ..ops.prim.contract import DOT
-from . import library
+from ..ops.prim.recurrence import RECURRENCE, RECURRENCE_BACK
+from . import library, recurrence
 
 _NARROW = 2
 
@@ -59,6 +60,8 @@ def evaluate(node: Computed) -> np.ndarray:
     elif prim is DOT:
         a, b = arrays
         value = library.dot(a, b, node.dtype)
+    elif prim is RECURRENCE or prim is RECURRENCE_BACK:
+        return recurrence.run(prim.name, node.params, arrays, node.shape, node.dtype)
     if value is None:
         value = prim.numpy(*arrays, *node.params)
     if type(value) is tuple:

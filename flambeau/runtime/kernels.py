@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable
 
 from ..base.flags import values as flags
+from ..codegen.conv import ConvKernel, conv
 from ..codegen.emit import Module
 from ..codegen.gemm import GemmKernel, gemm
 from ..codegen.emit_types import ELEMENT
 from ..codegen.host import host
 from ..codegen.loops import emit_epilogue, emit_kernel
+from ..codegen.recurrence import emit_recurrence
 from ..codegen.scatter import emit_scatter
 from ..kernel.ir import Kernel
 from ..kernel.text import to_text
@@ -67,9 +69,28 @@ def scatter(dtype: str, index: str) -> int:
     return found
 
 
+def recurrence() -> int:
+    """The address of the loop over time of recurrent layers."""
+    key = (host(), "recurrence")
+    found = _found.get(key)
+    if found is None:
+        with _lock:
+            found = _found[key] = jit.load(str(emit_recurrence()), ["recurrence"])["recurrence"]
+    return found
+
+
 def product(dtype: str, source: str) -> GemmKernel:
     """The matrix kernels of an element type, with their addresses."""
     found = gemm(dtype, source)
+    if not found.addresses:
+        with _lock:
+            found.addresses = jit.load(found.text, found.names)
+    return found
+
+
+def convolution(dtype: str) -> ConvKernel:
+    """The convolution kernels of an element type, with their addresses."""
+    found = conv(dtype, product(dtype, dtype))
     if not found.addresses:
         with _lock:
             found.addresses = jit.load(found.text, found.names)

@@ -30,9 +30,10 @@ from ..schedule.assemble import Assemble, Scatter
 from ..schedule.build import Step
 from ..schedule.compile import Entry, Schedule, chunks_of, schedule_graph
 from ..schedule.dot import Dot
+from ..schedule.recurrence import Recurrence
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
-from . import arena, interpret, kernels, profile, team
+from . import arena, interpret, kernels, profile, recurrence, team
 from .guards import PER_WORD, guard_schedule
 from .host_steps import HostStep, Operand, State, Task
 from .outputs import Outputs, pooled
@@ -41,8 +42,8 @@ __all__ = ["Plan", "compile_graph", "pooled"]
 
 #: element operations below which a plan runs on the calling thread alone
 SMALL_WORK = 500_000
-#: pointers to the matrix kernels' workspace, and to the block of arguments before
-_WORKSPACE, _PREVIOUS = "workspace", "previous"
+#: pointers to the matrix kernels' workspace, to the block of arguments before, and to this one
+_WORKSPACE, _PREVIOUS, _BLOCK = "workspace", "previous", "block"
 #: multiples of this stand for addresses that are looked for
 _MARK = 1 << 52
 
@@ -154,6 +155,8 @@ class Plan:
                 for w, root, offset in pointers:
                     if root is _PREVIOUS:
                         patches[-1].append((self._arena_cell + 2, 8 * previous, at + w))
+                    elif root is _BLOCK:
+                        patches[-1].append((self._arena_cell + 2, 8 * at + offset, at + w))
                     else:
                         patches[-1].append((*self._pointer(root, offset, e, cell_of), at + w))
                 if function:
@@ -263,6 +266,8 @@ class Plan:
         step = e.step
         if isinstance(step, Step):
             yield kernels.loop(step.kernel), step.words, step.pointers, e.chunks
+        elif isinstance(step, Recurrence):
+            yield from self._recurrence(step)
         elif isinstance(step, Assemble):
             for part in step.parts:
                 yield self._part(part)
@@ -309,6 +314,18 @@ class Plan:
                     root, offset = roots[which - 1]
                     places.append((at, root, offset + extra))
             yield row.function, args, places, row.chunks
+
+    def _recurrence(self, r: Recurrence):
+        """Rows of a recurrent layer."""
+        found, workspace = recurrence.rows(r, 1 if self._small else self._threads)
+        self._workspace = max(self._workspace, workspace)
+        names = {**r.roots, recurrence.WORKSPACE: (_WORKSPACE, 0), recurrence.BLOCK: (_BLOCK, 0)}
+        for row in found:
+            places = []
+            for word, name, offset in row.places:
+                root, start = names[name]
+                places.append((word, root, start + offset))
+            yield row.function, row.words, places, row.chunks
 
     def _pointer(self, root, offset: int, e: Entry,
                  cell_of: Callable[[int], tuple[int, int]]) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from .dot import Dot, build_dot
 from .group import FULL, Group, Grouping, operands
 from .inline import expand
 from .memory import Arena
+from .recurrence import Recurrence, build_recurrence
 from .walk import group_nodes
 
 #: element operations a chunk should have, so that handing it out costs little
@@ -27,7 +28,7 @@ class Entry:
     """One thing the plan runs.
 
     Attributes:
-        kind: "loop", "dot", "assemble" or "host".
+        kind: "loop", "dot", "assemble", "recurrence" or "host".
         group: the group it comes from.
         step: the kernels and their arguments (not of host entries).
         record: the record a host entry computes.
@@ -37,7 +38,7 @@ class Entry:
 
     kind: str
     group: Group
-    step: Step | Dot | Assemble | None = None
+    step: Step | Dot | Assemble | Recurrence | None = None
     record: int = -1
     chunks: int = 1
     scratch: int = -1
@@ -82,6 +83,8 @@ def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Sch
         elif group.kind == "assemble":
             there = s.place.get(group.members[0], ("", 0))[0] == "leaf"
             s.entries.append(Entry("assemble", group, build_assemble(g, group, there)))
+        elif group.kind == "recurrence":
+            s.entries.append(Entry("recurrence", group, build_recurrence(g, group.members[0])))
         else:
             s.entries.append(Entry("host", group, record=group.members[0]))
     s.work = sum(e.step.work for e in s.entries if e.step is not None)
@@ -126,7 +129,9 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
     group = s.grouping.group_of[record]
     if node.shape != target.shape or node.dtype is not target.dtype or node.layout is not None:
         return False
-    if group is None or group.kind == "host" or group.kind == "dot" and group.members[0] == record:
+    if group is None or group.kind in ("host", "recurrence"):
+        return False
+    if group.kind == "dot" and group.members[0] == record:
         return False
     if group.kind == "assemble" and not in_place(s.grouping, record, graph.leaves[leaf]):
         return False

@@ -36,6 +36,7 @@ from .group import (
 )
 from .inline import RANDOM, expand, find_inline
 from .matrices import Refiner, multiplied, readable
+from .recurrence import recurrent
 
 
 def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
@@ -73,6 +74,8 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
             walk.reduction(i)
         elif multiplied(graph, i) and _reads(g, i):
             walk.opaque(i, "dot")
+        elif recurrent(g, i):
+            walk.opaque(i, "recurrence")
         elif can_assemble(g, i):
             walk.opaque(i, "assemble")
             guard = guard_of(g, i)
