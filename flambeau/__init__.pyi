@@ -8,6 +8,7 @@ from flambeau.base.device import device as _device
 from flambeau.base.dtype import dtype as _dtype
 from . import accelerator as accelerator
 from . import amp as amp
+from . import array_api as array_api
 from . import autograd as autograd
 from . import backends as backends
 from . import base as base

@@ -15,8 +15,8 @@ from .tensor import blocks, gamma, legacy
 from .tensor.options import set_default_device
 
 #: modules that are imported when they are first used
-LAZY = ("amp", "compiler", "distributed", "distributions", "export", "func", "hub", "jit",
-        "multiprocessing", "onnx", "overrides", "profiler", "return_types", "storage",
+LAZY = ("amp", "array_api", "compiler", "distributed", "distributions", "export", "func", "hub",
+        "jit", "multiprocessing", "onnx", "overrides", "profiler", "return_types", "storage",
         "torch_version", "types", "version", "cpu", "mps", "accelerator", "xpu", "futures",
         "testing", "_C", "_tensor_str", "library", "fx", "sparse", "nested", "masked", "signal")
 

@@ -13,7 +13,8 @@ from flambeau.tensor import Tensor
 
 #: modules with a page each
 MODULES = (
-    "torch", "torch.Tensor", "torch.amp", "torch.autograd", "torch.autograd.functional",
+    "torch", "torch.Tensor", "torch.amp", "torch.array_api", "torch.autograd",
+    "torch.autograd.functional",
     "torch.autograd.forward_ad", "torch.autograd.graph", "torch.compiler",
     "torch.cuda", "torch.cuda.amp", "torch.debug", "torch.distributed", "torch.distributions",
     "torch.fft", "torch.func", "torch.hub", "torch.jit", "torch.linalg", "torch.multiprocessing",

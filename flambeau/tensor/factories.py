@@ -79,6 +79,7 @@ Tensor._make_subclass = staticmethod(legacy.make_subclass)
 Tensor.__repr__ = plain_text
 Tensor.__format__ = _format
 Tensor.__dlpack__, Tensor.__dlpack_device__ = interop.dlpack, interop.dlpack_device
+Tensor.__array_namespace__ = interop.array_namespace
 Tensor.__array_wrap__ = interop.array_wrap
 Tensor.__array_priority__ = 1000  # arrays leave mixed arithmetic to tensors
 Tensor.layout = options.strided

@@ -6,6 +6,7 @@ DLPack goes through NumPy, which speaks it in both directions for everything in 
 from __future__ import annotations
 
 import enum
+import importlib
 
 import numpy as np
 
@@ -103,6 +104,21 @@ def from_dlpack(ext_tensor, *, device=None, copy: bool | None = None) -> Tensor:
 def to_dlpack(tensor: Tensor):
     """A DLPack capsule over the tensor's memory."""
     return dlpack(tensor)
+
+
+def array_namespace(self: Tensor, *, api_version: str | None = None):
+    """The functions of the Array API standard (``Tensor.__array_namespace__``): the module
+    ``torch.array_api``. PyTorch has no such method; libraries then wrap its functions themselves.
+
+    Raises:
+        ValueError: another version of the standard is asked for.
+    """
+    # made of the package's functions, so there is nothing to import before these are installed
+    module = importlib.import_module(__package__.rpartition(".")[0] + ".array_api")
+    if api_version is not None and api_version not in module.VERSIONS:
+        raise ValueError(f"version {api_version!r} of the Array API is not here, only "
+                         f"{', '.join(module.VERSIONS)}")
+    return module
 
 
 def array_wrap(self: Tensor, array, context=None, return_scalar=False):
