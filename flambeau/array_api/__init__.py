@@ -32,8 +32,8 @@ _SAME = (
     "reciprocal", "signbit", "sin", "sinh", "sqrt", "square", "tan", "tanh", "arange", "empty",
     "empty_like", "from_dlpack", "full", "full_like", "ones", "ones_like", "tril", "triu", "zeros",
     "zeros_like", "broadcast_shapes", "broadcast_to", "isin", "tile", "finfo", "iinfo", "e",
-    "inf", "nan", "newaxis", "pi", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
-    "float32", "float64", "complex64", "complex128")
+    "inf", "nan", "newaxis", "pi", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16",
+    "uint32", "uint64", "float32", "float64", "complex64", "complex128")
 _OWN = (
     "all", "any", "argmax", "argmin", "argsort", "asarray", "astype", "broadcast_arrays",
     "can_cast", "ceil", "clip", "concat", "count_nonzero", "cumulative_prod", "cumulative_sum",

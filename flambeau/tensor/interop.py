@@ -88,10 +88,14 @@ def from_dlpack(ext_tensor, *, device=None, copy: bool | None = None) -> Tensor:
 
     Raises:
         BufferError: the memory is not on the CPU, or its elements are of no known dtype.
+        RuntimeError: it is neither.
     """
     if isinstance(ext_tensor, Tensor):
         return ext_tensor.clone() if copy else ext_tensor.detach()
     if not hasattr(ext_tensor, "__dlpack__"):
+        if type(ext_tensor).__name__ != "PyCapsule":
+            raise RuntimeError("from_dlpack received an invalid capsule: "
+                               f"{type(ext_tensor).__name__} has no __dlpack__ method")
         ext_tensor = _Capsule(ext_tensor)
     array = np.from_dlpack(ext_tensor)
     if copy:
