@@ -28,7 +28,7 @@ from ..ir import node as ir
 from ..runtime import execute
 from . import others
 from .generator import default_generator
-from .record import FOLLOW, OFF, RECORD, UNKNOWN, is_outside
+from .record import FOLLOW, OFF, RECORD, UNKNOWN
 from .replay import Replaying
 from .steps import MISS, Steps
 from .tensor import Tensor
@@ -64,7 +64,7 @@ class Recorder(Replaying):
         if get_ident() != self.owner:
             return function(*args, **kwargs)
         if self.mode == FOLLOW:
-            if is_outside(function, args):
+            if self._outside(function, args):
                 return function(*args, **kwargs)
             if self.pos == 0 and self.mode == FOLLOW:
                 out = self._other_trace(function, args, kwargs)
@@ -87,10 +87,14 @@ class Recorder(Replaying):
         trace = self.trace
         leaf, bound = trace.leaves[k], trace.steps.bound
         storage = t.__dict__.get("storage")
-        if storage is None or bound[k] is not None:
+        if bound[k] is not None:
             return False
+        if storage is None:
+            if not self._settle_done(t):
+                return False
+            storage = t.storage
         if leaf.ref() is t:
-            if t._fn is not None or t._requires != leaf.requires or t._hooks \
+            if (t._fn is not None) is not leaf.history or t._requires != leaf.requires or t._hooks \
                     or storage.memory is not None:
                 return False
         elif not leaf.accepts(t, trace.written):
@@ -110,7 +114,7 @@ class Recorder(Replaying):
         if self.replaying == get_ident():
             return
         with execute.lock:
-            if t is not None and self.done is not None and self._settle_done(t):
+            if t is not None and self._settle_done(t):
                 return
             if self.mode != FOLLOW:
                 return
@@ -161,6 +165,8 @@ class Recorder(Replaying):
         return value.item()
 
     def _settle_done(self, t: Tensor) -> bool:
+        if self.done is None:
+            return False
         trace, slots, results, storages = self.done
         i = t._run - 1
         if i < 0 or i >= len(slots) or slots[i] is not t:
@@ -189,10 +195,10 @@ class Recorder(Replaying):
             return False
         if get_ident() != self.owner:
             if self.mode == RECORD:  # what it has pending is computed before its flush
-                self.poisoned = True
+                self.poison("another thread asks for a value")
             return False
         if self.inside:
-            self.poisoned = True
+            self.poison("a call asks for a value")
             return False
         if self.mode == FOLLOW:
             if self.pos == 0:
@@ -203,8 +209,8 @@ class Recorder(Replaying):
         if not self.poisoned:
             try:
                 self._locate()
-            except Poison:
-                self.poisoned = True
+            except Poison as why:
+                self.poison(why)
         # what only the recorder remembers must not look alive
         self.slots = [weakref.ref(t) for t in self.slots]
         self.keep, self.ids = [weakref.ref(t) for t in self.keep], {}
@@ -222,9 +228,9 @@ class Recorder(Replaying):
         try:
             binding = Binding(flushed, self.leaves, tensors, slots, self.seeds)
             if {tag for _, tag in binding.from_number} != set(range(self.tags)):
-                raise Poison  # a number was changed on its way: its place is not known
-        except Poison:
-            self.poisoned = True
+                raise Poison("a number that changes was changed on its way to an operation")
+        except Poison as why:
+            self.poison(why)
             return
         written = {id(t.storage) for t, leaf in zip(tensors, self.leaves, strict=True)
                    if t is not None and leaf.written}

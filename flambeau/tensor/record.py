@@ -6,9 +6,12 @@ A :class:`Recording` turns calls into entries (see trace.py). What cannot be fol
 
 from __future__ import annotations
 
+import sys
 from threading import get_ident
 
 from ..autograd.modes import state
+from ..base import srcloc
+from ..base.flags import values as flags
 from ..ir.node import CONST, Tagged
 from ..ir.node import leaf as node_of
 from .tensor import Tensor
@@ -46,19 +49,20 @@ class Recording:
 
     def record(self, function, args, kwargs):
         """Make the call and note it."""
-        if self.poisoned or is_outside(function, args) and id(args[0]) not in self.ids:
+        if self.poisoned or self._outside(function, args):
             return function(*args, **kwargs)
         self.active, self.inside = False, True
         self.written, self.grads, self.draws = [], [], 0
+        self.takes_history = self.gives_history = False
         entry = None
         try:
             entry, kwargs = self._entry(function, args, kwargs)
-        except Poison:
-            self.poisoned = True
+        except Poison as why:
+            self.poison(why)
         try:
             out = function(*args, **kwargs)
         except BaseException:
-            self.poisoned = True
+            self.poison("the call failed")
             raise
         finally:
             self.inside = False
@@ -66,14 +70,21 @@ class Recording:
         if entry is not None and not self.poisoned:
             try:
                 self._note(entry, args, out)
-            except Poison:
-                self.poisoned = True
+            except Poison as why:
+                self.poison(why)
         return out
+
+    def poison(self, why) -> None:
+        """What was recorded since the last flush cannot be followed."""
+        if flags.debug >= 2 and not self.poisoned:
+            place = srcloc.user_location()
+            print(f"[flambeau] {place}: not followed: {why}", file=sys.stderr)
+        self.poisoned = True
 
     def _entry(self, function, args, kwargs):
         dynamic = getattr(function, "run_time_numbers", ())
         if self.around is UNKNOWN:
-            raise Poison
+            raise Poison("a mode that runs code of the program is on")
         specs = {}
         passed = kwargs
         for name, value in kwargs.items():
@@ -88,6 +99,22 @@ class Recording:
         return Entry(function, tuple(self._spec(a) for a in args), specs, state.grad,
                      self.around), passed
 
+    def _outside(self, function, args) -> bool:
+        """Calls that only give a view of a tensor from before the trace: they are made in the
+        ordinary way and give leaves, since their numbers may differ from step to step."""
+        name = getattr(function, "__name__", "")
+        if name not in ("getitem", "detach") or not args or id(args[0]) in self.ids:
+            return False
+        x = args[0]
+        if not isinstance(x, Tensor) or "storage" not in x.__dict__ and not self._settle_done(x):
+            return False
+        return name == "detach" or (
+            x._fn is None and not x._requires and len(args) == 2 and _plain_key(args[1]))
+
+    def _settle_done(self, t: Tensor) -> bool:
+        """Make a bare tensor of the last run an ordinary one; False where it is none."""
+        raise NotImplementedError
+
     def _note(self, entry: Entry, args, out) -> None:
         entry.draws = self.draws
         entry.writes = tuple(dict.fromkeys(
@@ -95,29 +122,34 @@ class Recording:
         if self.grads:
             entry.backward = tuple(self._grad_spec(v, before) for v, before in self.grads)
         entry.result = self._result(out, args, entry)
+        if self.takes_history and (self.gives_history or entry.backward):
+            raise Poison("a call continues the history of a tensor from an earlier step")
         self.entries.append(entry)
 
     def _spec(self, value):
         if isinstance(value, Tensor):
-            return self.ids.get(id(value)) or self._new_leaf(value)
+            spec = self.ids.get(id(value)) or self._new_leaf(value)
+            if spec[0] == "leaf" and self.leaves[spec[1]].history:
+                self.takes_history = True
+            return spec
         if isinstance(value, (list, tuple)):
             if any(isinstance(v, (Tensor, list, tuple)) for v in value):
                 return ("list", type(value), tuple(self._spec(v) for v in value))
             return ("value", tuple(value) if type(value) is list else value)
         if isinstance(value, (dict, set)) or callable(value) and not isinstance(value, type):
-            raise Poison
+            raise Poison(f"an argument is a {type(value).__name__}")
         if isinstance(value, slice):
             return ("value", (slice, value.start, value.stop, value.step))
         try:
             hash(value)
         except TypeError:
-            raise Poison from None
+            raise Poison(f"an argument is a {type(value).__name__}") from None
         return ("value", value)
 
     def _new_leaf(self, t: Tensor) -> tuple:
-        if t._fn is not None or t.storage.shared or t.storage.device.type != "cpu" \
-                or t._inference or t._hooks:
-            raise Poison
+        if t.storage.shared or t.storage.device.type != "cpu" or t._inference or t._hooks:
+            raise Poison("an argument has hooks, memory shared with NumPy, or is an inference "
+                         "tensor")
         storage = t.storage
         if storage.node.prim is CONST:  # another tensor's number may stand here next time
             storage.node = node_of(storage.node.value.copy(), storage.dtype)
@@ -137,9 +169,11 @@ class Recording:
         have = self.ids.get(id(t))
         if have is None:
             if any(t.storage is k.storage for k in (*self.keep, *self.slots)):
-                raise Poison  # a view of something known
+                raise Poison("a view of a tensor is written that is used as well")
             return None  # a value that the call made for itself
         if have[0] == "leaf":
+            if self.leaves[have[1]].history:
+                raise Poison("a tensor with a history is written")
             self.leaves[have[1]].written = True
         return have
 
@@ -147,7 +181,7 @@ class Recording:
         have = self.ids.get(id(variable))
         if have is None or have[0] != "leaf" or variable._hooks or before is not None \
                 or variable._grad is None:
-            raise Poison
+            raise Poison("a gradient is added to an earlier one, or to no leaf")
         return have[1], self._new_slot(variable._grad), template_of(variable._grad)
 
     def _result(self, out, args, entry: Entry) -> tuple:
@@ -158,12 +192,13 @@ class Recording:
                 if a is out:
                     return ("arg", i)
             if id(out) in self.ids or type(out) is not Tensor or out.storage.device.type != "cpu":
-                raise Poison
+                raise Poison("a result is not a new tensor on the CPU")
             entry.templates.append(template_of(out))
+            self.gives_history |= out._fn is not None
             return self._new_slot(out)
         if isinstance(out, (tuple, list)) and all(isinstance(t, Tensor) for t in out):
             return ("tuple", type(out), tuple(self._result(t, args, entry) for t in out))
-        raise Poison
+        raise Poison(f"the result is a {type(out).__name__}")
 
     def wrote(self, t: Tensor) -> None:
         """An in-place write happened."""
@@ -171,7 +206,7 @@ class Recording:
             if self.inside:
                 self.written.append(t)
             elif id(t) in self.ids:
-                self.poisoned = True
+                self.poison("a tensor is written outside any call")
 
     def accumulated(self, variable: Tensor, before) -> None:
         """backward() changed ``.grad`` of a leaf."""
@@ -181,7 +216,7 @@ class Recording:
     def callback(self) -> None:
         """A call runs code of the program (hooks, custom functions): it cannot be followed."""
         if self.inside:
-            self.poisoned = True
+            self.poison("a call runs code of the program: a hook or a custom function")
 
     def _locate(self) -> None:
         storages: dict[int, list[Leaf]] = {}
@@ -189,17 +224,8 @@ class Recording:
             leaf.locate(t)
             for other in storages.setdefault(id(t.storage), []):
                 if leaf.written or other.written or leaf.overlaps(other):
-                    raise Poison
+                    raise Poison("two arguments share memory that is written")
             storages[id(t.storage)].append(leaf)
-
-
-def is_outside(function, args) -> bool:
-    """Calls that only choose part of a tensor from before the trace: their numbers may differ from
-    step to step, so they are made in the ordinary way and give leaves."""
-    if getattr(function, "__name__", "") != "getitem" or len(args) != 2:
-        return False
-    x = args[0]
-    return "storage" in x.__dict__ and x._fn is None and not x._requires and _plain_key(args[1])
 
 
 def _plain_key(key) -> bool:

@@ -94,6 +94,9 @@ class Steps:
                 lines.append(f"if {name} is not bound[{k}]: return MISS")
             else:
                 self._met.add(k)
+                if self._leaves[k].history:  # a new tensor each time
+                    lines.append(f"if not bind({k}, {name}): return MISS")
+                    return
                 same = f"{name} is last[{k}] and {name}._fn is None"
                 if self._leaves[k].requires:
                     same += f" and {name}._requires and not {name}._hooks"

@@ -29,7 +29,7 @@ class Leaf:
     """A tensor from before the trace: where it comes from and what must hold of it."""
 
     __slots__ = ("ref", "cls", "shape", "strides", "dtype", "requires", "written", "memory",
-                 "number", "address", "size")
+                 "number", "address", "size", "history")
 
     def __init__(self, t: Tensor, number: int):
         self.number = number
@@ -37,6 +37,7 @@ class Leaf:
         self.cls = type(t)
         self.shape, self.strides, self.dtype = t.shape, t.strides, t.dtype
         self.requires = t._requires
+        self.history = t._fn is not None
         self.written = False
         self.address = self.size = 0
         self.memory = (0, 0)
@@ -48,7 +49,7 @@ class Leaf:
         node = storage.prior if storage.prior is not None else storage.node
         array = node.value
         if array is None:
-            raise Poison
+            raise Poison("an argument has no value yet")
         if not array.flags.c_contiguous:  # a repeated constant: give it memory of its own
             array = node.value = np.ascontiguousarray(array)
         start = array.__array_interface__["data"][0]
@@ -66,7 +67,8 @@ class Leaf:
         """Whether another tensor can stand in: same geometry, not written by this trace."""
         d = t.__dict__
         storage = d.get("storage")
-        return (storage is not None and not self.written and t._fn is None
+        return (storage is not None and not self.written
+                and (t._fn is not None) is self.history
                 and t.shape == self.shape and t.strides == self.strides
                 and t.dtype is self.dtype
                 and t._requires == self.requires and type(t) is self.cls
@@ -76,7 +78,7 @@ class Leaf:
     def signature(self) -> tuple:
         """What two recordings must have in common."""
         return (self.cls, tuple(self.shape), self.strides, self.dtype, self.requires,
-                self.written)
+                self.written, self.history)
 
 
 class Entry:
@@ -252,7 +254,7 @@ def _refuse_copy(array: np.ndarray, tensors: list) -> None:
         node = t.__dict__.get("_node") if t is not None else None
         if node is not None and node.value is not None and np.may_share_memory(array, node.value):
             t._node = None
-            raise Poison
+            raise Poison("a view is read that an earlier flush copied")
 
 
 class Binding:
@@ -313,7 +315,7 @@ class Binding:
                     break
             else:
                 if any(k.memory[0] <= address < k.memory[1] for k in leaves):
-                    raise Poison  # a part of a leaf's memory that the leaf does not cover
+                    raise Poison("memory is read beside the arguments")
                 _refuse_copy(array, tensors)
                 self.fixed.append((position, array))
                 self.arrays[position] = array
@@ -328,7 +330,7 @@ class Binding:
                 at = number.get(id(t.storage.node))
                 if at is not None and id(t.storage.node) not in taken:
                     if not leaves[k].written:
-                        raise Poison
+                        raise Poison("an argument changes that no call writes")
                     self.store.append((at, k))
                     taken.add(id(t.storage.node))
         groups: dict[int, int] = {}
@@ -336,17 +338,17 @@ class Binding:
             if t is None:
                 continue
             if t._fn is not None and not t._fn.released or t._hooks or t._retains:
-                raise Poison  # its history is still wanted
+                raise Poison("backward through a result is still to come")
             storage = t.storage
             at = number.get(id(storage.node))
             if at is None or id(storage) in written or storage.device.type != "cpu":
-                raise Poison
+                raise Poison("a result shares memory with an argument, or has a value already")
             group = groups.setdefault(id(storage), len(groups))
             self.alive[i] = _Alive(i, t, at, group)
             taken.add(id(storage.node))
             taken.add(id(t._node))  # what the tensor has read of its storage
         if any(id(n) not in taken for n in flushed.outputs):
-            raise Poison  # the tape still needs a value
+            raise Poison("the tape still needs a value")
 
     def agrees(self, other: Binding) -> bool:
         """Whether another recording of the same calls was bound alike."""
