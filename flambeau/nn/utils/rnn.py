@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..core import Tensor, arange, as_tensor, cat, empty_like, full, int64
+import numpy as np
+
+from ..core import Tensor, arange, as_tensor, cat, empty_like, full, int64, tensor
 
 _PackedSequence = namedtuple("PackedSequence",
                              ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])
@@ -114,15 +116,21 @@ def pack_padded_sequence(input: Tensor, lengths, batch_first: bool = False,
         lengths, order = lengths.sort(descending=True)
         order = order.to(x.device)
         x = x.index_select(0 if batch_first else 1, order)
-    data, batch_sizes = _pack(x.transpose(0, 1) if batch_first else x, lengths.tolist())
+    data, batch_sizes = _pack(x, lengths.tolist(), batch_first)
     return PackedSequence(data, batch_sizes, order, None)
 
 
-def _pack(input: Tensor, lengths: list) -> tuple[Tensor, Tensor]:
-    """(T, N, *) with decreasing lengths as packed data and batch sizes."""
-    if len(lengths) != input.size(1):
+def _running(lengths: list, steps: int) -> np.ndarray:
+    """Whether each sequence still runs at each step, (steps, N)."""
+    return np.asarray(lengths)[None, :] > np.arange(steps)[:, None]
+
+
+def _pack(input: Tensor, lengths: list, batch_first: bool) -> tuple[Tensor, Tensor]:
+    """(T, N, *), or (N, T, *), with decreasing lengths as packed data and batch sizes."""
+    batch, longest = input.shape[:2] if batch_first else (input.size(1), input.size(0))
+    if len(lengths) != batch:
         raise RuntimeError("Expected `len(lengths)` to be equal to batch_size, but got "
-                           f"{len(lengths)} (batch_size={input.size(1)})")
+                           f"{len(lengths)} (batch_size={batch})")
     if not lengths or lengths[-1] <= 0:
         raise RuntimeError("Length of all samples has to be greater than 0, but found an element "
                            f"in 'lengths' that is <= 0: {lengths}")
@@ -131,20 +139,24 @@ def _pack(input: Tensor, lengths: list) -> tuple[Tensor, Tensor]:
                            "`enforce_sorted` is True. You can pass `enforce_sorted=False` to "
                            "pack_padded_sequence and/or pack_sequence to sidestep this requirement "
                            "if you do not need ONNX exportability.")
-    if lengths[0] > input.size(0):
-        raise RuntimeError(f"Expected every length to be at most {input.size(0)}, the padded "
-                           f"length, but got {lengths[0]}")
-    sizes = [sum(1 for n in lengths if n > t) for t in range(lengths[0])]
-    steps, at = [], 0
-    while at < len(sizes):  # steps with the same sequences are one slice
-        end = at
-        while end < len(sizes) and sizes[end] == sizes[at]:
-            end += 1
-        block = input[at:end, :sizes[at]]
-        steps.append(block.reshape((end - at) * sizes[at], *input.shape[2:]))
-        at = end
-    data = steps[0] if len(steps) == 1 else cat(steps, 0)
-    return data, as_tensor(sizes, dtype=int64)
+    if lengths[0] > longest:
+        raise RuntimeError(f"Expected every length to be at most {longest}, the padded length, but "
+                           f"got {lengths[0]}")
+    running = _running(lengths, lengths[0])
+    step, sequence = running.nonzero()
+    places = sequence * longest + step if batch_first else step * batch + sequence
+    rows = input.reshape(batch * longest, *input.shape[2:])
+    if len(places) != len(rows) or batch_first and batch > 1 < longest:
+        rows = rows.index_select(0, tensor(places))
+    return rows, tensor(running.sum(1, dtype=np.int64))
+
+
+def _spread(rows: Tensor, places: np.ndarray, padding_value: float) -> Tensor:
+    """Rows at their places, one more number of a place than rows is padding."""
+    fill = full((1, *rows.shape[1:]), padding_value, dtype=rows.dtype, device=rows.device)
+    found = cat([rows, fill], 0) if (places == len(rows)).any() else rows
+    return found.index_select(0, tensor(places.reshape(-1))).reshape(
+        *places.shape, *rows.shape[1:])
 
 
 def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False,
@@ -168,23 +180,11 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False,
                              f"sequence length being {longest}")
         longest = total_length
     data = sequence.data
-    rest = tuple(data.shape[1:])
-    rows, at = [], 0
-    for size in sizes:
-        step = data[at:at + size]
-        at += size
-        if size < sizes[0]:
-            fill = full((sizes[0] - size, *rest), padding_value, dtype=data.dtype,
-                        device=data.device)
-            step = cat([step, fill], 0)
-        rows.append(step.unsqueeze(0))
-    if longest > len(sizes):
-        rows.append(full((longest - len(sizes), sizes[0], *rest), padding_value, dtype=data.dtype,
-                         device=data.device))
-    padded = cat(rows, 0)
-    lengths = as_tensor([sum(1 for s in sizes if s > i) for i in range(sizes[0])], dtype=int64)
-    if batch_first:
-        padded = padded.transpose(0, 1)
+    running = np.arange(sizes[0])[None, :] < np.asarray(sizes)[:, None]
+    places = np.full((longest, sizes[0]), len(data), np.int64)
+    places[:len(sizes)][running] = np.arange(len(data))
+    padded = _spread(data, places.T if batch_first else places, padding_value)
+    lengths = tensor(running.sum(0, dtype=np.int64))
     back = sequence.unsorted_indices
     if back is not None:
         padded = padded.index_select(0 if batch_first else 1, back)
@@ -211,16 +211,14 @@ def pad_sequence(sequences, batch_first: bool = False, padding_value: float = 0.
                            f"{padding_side}.")
     if not len(sequences):
         raise RuntimeError("received an empty list of sequences")
-    longest = max(s.size(0) for s in sequences)
-    dim = 0 if batch_first else 1
-    rows = []
-    for s in sequences:
-        missing = longest - s.size(0)
-        if missing:
-            fill = full((missing, *s.shape[1:]), padding_value, dtype=s.dtype, device=s.device)
-            s = cat([s, fill] if padding_side == "right" else [fill, s], 0)
-        rows.append(s.unsqueeze(dim))
-    return cat(rows, dim)
+    lengths = [s.size(0) for s in sequences]
+    running = _running(lengths, max(lengths))
+    if padding_side == "left":
+        running = running[::-1]
+    places = np.full(running.T.shape, sum(lengths), np.int64)  # (N, T)
+    places[running.T] = np.arange(sum(lengths))
+    rows = cat(sequences, 0)
+    return _spread(rows, places if batch_first else places.T, padding_value)
 
 
 def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False) -> list:
