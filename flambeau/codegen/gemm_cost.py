@@ -24,6 +24,7 @@ TASK = 150           # cycles to take a chunk and find its place
 SYNC = 4000          # cycles to start a row of chunks on other threads
 PARALLEL = 24000     # less work than this stays on one thread
 THIN_ROWS, THIN_BYTES, THIN_K = 12, 8 << 20, 32  # see Drivers._direct_rows
+FEW_ROWS, NEAR_BYTES = 64, 2 << 20  # see direct_allowed
 SHARED_A_BYTES = 16 << 20
 WORKSPACE_BYTES = 128 << 20
 
@@ -143,7 +144,7 @@ class _Case:
         panels, columns = _ceil(self.m, unit), _ceil(self.n, t.nr)
         most = t.mc // unit
         if mode in ("direct", "dot"):  # rows of A are read again and again: keep them in the cache
-            most = max(1, (1 << 18) // (max(self.k, 1) * self.size * unit))
+            most = max(1, (1 << 18) // (max(self.k_step, 1) * self.size * unit))
         least = _ceil(panels, max(1, most))
         splits, g = [], least
         while g <= panels and (g <= 16 * self.threads or g == least):
@@ -188,10 +189,13 @@ def _round_rows(mb: int, unit: int) -> int:
     return _ceil(mb, unit) * unit
 
 
-def direct_allowed(t: Tiling, m: int, n: int, k: int, b: tuple[int, int], size: int) -> bool:
+def direct_allowed(t: Tiling, m: int, n: int, k: int, b: tuple[int, int], size: int,
+                   k_step: int) -> bool:
     """Whether B may be read in place: unit column stride, and no pile-up in a few cache sets.
 
-    Rows a power of two apart share cache sets; few rows of A hide it, since B is then read once.
+    Rows a power of two apart share cache sets; few rows of A hide it, since B is then read once or
+    a few times only, which costs less than to pack it. What counts is the block of k that is read
+    again for each tile of rows; of all k, if B does not stay in the cache between blocks.
     """
     if k == 0:
         return True
@@ -199,11 +203,11 @@ def direct_allowed(t: Tiling, m: int, n: int, k: int, b: tuple[int, int], size: 
         return False
     if not t.masked and n % t.lanes and n < 8 * t.nr:
         return False
-    if m <= t.direct[0][0]:
+    if m <= t.direct[0][0] or m <= FEW_ROWS and n * k * size <= THIN_BYTES:
         return True
     pitch = b[0] * size
     limit = 256 if pitch % 4096 == 0 else 512 if pitch % 2048 == 0 else 768
-    return k <= limit
+    return (k_step if n * k * size <= NEAR_BYTES else k) <= limit
 
 
 @lru_cache(maxsize=4096)
@@ -228,7 +232,7 @@ def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b:
     modes = []
     if a[1] == 1 and b[0] == 1 and k:
         modes.append("dot")
-    if direct and unit and direct_allowed(t, m, n, k, b, size):
+    if direct and unit and direct_allowed(t, m, n, k, b, size, case.k_step):
         modes.append("direct")
     if k and unit:
         modes.append("private")
