@@ -314,8 +314,12 @@ def regenerate(view_tensor: Tensor) -> None:
 # --- in place -------------------------------------------------------------------------------------
 
 
-def check_writable(t: Tensor) -> None:
-    """Raise where PyTorch refuses an in-place write."""
+def check_writable(t: Tensor, *, uniform: bool = False) -> None:
+    """Raise where PyTorch refuses an in-place write.
+
+    Args:
+        uniform: all elements get the same value, so that several may share one place.
+    """
     if modes.state.grad:
         if t._requires and t._fn is None:
             raise RuntimeError(
@@ -328,7 +332,8 @@ def check_writable(t: Tensor) -> None:
     if t._inference and not modes.state.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not "
                            "allowed.")
-    if any(s == 0 and n > 1 for n, s in zip(t.shape, t.strides, strict=True)):
+    if not uniform and any(s == 0 and n > 1
+                           for n, s in zip(t.shape, t.strides, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
             "single memory location. Please clone() the tensor before performing the operation.")

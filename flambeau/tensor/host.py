@@ -57,6 +57,10 @@ def sharing(array: np.ndarray, dtype: dt.dtype | None = None) -> Tensor:
     return t
 
 
+#: axes of the memory formats that are not row-major, the outermost first
+_ORDERS = {"channels_last": (0, 2, 3, 1), "channels_last_3d": (0, 2, 3, 4, 1)}
+
+
 class _HostMethods:
     """Methods copied onto Tensor (kept apart so that tensor.py stays readable)."""
 
@@ -168,12 +172,12 @@ class _HostMethods:
         return self.offset
 
     def is_contiguous(self, memory_format=None) -> bool:
-        """Whether the elements stand row-major without gaps."""
-        if memory_format is not None and str(memory_format) == "torch.channels_last":
-            order = (0, 2, 3, 1)
-            return len(self.shape) == 4 and sh.is_contiguous(
-                [self.shape[i] for i in order], [self.strides[i] for i in order])
-        return sh.is_contiguous(self.shape, self.strides)
+        """Whether the elements stand in a memory format's order (row-major) without gaps."""
+        order = _ORDERS.get(getattr(memory_format, "name", None))
+        if order is None:
+            return sh.is_contiguous(self.shape, self.strides)
+        return len(self.shape) == len(order) and sh.is_contiguous(
+            [self.shape[i] for i in order], [self.strides[i] for i in order])
 
     def element_size(self) -> int:
         """Bytes per element."""

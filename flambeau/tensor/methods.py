@@ -35,7 +35,8 @@ def explain(function, args, kwargs, error):
         return TypeError(f"{name}() missing 1 required positional argument: \"{names[0]}\"")
     for i, value in enumerate(args):
         label = names[min(i, len(names) - 1)]
-        if i == 0 and not _is_tensor(value) and label in ("input", "tensor"):
+        if not _is_tensor(value) and (label in ("real", "imag", "abs", "angle")
+                                      or i == 0 and label in ("input", "tensor")):
             return TypeError(f"{name}(): argument '{label}' (position {i + 1}) must be Tensor, "
                              f"not {type(value).__name__}")
         if label in ("other", "mat2", "vec", "target", "src", "index") and not _is_tensor(value) \
@@ -113,7 +114,7 @@ def with_out(function, entry: ApiFunction):
 
 
 #: functions whose ``out=`` must have the result's very dtype
-_EXACT_OUT = ("gather", "aminmax")
+_EXACT_OUT = ("gather", "aminmax", "complex")
 #: functions whose ``out=`` may not share memory with an operand at all
 _APART = ("cat", "take", "gather", "masked_select", "kthvalue", "mode")
 
@@ -126,20 +127,25 @@ def _check_out(out: Tensor, result: Tensor, name: str, args) -> None:
     if name in _APART:
         for a in args:
             for x in (a if isinstance(a, (list, tuple)) else (a,)):
-                if isinstance(x, Tensor) and x.storage is out.storage and _meet(x, out):
+                if isinstance(x, Tensor) and x.storage is out.storage \
+                        and (x is out or _meet(x, out, result)):
                     raise RuntimeError(
                         "unsupported operation: some elements of the input tensor and the "
                         "written-to tensor refer to a single memory location. Please clone() the "
                         "tensor before performing the operation.")
 
 
-def _meet(a: Tensor, b: Tensor) -> bool:
-    """Whether the memory spans of two tensors of one storage meet."""
+def _meet(x: Tensor, out: Tensor, result: Tensor) -> bool:
+    """Whether the memory spans of an operand and of ``out``, once it has the result's shape, meet
+    (they are of one storage)."""
 
-    def end(x):
-        return x.offset + sum((n - 1) * s for n, s in zip(x.shape, x.strides, strict=True))
+    def end(t, shape, strides):
+        return t.offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
 
-    return bool(a.numel() and b.numel()) and a.offset <= end(b) and b.offset <= end(a)
+    last = end(out, out.shape, out.strides) if out.shape == result.shape else \
+        out.offset + result.numel() - 1
+    return bool(x.numel() and result.numel()) and x.offset <= last \
+        and out.offset <= end(x, x.shape, x.strides)
 
 
 def fill_out(out: Tensor, result: Tensor, name: str, args) -> Tensor:
@@ -181,6 +187,10 @@ _GEOMETRY = {"transpose", "t", "unsqueeze", "squeeze", "swapaxes", "swapdims",
              "as_strided"}
 
 
+#: in-place functions that give every element the same number
+_UNIFORM = {"fill", "zero"}
+
+
 def in_place(function, name: str):
     """``Tensor.name_``: compute from a snapshot, then write."""
     if name in _GEOMETRY:
@@ -192,8 +202,13 @@ def in_place(function, name: str):
                 self._fn, self._nr = out._fn, out._nr
             return self
     else:
+        may_share, to_real = name in _UNIFORM, name in ("abs", "absolute")
+
         def method(self, *args, **kwargs):
-            check_writable(self)
+            if to_real and self.dtype.is_complex:
+                raise RuntimeError("In-place abs is not supported for complex tensors.")
+            check_writable(self, uniform=may_share
+                           and not any(isinstance(a, Tensor) for a in args))
             return assign(self, function(snapshot(self), *args, **kwargs), name)
 
     method.__name__ = name + "_"

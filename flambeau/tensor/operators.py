@@ -18,10 +18,10 @@ from .creation import empty
 from .dispatch import assign, check_writable, snapshot
 from .follow import entry_point
 from .host import from_array, sharing
-from .options import type_name
+from .options import preserve_format, type_name
 from .storage import zeros_node
 from ..ops.lib.complex import imag, real
-from ..ops.lib.shape import adjoint, hermitian
+from ..ops.lib.shape import adjoint, contiguous, hermitian
 from .tensor import Tensor
 
 
@@ -138,6 +138,7 @@ def _setitem(self: Tensor, key, value) -> None:
     with_grad = modes.state.grad
     with modes.no_grad() if not with_grad else modes.enable_grad():
         view, indices = parse_index(self, key)
+        uniform = is_number(value)
         if not isinstance(value, Tensor):
             value = _value_like(value, self)
         if indices is None:
@@ -145,7 +146,7 @@ def _setitem(self: Tensor, key, value) -> None:
                 view = self._alias()
             while len(value.shape) > len(view.shape) and value.shape[0] == 1:
                 value = value[0]
-            check_writable(view)
+            check_writable(view, uniform=uniform)
             assign(view, copy(snapshot(view), value))
         else:
             if value.dtype is not view.dtype and not value.shape:
@@ -184,7 +185,7 @@ def _parse_to(args, kwargs):
     device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
     copy_ = kwargs.pop("copy", False)
     kwargs.pop("non_blocking", None)
-    kwargs.pop("memory_format", None)
+    form = kwargs.pop("memory_format", None)
     if kwargs:
         raise TypeError(f"to() received an invalid combination of arguments: {sorted(kwargs)}")
     for i, a in enumerate(args):
@@ -201,12 +202,12 @@ def _parse_to(args, kwargs):
                             f"({type(a).__name__}), but expected a dtype, a device or a tensor")
     if dtype is not None and not isinstance(dtype, dt.dtype):
         raise TypeError(f"to(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
-    return device, dtype, copy_
+    return device, dtype, copy_, form
 
 
 def to(self: Tensor, *args, **kwargs) -> Tensor:
     """The tensor in another dtype and/or on another device; itself where nothing changes."""
-    device, dtype, copy_ = _parse_to(args, kwargs)
+    device, dtype, copy_, form = _parse_to(args, kwargs)
     out = self
     if device is not None:
         device = check_device(device)
@@ -220,12 +221,17 @@ def to(self: Tensor, *args, **kwargs) -> Tensor:
             return Tensor._wrap(zeros_node(tuple(self.shape), d), device)
     if dtype is not None and dtype is not out.dtype:
         return cast(out, dtype)
-    return clone(out) if copy_ else out
+    return clone(out) if copy_ else in_format(out, form)
+
+
+def in_format(t: Tensor, form) -> Tensor:
+    """Itself, or a copy where the memory does not have the format that is asked for."""
+    return t if form is None or form is preserve_format else contiguous(t, memory_format=form)
 
 
 def _to_dtype(name: str, dtype: dt.dtype):
     def convert(self, memory_format=None):
-        return cast(self, dtype)
+        return in_format(cast(self, dtype), memory_format)
 
     convert.__name__ = name
     convert.__doc__ = f"The tensor as {dtype}."

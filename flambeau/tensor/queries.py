@@ -157,34 +157,10 @@ def typename(obj) -> str:
     return f"{type(obj).__module__}.{type(obj).__qualname__}"
 
 
-class memory_format:  # noqa: N801
-    """Order of a tensor's axes in memory, such as ``torch.channels_last``."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-
-class layout:  # noqa: N801
-    """How elements are stored: ``torch.strided``."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-
 def namespace() -> dict:
     """What this file adds to ``torch``."""
     names = {k: v for k, v in globals().items()
              if getattr(v, "__module__", None) == __name__ and not k.startswith("_")
              and k != "namespace"}
-    names.update(finfo=limits.finfo, iinfo=limits.iinfo, strided=layout("strided"),
-                 sparse_coo=layout("sparse_coo"))
-    for name in ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d"):
-        names[name] = memory_format(name)
-    Tensor.layout = names["strided"]
+    names.update(finfo=limits.finfo, iinfo=limits.iinfo)
     return names

@@ -12,7 +12,7 @@ from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, const, make
 from ...ir.op import Op, apply
-from ..core import cast_node, spread, to_float
+from ..core import cast_node, is_number, spread, to_float
 from ..prim.elementwise import CONJ, conj, div, eq, lt, mul, neg, where
 from ..prim.pointwise import abs, cos, sin, zeros_of
 
@@ -88,6 +88,10 @@ def complex(real, imag):  # noqa: A001
 @api(out=1, cases=lambda t: [t.call(t.pos(2, 3), t.f(2, 3))])
 def polar(abs, angle):
     """``abs * exp(i * angle)`` of two float tensors of one dtype."""
+    for at, (name, x) in enumerate((("abs", abs), ("angle", angle)), 1):
+        if is_number(x):
+            raise TypeError(f"polar(): argument '{name}' (position {at}) must be Tensor, not "
+                            f"{type(x).__name__}")
     return complex(mul(abs, cos(angle)), mul(abs, sin(angle)))
 
 

@@ -140,7 +140,7 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False,  # n
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
-@api(functional=True, torch=False,
+@api(functional=True, torch=False, out=1,
      cases=lambda t: [t.call(t.f(2, 3, 6, 5), 2), t.call(t.f(2, 3, 6, 5), 3, 2, 1)])
 def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False,  # noqa: A002
                count_include_pad=True, divisor_override=None):
@@ -149,7 +149,7 @@ def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False,  # n
                      divisor_override)
 
 
-@api(functional=True, torch=False,
+@api(functional=True, torch=False, out=1,
      cases=lambda t: [t.call(t.f(2, 3, 4, 4, 5), 2), t.call(t.f(2, 3, 4, 4, 5), 3, 2, 1)])
 def avg_pool3d(input, kernel_size, stride=None, padding=0, ceil_mode=False,  # noqa: A002
                count_include_pad=True, divisor_override=None):

@@ -55,8 +55,8 @@ def flatten(input, start_dim=0, end_dim=-1):  # noqa: A002
 
 @api(cases=lambda t: [t.call(t.f(2, 3))], **ANY)
 def ravel(input):  # noqa: A002
-    """All elements as a vector; a view where strides allow it."""
-    return reshape(input, (-1,)) if input.numel() else reshape(input, (0,))
+    """All elements as a vector; a view of row-major memory, else a copy."""
+    return reshape(contiguous(input), (-1,)) if input.numel() else reshape(input, (0,))
 
 
 @api(cases=lambda t: [t.call(t.f(2, 6), 1, (2, -1))], **ANY)
@@ -78,8 +78,9 @@ def unflatten(input, dim, sizes):  # noqa: A002
 
 @api(cases=lambda t: [t.call(t.f(2, 3))], torch=False, **ANY)
 def contiguous(input, *, memory_format=None):  # noqa: A002
-    """Itself when its memory is row-major, else a copy that is."""
-    if isinstance(input, Node) or sh.is_contiguous(tuple(input.shape), input.strides):
+    """Itself when its memory has the format already, else a copy (which is row-major, whatever the
+    format)."""
+    if isinstance(input, Node) or input.is_contiguous(memory_format):
         return input
     return clone(input)
 
@@ -160,7 +161,9 @@ def sum_to_size(input, *size):  # noqa: A002
     if not fits:
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size "
                            f"{{{list(input.shape)}}}.")
-    if input.dtype.category < dt.dtype.FLOAT and (not size or size != tuple(input.shape)):
+    if not size:
+        return sum(input)
+    if input.dtype.category < dt.dtype.FLOAT and size != tuple(input.shape):
         input = cast(input, dt.int64)  # noqa: A001 (as sums are)
     return sum_to(input, size)
 

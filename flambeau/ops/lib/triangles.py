@@ -241,7 +241,7 @@ def select_scatter(input, src, dim, index):  # noqa: A002
     return apply(_select_scatter, input, src, dim=dim, index=index)
 
 
-@api(cases=lambda t: [t.call(t.f(5, 4), t.f(2, 4), 0, 1, 3)], **ANY)
+@api(out=1, cases=lambda t: [t.call(t.f(5, 4), t.f(2, 4), 0, 1, 3)], **ANY)
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):  # noqa: A002
     """``input`` with ``start:end:step`` of ``dim`` replaced."""
     dim = sh.wrap_dim(dim, len(input.shape))

@@ -12,8 +12,8 @@ from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
 from ..results import return_type
 from ..core import elementwise, is_number, result_type, same_dtype, to_float
-from .elementwise import (MAXIMUM, MINIMUM, add, cast, check_tensor, div, division, eq, exp, ge, gt,
-                          le, log, lt, mul, neg, pow, sub, where)
+from .elementwise import (MAXIMUM, MINIMUM, add, cast, check_tensor, conj, div, division, eq, exp,
+                          ge, gt, le, log, lt, mul, neg, pow, sub, where)
 from .pointwise import in_float32, not_implemented, zeros_of
 
 E = OpClass.ELEMENTWISE
@@ -223,14 +223,31 @@ nextafter = pair("nextafter", _nextafter_lower, _nextafter_vjp, saves=(0, 1), dt
 
 # --- logarithms of sums, products with logarithms -----------------------------------------------
 
-LOGADDEXP = Prim("logaddexp", E, same_dtype, np.logaddexp, doc="log(exp x + exp y)")
+
+def log_add_exp(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """``log(exp x + exp y)``, of complex numbers too: the one with the larger real part stands
+    outside. Where both real parts are -inf, so is the sum; both +inf: their angles add."""
+    if x.dtype.kind != "c":
+        return np.logaddexp(x, y)
+    swap = np.isnan(x.real) | (x.real >= y.real)
+    high, low = np.where(swap, x, y), np.where(swap, y, x)
+    out = high + np.log1p(np.exp(low - high))
+    same = np.isinf(low.real) & (low.real == high.real)
+    if same.any():
+        both = np.where(low.real < 0, low, np.log(np.exp(low) + np.exp(high)))
+        out = np.where(same, both, out)
+    unknown = np.isnan(low.real) | np.isnan(high.real)
+    return np.where(unknown, x.dtype.type(complex(math.nan, math.nan)), out)
+
+
+LOGADDEXP = Prim("logaddexp", E, same_dtype, log_add_exp, doc="log(exp x + exp y)")
 LOGADDEXP2 = Prim("logaddexp2", E, same_dtype, np.logaddexp2, doc="log2(2^x + 2^y)")
 
 
 def _logaddexp_lower(prim):
     def lower(x, y):
         d = result_type(x, y)
-        if d.category != dt.dtype.FLOAT:
+        if d.category < dt.dtype.FLOAT or d.is_complex and prim is not LOGADDEXP:
             raise not_implemented(prim.name, d)
         return elementwise(prim, d, x, y)
 
@@ -242,7 +259,7 @@ def _logaddexp_vjp(base):
         def share(x):
             # where both are infinite the result equals x and the difference would be NaN
             gap = where(eq(x, ctx.result()), 0, sub(x, ctx.result()))
-            return mul(g, exp(mul(gap, base)))
+            return mul(g, conj(exp(mul(gap, base))))
 
         return share(ctx.operand(0)), share(ctx.operand(1))
 

@@ -237,7 +237,7 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1):  # noqa: A002
     return apply(_addmm, input, mat1, mat2, beta=beta, alpha=alpha)
 
 
-@api("linear", torch=False, functional=True, dtypes="number",
+@api("linear", torch=False, functional=True, out=1, dtypes="number",
      cases=lambda t: [t.call(t.f(5, 3), t.f(4, 3), t.f(4)), t.call(t.f(2, 5, 3), t.f(4, 3))])
 def linear(input, weight, bias=None):  # noqa: A002
     """``input @ weight.T + bias`` for input (*, in), weight (out, in) and bias (out,)."""

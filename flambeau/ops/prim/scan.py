@@ -11,6 +11,7 @@ from ...ir.node import Node, OpClass, Prim, make, make_many
 from ...ir.op import Op, apply
 from ..core import cast_node
 from ..results import return_type
+from .binary import log_add_exp
 from .comparison import logical_and
 from .elementwise import cast, add, conj, div, eq, exp, gt, log, lt, mul, ne, neg, sub, where
 from .index import scatter_add_zeros
@@ -47,8 +48,16 @@ CUMPROD = Prim("cumprod", SCAN, _same, _accumulated(np.multiply),
                doc="running product; params (axis, reverse)")
 def _logaddexp_numpy(x, axis, reverse):
     """In float64: gradients are differences of two such sums."""
-    wide = x if x.dtype.kind == "c" else x.astype(np.float64)
-    return _accumulated(np.logaddexp)(wide, axis, reverse).astype(x.dtype)
+    if x.dtype.kind != "c":
+        wide = x.astype(np.float64)
+        return _accumulated(np.logaddexp)(wide, axis, reverse).astype(x.dtype)
+    out = np.array(x, np.complex128)
+    rows = np.moveaxis(out, axis, 0) if out.ndim else out[None]
+    if reverse:
+        rows = rows[::-1]
+    for n in range(1, len(rows)):
+        rows[n] = log_add_exp(rows[n - 1], rows[n])
+    return out.astype(x.dtype)
 
 
 LOGCUMSUMEXP = Prim("logcumsumexp", SCAN, _same, _logaddexp_numpy,
@@ -113,7 +122,8 @@ def cumprod(input, dim, *, dtype=None):
 
 
 def _logcumsumexp_vjp(ctx, g):
-    """sum over later i of g_i exp(x - out_i), with positive and negative parts in logarithms."""
+    """sum over later i of g_i exp(x - out_i), with positive and negative parts in logarithms;
+    complex gradients have one."""
     x, out, dim = ctx.operand(0), ctx.result(), ctx.dim
 
     back = not ctx.params.get("reverse", False)
@@ -124,6 +134,8 @@ def _logcumsumexp_vjp(ctx, g):
         total = apply(_logcumsumexp, scaled, dim=dim, reverse=back)
         return exp(add(total, x))
 
+    if g.dtype.is_complex:
+        return (conj(part(conj(g))),)
     return (sub(part(where(gt(g, 0), g, 0)), part(where(lt(g, 0), neg(g), 0))),)
 
 

@@ -9,10 +9,10 @@ from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
-from ..core import cast_node, elementwise
+from ..core import cast_node, elementwise, to_float
 from .elementwise import (ADD, DIV, SQUARE, SUB, add, cast, conj, div, eq, exp, log, mul, ne, pow,
                           sqrt, sub, where)
-from .pointwise import ABS, abs, not_implemented, sgn, widened
+from .pointwise import ABS, abs, sgn, widened
 from .reduce import AMAX, AMIN, PROD, SUM, mean, reduce, reduce_axes, restore, sum, sum_dtype
 from .join import cat
 from .scan import running_product
@@ -189,20 +189,22 @@ std_mean = _declare_spread("std_mean", _std_mean, "Standard deviation and mean",
 
 
 def shifted_exp(x: Node, axes):
-    """(exp(x - m), m) with m the maximum over ``axes``, kept, and 0 where it is infinite."""
-    top = reduce(AMAX, x, axes, True)
+    """(exp(x - m), m) with m the maximum (of the real parts) over ``axes``, kept, and 0 where it is
+    infinite."""
+    top = reduce(AMAX, cast_node(x, x.dtype.to_real()), axes, True)
     top = where(eq(make(ABS, (top,)), math.inf), 0, top)
+    top = cast_node(top, x.dtype)
     return exp(elementwise(SUB, x.dtype, x, top)), top
 
 
 def _logsumexp_lower(x, axes, keepdim):
-    wide = widened(x if x.dtype.is_floating_point else cast_node(x, dt.get_default_dtype()))
+    d = to_float(x.dtype)
+    wide = widened(cast_node(x, d))
     if not x.numel():
         out = log(reduce(SUM, exp(wide), axes, True))
     else:
         part, top = shifted_exp(wide, axes)
         out = elementwise(ADD, wide.dtype, log(reduce(SUM, part, axes, True)), top)
-    d = x.dtype if x.dtype.is_floating_point else wide.dtype
     return cast_node(_dropped(out, axes, keepdim), d)
 
 
@@ -210,7 +212,7 @@ def _logsumexp_vjp(ctx, g):
     shape, axes, keepdim = ctx.shape(0), ctx.axes, ctx.keepdim
     out = restore(ctx.result(), shape, axes, keepdim)
     gap = sub(ctx.operand(0), out)
-    return (mul(restore(g, shape, axes, keepdim), exp(where(ne(gap, gap), 0, gap))),)
+    return (mul(restore(g, shape, axes, keepdim), conj(exp(where(ne(gap, gap), 0, gap)))),)
 
 
 _logsumexp = Op("logsumexp", _logsumexp_lower, _logsumexp_vjp, saves=(0, "result"))
@@ -220,8 +222,6 @@ _logsumexp = Op("logsumexp", _logsumexp_lower, _logsumexp_vjp, saves=(0, "result
      cases=lambda t: [t.call(t.f(2, 3), 1), t.call(t.f(2, 3), (0, 1), True)])
 def logsumexp(input, dim, keepdim=False):
     """``log(sum(exp(input), dim))`` without overflow."""
-    if input.dtype.is_complex:
-        raise not_implemented("logsumexp", input.dtype)
     return apply(_logsumexp, input, axes=reduce_axes(dim, input.ndim), keepdim=keepdim)
 
 
