@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
-from .algorithm import Algorithm, check_lr, check_not_negative, scalar, step_tensor
-from .functions import view_as_complex, view_as_real, zeros_like
+from .algorithm import Algorithm, check_lr, check_not_negative, step_tensor
+from .functions import add_scaled_, one_operation, view_as_complex, view_as_real, zeros_like
+
+
+def _update(grads, params, squares, accs, steps, options, *, step_size) -> None:
+    """``d = sqrt(u + eps) / sqrt(s + eps) g``; u and s are mean squares of d and g."""
+    rho, eps, weight_decay, maximize, differentiable = options
+    for i, param in enumerate(params):
+        grad = -grads[i] if maximize else grads[i]
+        square, acc = squares[i], accs[i]
+        steps[i].add_(1)
+        if weight_decay != 0:
+            grad = grad.add(param, alpha=weight_decay)
+        is_complex = param.is_complex()
+        if is_complex:
+            square, acc, grad = map(view_as_real, (square, acc, grad))
+        square.mul_(rho).addcmul_(grad, grad, value=1 - rho)
+        root = square.add(eps).sqrt_()
+        delta = acc.add(eps).sqrt_()
+        if differentiable:
+            delta = delta.clone()
+        delta.div_(root).mul_(grad)
+        acc.mul_(rho).addcmul_(delta, delta, value=1 - rho)
+        add_scaled_(param, view_as_complex(delta) if is_complex else delta, step_size)
 
 
 class Adadelta(Algorithm):
@@ -21,6 +43,8 @@ class Adadelta(Algorithm):
     """
 
     STATE = ("square_avg", "acc_delta", "step")
+    OPTIONS = ("rho", "eps", "weight_decay", "maximize", "differentiable")
+    operation = staticmethod(one_operation(_update, ("step_size",)))
 
     def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0, foreach=None, *,
                  capturable=False, maximize=False, differentiable=False):
@@ -39,25 +63,10 @@ class Adadelta(Algorithm):
         return {"step": step_tensor(), "square_avg": zeros_like(param),
                 "acc_delta": zeros_like(param)}
 
-    def update(self, group, found):
-        """``d = sqrt(u + eps) / sqrt(s + eps) g``; u and s are mean squares of d and g."""
-        self.counted(found)
-        lr, rho, eps = scalar(group["lr"]), group["rho"], group["eps"]
-        rows = zip(found.params, found.grads, *found.lists, strict=True)
-        for param, grad, square, acc, step in rows:
-            step.add_(1)
-            if group["maximize"]:
-                grad = -grad
-            if group["weight_decay"] != 0:
-                grad = grad.add(param, alpha=group["weight_decay"])
-            is_complex = param.is_complex()
-            if is_complex:
-                square, acc, grad = map(view_as_real, (square, acc, grad))
-            square.mul_(rho).addcmul_(grad, grad, value=1 - rho)
-            root = square.add(eps).sqrt_()
-            delta = acc.add(eps).sqrt_()
-            if group["differentiable"]:
-                delta = delta.clone()
-            delta.div_(root).mul_(grad)
-            acc.mul_(rho).addcmul_(delta, delta, value=1 - rho)
-            param.add_(view_as_complex(delta) if is_complex else delta, alpha=-lr)
+    def settings(self, group):
+        """Adadelta's constants."""
+        return self._options_of(group), {}, None
+
+    def numbers(self, numbers, lr, cohort, constants):
+        """The step size of this step."""
+        numbers["step_size"] = -lr

@@ -5,8 +5,38 @@ from __future__ import annotations
 import ml_dtypes
 
 from ..tensor import Tensor
-from .algorithm import Algorithm, scalar, step_tensor
-from .functions import zeros_like
+from .algorithm import Algorithm, end_weighs_more, step_tensor
+from .functions import one_operation, where, zeros_like
+
+
+def _update(grads, params, rows, columns, variances, steps, options, *, rate, shrink, new_share,
+            mostly_new) -> None:
+    """``p -= max(eps2, rms(p)) min(lr, 1/sqrt(t)) u / max(1, rms(u)/d)``, ``u = g/sqrt(v)``.
+
+    ``rate`` is the minimum. The root mean squares are 0-d float64 tensors, since PyTorch makes
+    Python numbers of them. ``mostly_new`` goes with ``new_share``, see :func:`end_weighs_more`.
+    """
+    eps1, eps2, d, maximize = options
+    for i, param in enumerate(params):
+        grad = -grads[i] if maximize else grads[i]
+        steps[i].add_(1)
+        least = float(ml_dtypes.finfo(param.dtype.np).eps) if eps1 is None else eps1
+        size = param.norm(2).double() / (param.numel() ** 0.5)
+        scale = where(size > eps2, size, eps2) * rate
+        if shrink is not None:
+            param.mul_(shrink)
+        if grad.dim() > 1:
+            for mean, dim in ((rows[i], -1), (columns[i], -2)):
+                new = grad.norm(dim=dim, keepdim=True).square_().div_(grad.size(dim))
+                mean.lerp_(new, new_share)
+            square = rows[i] @ columns[i]
+            square.div_(rows[i].mean(dim=-2, keepdim=True).clamp_(min=least))
+        else:
+            variances[i].lerp_(grad * grad, new_share)
+            square = variances[i].clone()
+        change = square.clamp_(min=least * least).rsqrt_().mul_(grad)
+        root = change.norm(2).double() / ((change.numel() ** 0.5) * d)
+        param.add_(change * (-scale / where(root > 1.0, root, 1.0)))
 
 
 class Adafactor(Algorithm):
@@ -25,6 +55,9 @@ class Adafactor(Algorithm):
     """
 
     STATE = ("row_var", "col_var", "variance", "step")
+    KNOWN = ("step",)
+    OPTIONS = ("beta2_decay", "eps", "d", "weight_decay", "maximize")
+    operation = staticmethod(one_operation(_update, ("rate", "shrink", "new_share")))
 
     def __init__(self, params, lr=1e-2, beta2_decay=-0.8, eps=(None, 1e-3), d=1.0,
                  weight_decay=0.0, *, foreach=None, maximize=False):
@@ -55,30 +88,17 @@ class Adafactor(Algorithm):
         return {"step": step_tensor(), "row_var": param.new_zeros((*outer, rows, 1)),
                 "col_var": param.new_zeros((*outer, 1, columns))}
 
-    def update(self, group, found):
-        """``p -= max(eps2, rms(p)) min(lr, 1/sqrt(t)) u / max(1, rms(u)/d)``, ``u = g/sqrt(v)``."""
-        counts = self.counted(found)
-        lr, (eps1, eps2) = scalar(group["lr"]), group["eps"]
-        rows = zip(found.params, found.grads, *found.lists, counts, strict=True)
-        for param, grad, row, column, variance, step, count in rows:
-            step.add_(1)
-            if group["maximize"]:
-                grad = -grad
-            least = float(ml_dtypes.finfo(param.dtype.np).eps) if eps1 is None else eps1
-            new_share = count ** group["beta2_decay"]
-            size = param.norm(2).item() / (param.numel() ** 0.5)
-            rate = max(eps2, size) * min(lr, 1 / (count ** 0.5))
-            if group["weight_decay"] != 0:
-                param.mul_(1 - lr * group["weight_decay"])
-            if grad.dim() > 1:
-                for mean, dim in ((row, -1), (column, -2)):
-                    new = grad.norm(dim=dim, keepdim=True).square_().div_(grad.size(dim))
-                    mean.lerp_(new, new_share)
-                square = row @ column
-                square.div_(row.mean(dim=-2, keepdim=True).clamp_(min=least))
-            else:
-                variance.lerp_(grad * grad, new_share)
-                square = variance.clone()
-            change = square.clamp_(min=least * least).rsqrt_().mul_(grad)
-            root = change.norm(2).item() / ((change.numel() ** 0.5) * group["d"])
-            param.add_(change, alpha=-rate / max(1.0, root))
+    def settings(self, group):
+        """Adafactor's constants."""
+        beta2_decay, eps, d, weight_decay, maximize = self._options_of(group)
+        return (*eps, d, maximize), {"shrink": None}, (beta2_decay, weight_decay)
+
+    def numbers(self, numbers, lr, cohort, constants):
+        """The largest rate, and the share of the new mean squares."""
+        beta2_decay, weight_decay = constants
+        count = cohort.known[0] = cohort.known[0] + 1.0
+        numbers["rate"] = min(lr, 1 / (count ** 0.5))
+        share = numbers["new_share"] = count ** beta2_decay
+        numbers["mostly_new"] = end_weighs_more(share)
+        if weight_decay != 0:
+            numbers["shrink"] = 1 - lr * weight_decay

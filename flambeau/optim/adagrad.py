@@ -9,10 +9,25 @@ from .algorithm import (
     check_implementation,
     check_lr,
     check_not_negative,
-    scalar,
     step_tensor,
 )
-from .functions import full_like, view_as_real
+from .functions import add_quotient_, full_like, one_operation, view_as_real
+
+
+def _update(grads, params, sums, steps, options, *, step_size) -> None:
+    """``s += g**2``; ``p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)``."""
+    eps, weight_decay, maximize, differentiable = options
+    for i, param in enumerate(params):
+        grad = -grads[i] if maximize else grads[i]
+        total = sums[i]
+        steps[i].add_(1)
+        if weight_decay != 0:
+            grad = grad.add(param, alpha=weight_decay)
+        if param.is_complex():
+            param, grad, total = map(view_as_real, (param, grad, total))
+        total.addcmul_(grad, grad, value=1)
+        root = total.sqrt() + eps if differentiable else total.sqrt().add_(eps)
+        add_quotient_(param, grad, root, step_size)
 
 
 class Adagrad(Algorithm):
@@ -31,7 +46,10 @@ class Adagrad(Algorithm):
     """
 
     STATE = ("sum", "step")
+    KNOWN = ("step",)
+    OPTIONS = ("lr_decay", "eps", "weight_decay", "maximize", "differentiable")
     LATER_OPTIONS: ClassVar[dict] = {**Algorithm.LATER_OPTIONS, "fused": None}
+    operation = staticmethod(one_operation(_update, ("step_size",)))
 
     def __init__(self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0,
                  eps=1e-10, foreach=None, *, maximize=False, differentiable=False, fused=None):
@@ -62,20 +80,12 @@ class Adagrad(Algorithm):
         for state in self._state.values():
             state["sum"].share_memory_()
 
-    def update(self, group, found):
-        """``s += g**2``; ``p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)``."""
-        counts = self.counted(found)
-        lr, eps = scalar(group["lr"]), group["eps"]
-        rows = zip(found.params, found.grads, *found.lists, counts, strict=True)
-        for param, grad, total, step, count in rows:
-            step.add_(1)
-            if group["maximize"]:
-                grad = -grad
-            if group["weight_decay"] != 0:
-                grad = grad.add(param, alpha=group["weight_decay"])
-            rate = lr / (1 + (count - 1) * group["lr_decay"])
-            if param.is_complex():
-                param, grad, total = map(view_as_real, (param, grad, total))
-            total.addcmul_(grad, grad, value=1)
-            root = total.sqrt() + eps if group["differentiable"] else total.sqrt().add_(eps)
-            param.addcdiv_(grad, root, value=-rate)
+    def settings(self, group):
+        """Adagrad's constants."""
+        lr_decay, *told = self._options_of(group)
+        return tuple(told), {}, lr_decay
+
+    def numbers(self, numbers, lr, cohort, lr_decay):
+        """The rate, which falls with the number of steps."""
+        count = cohort.known[0] = cohort.known[0] + 1.0
+        numbers["step_size"] = -(lr / (1 + (count - 1) * lr_decay))

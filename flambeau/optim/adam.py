@@ -5,24 +5,74 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..tensor import Tensor
-from ._multi_tensor import adam_update_
 from .algorithm import (
     Algorithm,
     check_betas,
     check_implementation,
     check_lr,
     check_not_negative,
+    end_weighs_more,
     scalar,
     step_tensor,
 )
-from .functions import zeros_like
+from .functions import add_quotient_, maximum, one_operation, view_as_real, zeros_like
+
+
+def _update(grads, params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps, options, *, step_size,
+            root, shrink, share) -> None:
+    """Adam's step: ``m = lerp(m, g, 1 - beta1)``; ``v = beta2 v + (1 - beta2) g**2``;
+    ``p -= lr / (1 - beta1**t) m / (sqrt(v) / sqrt(1 - beta2**t) + eps)``.
+
+    ``step_size`` is the negative factor of m, ``root`` the inner divisor; ``shrink`` is the factor
+    of decoupled weight decay or None.
+    """
+    beta2, eps, weight_decay, amsgrad, maximize, _ = options
+    for i, param in enumerate(params):
+        grad = -grads[i] if maximize else grads[i]
+        exp_avg, exp_avg_sq = exp_avgs[i], exp_avg_sqs[i]
+        steps[i].add_(1)
+        if shrink is not None:
+            param.mul_(shrink)
+        if weight_decay != 0:
+            grad = grad.add(param, alpha=weight_decay)
+        highest = max_exp_avg_sqs[i] if amsgrad else None
+        if param.is_complex():
+            param, grad, exp_avg, exp_avg_sq = map(
+                view_as_real, (param, grad, exp_avg, exp_avg_sq))
+            highest = view_as_real(highest) if amsgrad else None
+        exp_avg.lerp_(grad, share)
+        exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        second = exp_avg_sq
+        if highest is not None:
+            second = highest.copy_(maximum(highest, exp_avg_sq))
+        denom = (second.sqrt() / root).add_(eps)
+        add_quotient_(param, exp_avg, denom, step_size)
+
+
+_update = one_operation(_update, ("step_size", "root", "shrink", "share"))
+
+
+def _settings(beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize) -> tuple:
+    """See :meth:`Algorithm.settings`."""
+    share = 1 - beta1
+    told = (beta2, eps, 0 if decoupled else weight_decay, amsgrad, maximize,
+            end_weighs_more(share))
+    return told, {"share": share, "shrink": None}, (
+        beta1, beta2, weight_decay if decoupled else 0)
+
+
+def _set_numbers(numbers: dict, lr, count: float, constants: tuple) -> None:
+    beta1, beta2, decoupled_decay = constants
+    numbers["step_size"] = -(lr / (1 - beta1 ** count))
+    numbers["root"] = (1 - beta2 ** count) ** 0.5
+    if decoupled_decay != 0:
+        numbers["shrink"] = 1 - lr * decoupled_decay
 
 
 class Adam(Algorithm):
     """Adam: steps by the mean of the gradients over the root of their mean square.
 
-    Formula: Kingma and Ba, Adam: A Method for Stochastic Optimization; see
-    :func:`~._multi_tensor.adam_update_`.
+    Formula: Kingma and Ba, Adam: A Method for Stochastic Optimization.
 
     Args:
         params: tensors or parameter groups.
@@ -38,8 +88,11 @@ class Adam(Algorithm):
     """
 
     STATE = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
+    KNOWN = ("step",)
+    OPTIONS = ("betas", "eps", "weight_decay", "decoupled_weight_decay", "amsgrad", "maximize")
     LATER_OPTIONS: ClassVar[dict] = {**Algorithm.LATER_OPTIONS, "amsgrad": False, "fused": None,
                      "decoupled_weight_decay": False}
+    operation = staticmethod(_update)
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0,
                  amsgrad=False, *, foreach=None, maximize=False, capturable=False,
@@ -65,16 +118,15 @@ class Adam(Algorithm):
             state["max_exp_avg_sq"] = zeros_like(param)
         return state
 
-    def update(self, group, found):
-        """One :func:`adam_update_` for the group."""
-        counts = self.counted(found)
-        exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps = found.lists
-        beta1, beta2 = group["betas"]
-        adam_update_(found.params, found.grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps,
-                     lr=scalar(group["lr"]), beta1=scalar(beta1), beta2=scalar(beta2),
-                     eps=group["eps"], weight_decay=group["weight_decay"],
-                     amsgrad=group["amsgrad"], maximize=group["maximize"],
-                     decoupled=group["decoupled_weight_decay"], counts=counts)
+    def settings(self, group):
+        """Adam's constants; the decay of the parameters depends on the learning rate."""
+        (beta1, beta2), *others = self._options_of(group)
+        return _settings(scalar(beta1), scalar(beta2), *others)
+
+    def numbers(self, numbers, lr, cohort, constants):
+        """The step size and the corrections of the means for this step."""
+        count = cohort.known[0] = cohort.known[0] + 1.0
+        _set_numbers(numbers, lr, count, constants)
 
 
 def _check_beta_types(betas, no_tensors: bool) -> None:
@@ -98,8 +150,11 @@ def adam(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps, for
     """PyTorch's functional form of :class:`Adam`: changes the parameters in place."""
     if grad_scale is not None or found_inf is not None:
         raise NotImplementedError("adam(): grad_scale and found_inf")
-    adam_update_(params, grads, exp_avgs, exp_avg_sqs,
-                 max_exp_avg_sqs or [None] * len(params), state_steps, lr=scalar(lr),
-                 beta1=scalar(beta1), beta2=scalar(beta2), eps=eps, weight_decay=weight_decay,
-                 amsgrad=amsgrad, maximize=maximize, decoupled=decoupled_weight_decay,
-                 counts=[float(s) + 1 for s in state_steps])
+    told, numbers, constants = _settings(scalar(beta1), scalar(beta2), eps, weight_decay,
+                                         decoupled_weight_decay, amsgrad, maximize)
+    lists = [grads, params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs if amsgrad else (), state_steps]
+    counts = [float(s) + 1 for s in state_steps]
+    for count in dict.fromkeys(counts):
+        _set_numbers(numbers, scalar(lr), count, constants)
+        chosen = [i for i, c in enumerate(counts) if c == count]
+        _update(*[[x[i] for i in chosen] if len(x) else () for x in lists], told, **numbers)

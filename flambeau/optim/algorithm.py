@@ -1,13 +1,15 @@
 """What the built-in optimizers share: one step over all groups, and gathering what an update needs.
 
-An update works on lists (parameters, gradients, one list per kind of state), so that all tensors of
-a group are one operation. Gathering them costs more than recording the operation; therefore the
-lists are kept from step to step for as long as nothing can have changed them:
+An update works on lists (gradients, parameters, a tuple per kind of state), so that all tensors of
+a *cohort*, those of a group that have made the same number of steps, are one operation. Gathering
+them costs more than recording the operation; therefore it is done again only when something can
+have changed:
 
 * the parameters are compared one by one with those of the last step, and so is which of them
   have a gradient;
 * the state can be changed by the program only after it has asked for ``optimizer.state``: from then
-  on the lists are gathered anew in every step.
+  on it is gathered anew in every step;
+* the options of the group are compared with those of the last step.
 
 Step numbers stand in ``state[p]["step"]`` as tensors, as in PyTorch, and are known here as Python
 numbers as well, so that no step waits for the value of a tensor.
@@ -16,7 +18,8 @@ numbers as well, so that no step waits for the value of a tensor.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from operator import itemgetter
+from typing import Any, ClassVar
 
 from ..autograd.modes import enable_grad
 from ..autograd.modes import state as mode
@@ -27,41 +30,92 @@ from .functions import tensor
 from .optimizer import Optimizer
 
 
+class Cohort:
+    """Tensors that one operation updates.
+
+    Attributes:
+        places: which of the group's gradients are theirs; None: all of them.
+        args: the operation's arguments after the gradients: the parameters and, for every name in
+            STATE, their tensors (nothing where none of them has that state).
+        kind: what :meth:`Algorithm.kind` says of each of them.
+        states: the parameters' dicts of state.
+        known: the values of the state named in KNOWN, the same for all of them; the number of
+            steps made first.
+        at_first: the number of steps, and the versions of these tensors, when they were gathered.
+    """
+
+    __slots__ = ("args", "at_first", "kind", "known", "places", "states")
+
+    def __init__(self, algorithm: Algorithm, rows: list, kind, known: tuple):
+        self.kind = kind
+        self.places: list[int] | None = [row[0] for row in rows]
+        self.states: list[dict] = [row[2] for row in rows]
+        columns = [[s.get(name) for s in self.states] for name in algorithm.STATE]
+        self.args = (tuple([row[1] for row in rows]), *[
+            () if all(v is None for v in column) else tuple(column) for column in columns])
+        self.known = list(known)
+        self.at_first = (known[0], [[s[name]._version for name in algorithm.KNOWN]
+                                    for s in self.states]) if known else None
+
+
 class Gathered:
-    """What one group's update works on; see :meth:`Algorithm.gather`."""
+    """What one group's update works on; see :meth:`Algorithm.gather`.
 
-    __slots__ = (
-        "counts",
-        "everyone",
-        "grads",
-        "group",
-        "has_grad",
-        "lists",
-        "params",
-        "states",
-        "versions",
-    )
+    Attributes:
+        everyone, has_grad: the group's parameters and which of them have a gradient.
+        options: the values of the options named in OPTIONS; None when they may change unseen.
+        settings: what :meth:`Algorithm.settings` made of them.
+    """
 
-    def __init__(self, group: dict, n_lists: int):
+    __slots__ = ("cohorts", "everyone", "group", "has_grad", "options", "settings")
+
+    def __init__(self, group: dict):
         self.group = group
         self.everyone: list = list(group["params"])
-        self.has_grad: list[bool] = []
-        self.params: list = []
-        self.grads: list = []
-        self.states: list[dict] = []
-        self.lists: tuple[list, ...] = tuple([] for _ in range(n_lists))
-        self.counts: list[float] | None = None
-        self.versions: list[int] = []
+        self.has_grad = [p.grad is not None for p in self.everyone]
+        self.cohorts: list[Cohort] = []
+        self.options: tuple | None = None
+        self.settings: tuple[tuple, dict, Any] = ((), {}, None)
+
+    def gradients(self) -> list | None:
+        """The gradients, in the order of the group; None when other parameters have one now."""
+        params = self.group["params"]
+        if len(params) != len(self.everyone):
+            return None
+        grads = []
+        for p, before, had in zip(params, self.everyone, self.has_grad, strict=True):
+            grad = p._grad
+            if p is not before or (grad is not None) is not had:
+                return None
+            if had:
+                grads.append(grad)
+        return grads
 
 
 class Algorithm(Optimizer):
-    """Base of the built-in algorithms: each says in :meth:`update` what happens to one group."""
+    """Base of the built-in algorithms.
 
-    #: names of the state that update() receives, one list each; "step" last if there is one
+    Each has an ``operation``, which changes the tensors of a cohort in place:
+    ``operation(gradients, parameters, *state, options, **numbers)``. It is one call to the trace
+    follower: ``numbers`` are floats that may differ from step to step (see
+    :func:`~flambeau.tensor.follow.one_operation`), ``options`` is a tuple that stays the same.
+    """
+
+    #: names of the state that the operation receives; "step" last if there is one
     STATE: tuple[str, ...] = ()
+    #: those of them that are one number per parameter, which numbers() has to know; "step" first
+    KNOWN: tuple[str, ...] = ()
+    #: options of a group, except "lr", that settings() looks at; two or more
+    OPTIONS: tuple[str, ...] = ()
     #: options that groups saved by older versions may lack
     LATER_OPTIONS: ClassVar[dict] = {"maximize": False, "foreach": None, "differentiable": False,
                            "capturable": False}
+    operation: Callable
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.OPTIONS:
+            cls._options_of = itemgetter(*cls.OPTIONS)
 
     def step(self, closure: Callable | None = None):
         """Change the parameters once, by their gradients.
@@ -80,91 +134,117 @@ class Algorithm(Optimizer):
         before, mode.grad = mode.grad, differentiable
         try:
             for group in self.param_groups:
-                found = self.gather(group)
-                if found.params:
-                    self.update(group, found)
+                found = self._gathered.get(id(group))
+                grads = None if found is None or self._state_seen else found.gradients()
+                if grads is None:
+                    found, grads = self.gather(group, found)
+                if grads:
+                    lr = group["lr"]
+                    self.update(found, grads, lr if type(lr) is float else number(lr))
         finally:
             mode.grad = before
         if not differentiable:
             execute.flush()  # a step ends here: what it computed repeats in the next
         return loss
 
-    def update(self, group: dict, found: Gathered) -> None:
+    def update(self, found: Gathered, grads: list, lr) -> None:
         """Change the group's parameters that have a gradient, in place."""
-        raise NotImplementedError(f"{type(self).__name__} does not define update()")
+        options = self._options_of(found.group)
+        if options != found.options:
+            found.settings = self.settings(found.group)
+            found.options = options if _constant(options) else None
+        told, numbers, constants = found.settings
+        if type(lr) is not float:  # a tensor with a history: not to be kept
+            numbers = numbers.copy()
+        for cohort in found.cohorts:
+            places = cohort.places
+            mine = grads if places is None else [grads[i] for i in places]
+            self.numbers(numbers, lr, cohort, constants)
+            self.operation(mine, *cohort.args, told, **numbers)
+
+    # -- what the algorithms say -----------------------------------------------------------------
 
     def initial_state(self, param: Tensor, group: dict) -> dict:
         """The state of a parameter before its first step."""
         return {}
 
-    # -- gathering -------------------------------------------------------------------------------
+    def settings(self, group: dict) -> tuple[tuple, dict, Any]:
+        """What follows from the options in OPTIONS.
 
-    def _forget(self) -> None:
-        self._gathered: dict[int, Gathered] = {}
+        Returns:
+            The operation's ``options``; its ``numbers`` as far as they are known; and what
+            :meth:`numbers` needs.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define settings()")
 
-    def gather(self, group: dict) -> Gathered:
-        """Parameters with a gradient, their gradients and state, in the order of the group."""
-        old = self._gathered.get(id(group))
-        if old is not None and not self._state_seen and old.group is group:
-            params = group["params"]
-            if len(params) == len(old.everyone):
-                grads = []
-                for p, before, had in zip(params, old.everyone, old.has_grad,
-                                          strict=True):
-                    g = p._grad
-                    if p is not before or (g is not None) is not had:
-                        break
-                    if had:
-                        grads.append(g)
-                else:
-                    old.grads = grads
-                    return old
-        return self._gather(group, old)
+    def numbers(self, numbers: dict, lr, cohort: Cohort, constants) -> None:
+        """Set the numbers of the step that begins, and bring ``cohort.known`` up to date."""
 
-    def _gather(self, group: dict, old: Gathered | None) -> Gathered:
-        names = self.STATE
-        new = Gathered(group, len(names))
-        rows = []
-        for p in new.everyone:
-            grad = p.grad
-            new.has_grad.append(grad is not None)
-            if grad is None:
-                continue
-            state = self._state[p]
-            if not state:
-                self._check_gradient(p, grad, group)
-                state.update(self.initial_state(p, group))
-            new.params.append(p)
-            new.grads.append(grad)
-            new.states.append(state)
-            rows.append([state.get(name) for name in names])
-        for k, values in enumerate(new.lists):
-            values.extend([row[k] for row in rows])
-        if names and names[-1] == "step":
-            self._read_counts(new, old)
-        self._gathered[id(group)] = new
-        return new
+    def kind(self, param: Tensor, state: dict, group: dict):
+        """What the tensors of a cohort have in common besides what is known."""
+
+    def keeps_state(self, group: dict) -> bool:
+        """Whether the group's parameters have an entry in ``optimizer.state``."""
+        return True
 
     def _check_gradient(self, param: Tensor, grad: Tensor, group: dict) -> None:
         """Raise for what the algorithm cannot handle; asked once per parameter."""
 
-    def _read_counts(self, new: Gathered, old: Gathered | None) -> None:
-        """The step numbers as Python numbers: those known already, if nobody wrote to them."""
-        steps = new.lists[-1]
-        new.versions = [s._version for s in steps]
-        if old is not None and old.counts is not None and len(old.counts) == len(steps):
-            same = zip(steps, old.lists[-1], new.versions, old.versions, strict=True)
-            if all(s is t and v == w for s, t, v, w in same):
-                new.counts = old.counts
-                return
-        new.counts = [float(s) for s in steps]
+    # -- gathering -------------------------------------------------------------------------------
 
-    def counted(self, found: Gathered) -> list[float]:
-        """Step numbers of the step that begins; the tensors are for the update to increment."""
-        found.counts = counts = [c + 1.0 for c in found.counts]
-        if self._state_seen:  # otherwise nobody can have written, and nobody compares
-            found.versions = [v + 1 for v in found.versions]
-        return counts
+    def _forget(self) -> None:
+        self._gathered: dict[int, Gathered] = {}
+        #: by the id of a parameter's step number: that tensor, versions and what is known
+        self._known: dict[int, tuple] = {}
+
+    def gather(self, group: dict, old: Gathered | None) -> tuple[Gathered, list]:
+        """Sort the parameters with a gradient into cohorts; also returns these gradients."""
+        new = self._gathered[id(group)] = Gathered(group)
+        if old is not None:
+            new.options, new.settings = old.options, old.settings
+            self._remember(old)
+        together: dict[tuple, list] = {}
+        grads = []
+        stateful = self.keeps_state(group)
+        for p, has_grad in zip(new.everyone, new.has_grad, strict=True):
+            if not has_grad:
+                continue
+            state = self._state[p] if stateful else {}
+            if not state:
+                self._check_gradient(p, p.grad, group)
+                state.update(self.initial_state(p, group))
+            known = self._known_of(state)
+            together.setdefault((self.kind(p, state, group), known), []).append(
+                (len(grads), p, state))
+            grads.append(p.grad)
+        new.cohorts = [Cohort(self, rows, *key) for key, rows in together.items()]
+        if len(new.cohorts) == 1:
+            new.cohorts[0].places = None
+        return new, grads
+
+    def _known_of(self, state: dict) -> tuple:
+        """The values of the state named in KNOWN: those known already, if nobody wrote to them."""
+        if not self.KNOWN:
+            return ()
+        tensors = [state[name] for name in self.KNOWN]
+        before, versions, known = self._known.get(id(tensors[0]), ((), (), ()))
+        if len(before) == len(tensors) and all(
+                a is b and a._version == v
+                for a, b, v in zip(tensors, before, versions, strict=True)):
+            return known
+        return tuple([float(t) for t in tensors])
+
+    def _remember(self, old: Gathered) -> None:
+        """Note what is known of a cohort's state: every step has written to it once."""
+        for cohort in old.cohorts:
+            if cohort.at_first is None:
+                continue
+            known = tuple(cohort.known)
+            start, versions = cohort.at_first
+            steps = int(known[0] - start)
+            for state, first in zip(cohort.states, versions, strict=True):
+                tensors = [state.get(name) for name in self.KNOWN]
+                self._known[id(tensors[0])] = (tensors, [v + steps for v in first], known)
 
     # -- loading ---------------------------------------------------------------------------------
 
@@ -186,11 +266,39 @@ def step_tensor(value: float = 0.0) -> Tensor:
     return tensor(value, dtype=dt.float64 if double else dt.float32)
 
 
+def number(lr):
+    """A learning rate as a float, except a tensor that wants a gradient."""
+    lr = scalar(lr)
+    return float(lr) if isinstance(lr, (int, float)) else lr
+
+
+def _constant(options: tuple) -> bool:
+    """Whether options can only change by being replaced."""
+    return all(type(v) in _CONSTANTS or type(v) is tuple and _constant(v) for v in options)
+
+
+_CONSTANTS = {int, float, bool, str, type(None)}
+
+
 def scalar(value):
     """An option as a Python number, except a tensor that wants a gradient."""
     if isinstance(value, Tensor) and not value.requires_grad:
         return value.item()
     return value
+
+
+def end_weighs_more(weight) -> bool:
+    """Which of its two formulas lerp() takes for a number.
+
+    It is among an operation's options where the weight is among its numbers, so that the trace
+    follower does not take one formula for the other.
+    """
+    return not isinstance(weight, Tensor) and abs(weight) >= 0.5
+
+
+def rounded(value: float, dtype: dt.dtype) -> float:
+    """What is left of a number in a tensor of this dtype."""
+    return value if dtype is dt.float64 else float(dtype.np.type(value))
 
 
 # -- checks of options, with PyTorch's texts ----------------------------------------------

@@ -5,8 +5,19 @@ from __future__ import annotations
 import math
 
 from ..tensor import Tensor
-from .algorithm import Algorithm, scalar
-from .functions import zeros_like
+from .algorithm import Algorithm, end_weighs_more
+from .functions import add_scaled_, one_operation, zeros_like
+
+
+def _update(grads, params, buffers, options, *, step_size, shrink, momentum, share) -> None:
+    """``m = lerp(m, g, 1 - momentum)``; ``p -= rate * orthogonal(m)``."""
+    coefficients, steps, eps, nesterov, *_ = options
+    for param, grad, buffer in zip(params, grads, buffers, strict=True):
+        buffer.lerp_(grad, share)
+        change = grad.lerp(buffer, momentum) if nesterov else buffer
+        change = orthogonal(change, coefficients, steps, eps)
+        param.mul_(shrink)
+        add_scaled_(param, change, step_size)
 
 
 class Muon(Algorithm):
@@ -26,6 +37,10 @@ class Muon(Algorithm):
     """
 
     STATE = ("momentum_buffer",)
+    OPTIONS = ("momentum", "weight_decay", "ns_coefficients", "ns_steps", "eps", "nesterov",
+               "adjust_lr_fn")
+    operation = staticmethod(one_operation(_update, (
+        "step_size", "shrink", "momentum", "share")))
 
     def __init__(self, params, lr=1e-3, weight_decay=0.1, momentum=0.95, nesterov=True,
                  ns_coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ns_steps=5,
@@ -56,15 +71,22 @@ class Muon(Algorithm):
         """No momentum."""
         return {"momentum_buffer": zeros_like(param)}
 
-    def update(self, group, found):
-        """``m = lerp(m, g, 1 - momentum)``; ``p -= rate * orthogonal(m)``."""
-        lr, momentum = scalar(group["lr"]), group["momentum"]
-        for param, grad, buffer in zip(found.params, found.grads, found.lists[0], strict=True):
-            buffer.lerp_(grad, 1 - momentum)
-            change = grad.lerp(buffer, momentum) if group["nesterov"] else buffer
-            change = orthogonal(change, group["ns_coefficients"], group["ns_steps"], group["eps"])
-            param.mul_(1 - lr * group["weight_decay"])
-            param.add_(change, alpha=-lr * _rate_factor(group["adjust_lr_fn"], *param.shape))
+    def settings(self, group):
+        """Muon's constants."""
+        momentum, weight_decay, coefficients, *told, _ = self._options_of(group)
+        share = 1 - momentum
+        numbers = {"share": share, "momentum": momentum if group["nesterov"] else None}
+        return (coefficients, *told, end_weighs_more(share),
+                end_weighs_more(momentum)), numbers, weight_decay
+
+    def kind(self, param, state, group):
+        """The factor of the learning rate that the matrix's shape gives."""
+        return _rate_factor(group["adjust_lr_fn"], *param.shape)
+
+    def numbers(self, numbers, lr, cohort, weight_decay):
+        """The step size of this step, and what decay leaves."""
+        numbers["step_size"] = -lr * cohort.kind
+        numbers["shrink"] = 1 - lr * weight_decay
 
 
 def _rate_factor(name: str | None, rows: int, columns: int) -> float:

@@ -4,8 +4,40 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .algorithm import Algorithm, check_lr, check_not_negative, scalar, step_tensor
-from .functions import view_as_real, zeros_like
+from .algorithm import Algorithm, check_lr, check_not_negative, step_tensor
+from .functions import add_quotient_, add_scaled_, one_operation, view_as_real, zeros_like
+
+
+def _update(grads, params, squares, buffers, means, steps, options, *, step_size,
+            momentum) -> None:
+    """``s = alpha s + (1 - alpha) g**2``; ``p -= lr g / (sqrt(s) + eps)``."""
+    alpha, eps, weight_decay, centered, maximize, differentiable = options
+    for i, param in enumerate(params):
+        grad = -grads[i] if maximize else grads[i]
+        square = squares[i]
+        steps[i].add_(1)
+        if weight_decay != 0:
+            grad = grad.add(param, alpha=weight_decay)
+        if param.is_complex():
+            param, grad, square = map(view_as_real, (param, grad, square))
+        square.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
+        if centered:
+            mean = _real(means[i])
+            mean.lerp_(grad, 1 - alpha)
+            root = square.addcmul(mean, mean, value=-1).sqrt_()
+        else:
+            root = square.sqrt()
+        root = root.add(eps) if differentiable else root.add_(eps)
+        if momentum is not None:
+            buffer = _real(buffers[i])
+            buffer.mul_(momentum).addcdiv_(grad, root)
+            add_scaled_(param, buffer, step_size)
+        else:
+            add_quotient_(param, grad, root, step_size)
+
+
+def _real(x):
+    return view_as_real(x) if x.is_complex() else x
 
 
 class RMSprop(Algorithm):
@@ -25,7 +57,10 @@ class RMSprop(Algorithm):
     """
 
     STATE = ("square_avg", "momentum_buffer", "grad_avg", "step")
+    OPTIONS = ("momentum", "alpha", "eps", "weight_decay", "centered", "maximize",
+               "differentiable")
     LATER_OPTIONS: ClassVar[dict] = {**Algorithm.LATER_OPTIONS, "momentum": 0, "centered": False}
+    operation = staticmethod(one_operation(_update, ("step_size", "momentum")))
 
     def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0,
                  centered=False, capturable=False, foreach=None, maximize=False,
@@ -50,30 +85,11 @@ class RMSprop(Algorithm):
             state["grad_avg"] = zeros_like(param)
         return state
 
-    def update(self, group, found):
-        """``s = alpha s + (1 - alpha) g**2``; ``p -= lr g / (sqrt(s) + eps)``."""
-        self.counted(found)
-        lr, alpha, eps = scalar(group["lr"]), group["alpha"], group["eps"]
-        rows = zip(found.params, found.grads, *found.lists, strict=True)
-        for param, grad, square, buffer, mean, step in rows:
-            step.add_(1)
-            if group["maximize"]:
-                grad = -grad
-            if group["weight_decay"] != 0:
-                grad = grad.add(param, alpha=group["weight_decay"])
-            if param.is_complex():
-                param, grad, square = map(view_as_real, (param, grad, square))
-                buffer = buffer if buffer is None else view_as_real(buffer)
-                mean = mean if mean is None else view_as_real(mean)
-            square.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
-            if group["centered"]:
-                mean.lerp_(grad, 1 - alpha)
-                root = square.addcmul(mean, mean, value=-1).sqrt_()
-            else:
-                root = square.sqrt()
-            root = root.add(eps) if group["differentiable"] else root.add_(eps)
-            if group["momentum"] > 0:
-                buffer.mul_(group["momentum"]).addcdiv_(grad, root)
-                param.add_(buffer, alpha=-lr)
-            else:
-                param.addcdiv_(grad, root, value=-lr)
+    def settings(self, group):
+        """RMSprop's constants."""
+        momentum, *told = self._options_of(group)
+        return tuple(told), {"momentum": momentum if momentum > 0 else None}, None
+
+    def numbers(self, numbers, lr, cohort, constants):
+        """The step size of this step."""
+        numbers["step_size"] = -lr

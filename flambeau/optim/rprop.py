@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 from .algorithm import Algorithm, check_lr, scalar, step_tensor
-from .functions import full_like, view_as_real, zeros_like
+from .functions import full_like, one_operation, view_as_real, zeros_like
+
+
+def _update(grads, params, befores, sizes, steps, options) -> None:
+    """A changed sign shrinks the step size and skips this step; a kept one lets it grow."""
+    (shrink, grow), (low, high), maximize = options
+    for i, param in enumerate(params):
+        grad = -grads[i] if maximize else grads[i]
+        before, size = befores[i], sizes[i]
+        steps[i].add_(1)
+        if param.is_complex():
+            param, grad, before, size = map(view_as_real, (param, grad, before, size))
+        product = grad.mul(before)
+        back = product < 0
+        factor = product.sign().masked_fill_(product > 0, grow)
+        factor.masked_fill_(back, shrink).masked_fill_(product == 0, 1)
+        size.mul_(factor).clamp_(low, high)
+        grad = grad.masked_fill(back, 0)
+        param.addcmul_(grad.sign(), size, value=-1)
+        before.copy_(grad)
 
 
 class Rprop(Algorithm):
@@ -20,6 +39,8 @@ class Rprop(Algorithm):
     """
 
     STATE = ("prev", "step_size", "step")
+    OPTIONS = ("etas", "step_sizes", "maximize")
+    operation = staticmethod(one_operation(_update))
 
     def __init__(self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), *,
                  capturable=False, foreach=None, maximize=False, differentiable=False):
@@ -38,22 +59,6 @@ class Rprop(Algorithm):
         return {"step": step_tensor(), "prev": zeros_like(param),
                 "step_size": full_like(param, size)}
 
-    def update(self, group, found):
-        """A changed sign shrinks the step size and skips this step; a kept one lets it grow."""
-        self.counted(found)
-        (shrink, grow), (low, high) = group["etas"], group["step_sizes"]
-        rows = zip(found.params, found.grads, *found.lists, strict=True)
-        for param, grad, before, size, step in rows:
-            step.add_(1)
-            if group["maximize"]:
-                grad = -grad
-            if param.is_complex():
-                param, grad, before, size = map(view_as_real, (param, grad, before, size))
-            product = grad.mul(before)
-            back = product < 0
-            factor = product.sign().masked_fill_(product > 0, grow)
-            factor.masked_fill_(back, shrink).masked_fill_(product == 0, 1)
-            size.mul_(factor).clamp_(low, high)
-            grad = grad.masked_fill(back, 0)
-            param.addcmul_(grad.sign(), size, value=-1)
-            before.copy_(grad)
+    def settings(self, group):
+        """Rprop's constants."""
+        return self._options_of(group), {}, None
