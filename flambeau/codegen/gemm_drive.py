@@ -44,6 +44,17 @@ EPILOGUE_PARAMS = (("ptr", "args", "noalias readonly"), ("ptr", "c"), ("i64", "c
 A_UNIT = 3
 
 
+def grow_stack(m: Module, name: str, size: int) -> None:
+    """The kernel ``name`` around ``name_body``, whose frame has ``size`` bytes: on Windows a stack
+    grows page by page from above, so a large frame is touched before."""
+    f = m.kernel(name)
+    here = f.emit_value("i64", f"ptrtoint ptr {f.alloca('i64', align=8)} to i64")
+    with f.loop(4096, size + 16384, 4096) as page:
+        at = f.emit_value("ptr", f"inttoptr i64 {here - page.i} to ptr")
+        f.emit(f"store volatile i8 0, ptr {at}")
+    f.call(name + "_body", *f.args)
+
+
 class Drivers:
     """Writes the kernels for one element type and source type into a module."""
 
@@ -162,22 +173,12 @@ class Drivers:
         t = self.t
         return t.mc // t.mr * self.a_panel_stride(t.kc) + t.nr * t.kc + 64
 
-    def _grow_stack(self) -> None:
-        """On Windows a stack grows page by page from above, so a large frame is touched before."""
-        f = self.m.kernel("gemm_packed")
-        here = f.emit_value("i64", f"ptrtoint ptr {f.alloca('i64', align=8)} to i64")
-        size = self._stack_elements() * itemsize(self.t.elem) + 16384
-        with f.loop(4096, size, 4096) as page:
-            at = f.emit_value("ptr", f"inttoptr i64 {here - page.i} to ptr")
-            f.emit(f"store volatile i8 0, ptr {at}")
-        f.call("gemm_packed_body", *f.args)
-
     def _packed(self) -> None:
         t = self.t
         if "windows" in self.m.host.triple:
             f = self._kernel("gemm_packed_body", internal=True,
                              attributes='noinline "no-stack-arg-probe"')
-            self._grow_stack()
+            grow_stack(self.m, "gemm_packed", self._stack_elements() * itemsize(t.elem))
         else:
             f = self._kernel("gemm_packed")
         p = self.p

@@ -121,13 +121,17 @@ class Packer:
                 along.else_()
                 f.call("pack_scalar", *f.args)
 
+    def panel_width(self, f: Function, valid: Value) -> Value:
+        """Rows of the tile that ``valid`` rows of A are packed for."""
+        width = f.const(self.t.row_tiles[0], "i64")
+        for rows in self.t.row_tiles[1:]:
+            width = f.select(valid <= rows, rows, width)
+        return width
+
     def a_panel(self, f: Function, to: Value, a: Value, rsa: Value, csa: Value, valid: Value,
                 k: Value) -> None:
         """Pack up to MR rows at ``a``; the panel is as wide as the row tile that will read it."""
-        t = self.t
-        width = f.const(t.row_tiles[0], "i64")
-        for rows in t.row_tiles[1:]:
-            width = f.select(valid <= rows, rows, width)
+        t, width = self.t, self.panel_width(f, valid)
         for start in reversed(range(0, t.mr, t.lanes)):  # surplus lanes: see the module's text
             def pack(start=start):
                 f.call("pack_group", f.gep(to, start, t.elem), f.gep(a, rsa * start, self.source),

@@ -16,8 +16,9 @@ from ..base.errors import IndexValueError
 from ..ir.node import Node, OpClass, Prim, settle
 from ..ir.view import VIEW_SET, strided
 from ..ops.prim.contract import DOT
+from ..ops.prim.correlate import CORRELATE, CORRELATE_WEIGHT
 from ..ops.prim.recurrence import RECURRENCE, RECURRENCE_BACK
-from . import library, recurrence
+from . import convolution, library, recurrence
 
 _NARROW = 2
 
@@ -62,6 +63,8 @@ def evaluate(node: Computed) -> np.ndarray:
         value = library.dot(a, b, node.dtype)
     elif prim is RECURRENCE or prim is RECURRENCE_BACK:
         return recurrence.run(prim.name, node.params, arrays, node.shape, node.dtype)
+    elif prim is CORRELATE or prim is CORRELATE_WEIGHT:
+        value = convolution.run(prim, *arrays, node.params, node.shape)
     if value is None:
         value = prim.numpy(*arrays, *node.params)
     if type(value) is tuple:

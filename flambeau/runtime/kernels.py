@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from ..base.flags import values as flags
+from ..codegen.conv import ConvKernel, conv
 from ..codegen.emit import Module
 from ..codegen.gemm import GemmKernel, gemm
 from ..codegen.emit_types import ELEMENT
@@ -81,6 +82,15 @@ def recurrence() -> int:
 def product(dtype: str, source: str) -> GemmKernel:
     """The matrix kernels of an element type, with their addresses."""
     found = gemm(dtype, source)
+    if not found.addresses:
+        with _lock:
+            found.addresses = jit.load(found.text, found.names)
+    return found
+
+
+def convolution(dtype: str) -> ConvKernel:
+    """The convolution kernels of an element type, with their addresses."""
+    found = conv(dtype, product(dtype, dtype))
     if not found.addresses:
         with _lock:
             found.addresses = jit.load(found.text, found.names)

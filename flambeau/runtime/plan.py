@@ -29,11 +29,12 @@ from ..ir.node import CONST
 from ..schedule.assemble import Assemble, Scatter
 from ..schedule.build import Step
 from ..schedule.compile import Entry, Schedule, chunks_of, schedule_graph
+from ..schedule.conv import Conv
 from ..schedule.dot import Dot
 from ..schedule.recurrence import Recurrence
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
-from . import arena, interpret, kernels, profile, recurrence, team
+from . import arena, convolution, interpret, kernels, profile, recurrence, team
 from .guards import PER_WORD, guard_schedule
 from .host_steps import HostStep, Operand, State, Task
 from .outputs import Outputs, pooled
@@ -95,6 +96,7 @@ class Plan:
         self._small = schedule.work < SMALL_WORK or threads == 1
         self._run_small = team.small_runner()
         self._threads, self._workspace = threads, 0
+        self._tables: list = []  # what the rows' arguments point to
         self._checks = [(guard.leaf, *guard_schedule(self._graph, guard, threads))
                         for guard in dict.fromkeys(schedule.grouping.guards)]
         self._cells()
@@ -268,6 +270,8 @@ class Plan:
             yield kernels.loop(step.kernel), step.words, step.pointers, e.chunks
         elif isinstance(step, Recurrence):
             yield from self._recurrence(step)
+        elif isinstance(step, Conv):
+            yield from self._convolution(step)
         elif isinstance(step, Assemble):
             for part in step.parts:
                 yield self._part(part)
@@ -325,6 +329,19 @@ class Plan:
             for word, name, offset in row.places:
                 root, start = names[name]
                 places.append((word, root, start + offset))
+            yield row.function, row.words, places, row.chunks
+
+    def _convolution(self, c: Conv):
+        """Rows of a convolution, like those of a product."""
+        found, plan = convolution.rows(c, self._threads)
+        self._workspace = max(self._workspace, plan.workspace_bytes)
+        self._tables.append(plan.table)
+        names = {"x": c.x, "w": c.w, "y": c.y, "workspace": (_WORKSPACE, 0),
+                 "epilogue_args": (_PREVIOUS, 0)}
+        for row in found:
+            places = row.places
+            if row.function:
+                places = [(at, names[name][0], names[name][1] + more) for at, name, more in places]
             yield row.function, row.words, places, row.chunks
 
     def _pointer(self, root, offset: int, e: Entry,

@@ -55,7 +55,7 @@ def can_assemble(g: Grouping, i: int) -> bool:
     name = node.prim.name
     if 0 in node.shape or node.dtype.is_complex:
         return False
-    if name == "cat":
+    if name in ("cat", "regions"):
         return all(0 not in nodes[s].shape for s in node.srcs)
     if name == "view_set":
         return 0 not in nodes[node.srcs[1]].shape
@@ -102,6 +102,13 @@ def build_assemble(g: Grouping, group: Group, overwrite: bool = False) -> Assemb
         for a in reads:
             parts.append(copy_step(g, a, i, strides, at * strides[axis]))
             at += a.shape[axis]
+    elif node.prim.name == "regions":
+        rest, *pieces = reads
+        if sum(sh.numel(a.shape) for a in pieces) < node.numel():
+            rest = Access(rest.root, node.shape, (0,) * len(node.shape), rest.offset, False)
+            parts.append(copy_step(g, rest, i, strides, 0))
+        for a, (region, offset) in zip(pieces, node.params[1], strict=True):
+            parts.append(copy_step(g, a, i, region, offset))
     else:
         if not overwrite:
             parts.append(copy_step(g, reads[0], i, strides, 0))

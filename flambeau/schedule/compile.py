@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..graph.graph import Graph
 from .assemble import Assemble, build_assemble, in_place
 from .build import Step, accumulator, build
+from .conv import NAMES, Conv, build_conv
 from .dot import Dot, build_dot
 from .group import FULL, Group, Grouping, operands
 from .inline import expand
@@ -28,7 +29,7 @@ class Entry:
     """One thing the plan runs.
 
     Attributes:
-        kind: "loop", "dot", "assemble", "recurrence" or "host".
+        kind: "loop", "dot", "weight", "assemble", "recurrence" or "host".
         group: the group it comes from.
         step: the kernels and their arguments (not of host entries).
         record: the record a host entry computes.
@@ -38,7 +39,7 @@ class Entry:
 
     kind: str
     group: Group
-    step: Step | Dot | Assemble | Recurrence | None = None
+    step: Step | Dot | Conv | Assemble | Recurrence | None = None
     record: int = -1
     chunks: int = 1
     scratch: int = -1
@@ -79,7 +80,10 @@ def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Sch
             chunks = chunks_of(loop.units, loop.work, threads)
             s.entries.append(Entry("loop", group, loop, chunks=group.columns or chunks))
         elif group.kind == "dot":
-            s.entries.append(Entry("dot", group, build_dot(g, group, late)))
+            make = build_conv if graph.nodes[group.members[0]].prim.name in NAMES else build_dot
+            s.entries.append(Entry("dot", group, make(g, group, late)))
+        elif group.kind == "weight":
+            s.entries.append(Entry("weight", group, build_conv(g, group)))
         elif group.kind == "assemble":
             there = s.place.get(group.members[0], ("", 0))[0] == "leaf"
             s.entries.append(Entry("assemble", group, build_assemble(g, group, there)))
@@ -129,7 +133,7 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
     group = s.grouping.group_of[record]
     if node.shape != target.shape or node.dtype is not target.dtype or node.layout is not None:
         return False
-    if group is None or group.kind in ("host", "recurrence"):
+    if group is None or group.kind in ("host", "weight", "recurrence"):
         return False
     if group.kind == "dot" and group.members[0] == record:
         return False

@@ -78,8 +78,8 @@ def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = froze
     words: list[int] = []
     pointers: list[tuple[int, int | None, int]] = []
     kernel, ops, flat = None, 0, None
-    if narrow or not _only_copies(g, group, c):
-        built = _Epilogue(g, group, late, c)
+    if narrow or not only_copies(g, group, c):
+        built = Epilogue(g, group, late, c)
         kernel, words, pointers = built.kernel()
         ops = built.values
         if 1 < n < SHORT and m > 1 and n % 16:
@@ -93,7 +93,7 @@ def build_dot(g: Grouping, group: Group, late: set[int] | frozenset[int] = froze
                pointers, 0, batch * m * n * (k // 2 + 1 + ops), flat)
 
 
-def _only_copies(g: Grouping, group: Group, c: int) -> bool:
+def only_copies(g: Grouping, group: Group, c: int) -> bool:
     """Whether nothing is done to the product but giving it another shape."""
     return all(g.graph.nodes[i].prim.cls is OpClass.VIEW and (i == c or i not in g.stored)
                for i in group.members[1:])
@@ -119,7 +119,7 @@ def home(g: Grouping, group: Group, late: set[int] | frozenset[int]) -> int:
     return record
 
 
-class _Epilogue(Builder):
+class Epilogue(Builder):
     """Builds the kernel of the elementwise members over (batch, row, column)."""
 
     def __init__(self, g: Grouping, group: Group, late: set[int] | frozenset[int], c: int):
@@ -127,7 +127,7 @@ class _Epilogue(Builder):
         super().__init__(g, group, late)
 
     def _axes(self) -> None:
-        m, n = self.g.graph.nodes[self.group.members[0]].shape[-2:]
+        m, n = self.group.matrix
         self.outer = [(m * n, self.group.total // (m * n)), (n, m), (1, n)]
         self.inner = []
         self.row_axes = self.outer

@@ -19,6 +19,7 @@ from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
 from ..kernel.sums import LONG_OUTER, along, parts_of
 from .assemble import can_assemble, guard_of
+from .conv import NAMES, convolved, matrix_of, packed, windowed
 from .group import (
     COLUMN,
     FULL,
@@ -74,6 +75,8 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
             walk.reduction(i)
         elif multiplied(graph, i) and _reads(g, i):
             walk.opaque(i, "dot")
+        elif convolved(graph, i) and packed(g.reads[i][1]):
+            walk.opaque(i, "dot" if graph.nodes[i].prim.name == "correlate" else "weight")
         elif recurrent(g, i):
             walk.opaque(i, "recurrence")
         elif can_assemble(g, i):
@@ -139,6 +142,12 @@ def _resolve(g: Grouping) -> set[int]:
         if multiplied(graph, i) and not _reads(g, i):
             for s in node.srcs:
                 _keep_copy(g, s, stored)
+        if node.prim.name in NAMES:
+            for s, fits in zip(node.srcs, (windowed, packed), strict=True):
+                if not fits(g.access[s]) and not _keep_copy(g, s, stored) \
+                        and not graph.nodes[s].is_leaf:
+                    stored.add(s)
+                    g.access[s] = whole(s, graph.nodes[s].shape)
         if node.prim.cls is OpClass.REDUCE and node.prim.fold is not None:
             _keep_summand(g, i, stored)
         found = None
@@ -249,7 +258,8 @@ class _Walk:
         node = self.graph.nodes[i]
         group = self.new(kind, node.numel())
         if kind == "dot":
-            group.matrix = node.shape[-2], node.shape[-1]
+            group.matrix = matrix_of(self.graph, i) if node.prim.name in NAMES \
+                else (node.shape[-2], node.shape[-1])
         self.add(group, i, FULL)
 
     # -- joining -------------------------------------------------------------------------------

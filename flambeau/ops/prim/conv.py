@@ -1,8 +1,9 @@
-"""Convolution of any number of spatial axes: three primitives, each the gradient of the others.
+"""Convolution of any number of spatial axes: three operations, each the gradient of the others.
 
-``conv``(x, w) -> y, ``conv_input``(y, w) -> x and ``conv_weight``(x, y) -> w are the three ways to
-contract the same trilinear form, so that derivatives of every order stay among them. A transposed
-convolution is ``conv_input`` used forward. NumPy meaning: windows (im2col) and a matrix product.
+``convolution``(x, w) -> y, its transpose with respect to x, (y, w) -> x, and the one with respect
+to w, (x, y) -> w, are the three ways to contract the same trilinear form, so that derivatives of
+every order stay among them. A transposed convolution is the second one used forward. All are made
+of the primitives of ``correlate.py``.
 
 Layout: x (N, C, *S), w (O, C / groups, *K), y (N, O, *L);
 L = (S + 2 * padding - dilation * (K - 1) - 1) // stride + 1.
@@ -10,17 +11,21 @@ L = (S + 2 * padding - dilation * (K - 1) - 1) // stride + 1.
 
 from __future__ import annotations
 
-import numpy as np
+import itertools
+import math
 
-from ...ir.node import Node, OpClass, Prim, make
+from ...base import dtype as dt
+from ...base import shape as sh
+from ...ir.node import Node, make
 from ...ir.op import Op, apply
-from ...ir.view import broadcast
+from ...ir.view import broadcast, view
 from ..core import cast_node
-from .elementwise import ADD, conj
-from .reduce import sum  # noqa: A004
+from .correlate import CORRELATE, CORRELATE_WEIGHT, parts_of, planes, zeros
+from .elementwise import ADD, COPY, conj
+from .reduce import SUM
+from .reduce import sum as sum_over
+from .regions import interleaved
 from .shape import reshape
-
-C = OpClass.CONTRACT
 
 
 def out_size(n: int, k: int, stride: int, padding: int, dilation: int) -> int:
@@ -28,101 +33,81 @@ def out_size(n: int, k: int, stride: int, padding: int, dilation: int) -> int:
     return (n + 2 * padding - dilation * (k - 1) - 1) // stride + 1
 
 
-def _wide(x: np.ndarray) -> np.ndarray:
+def _offsets(kernel, padding, dilation) -> list[list[int]]:
+    """Along each axis, where the kernel's elements read, seen from the output's place."""
+    return [[r * d - p for r in range(k)] for k, p, d in zip(kernel, padding, dilation,
+                                                             strict=True)]
+
+
+def _conv(x: Node, w: Node, stride, padding, dilation, groups) -> Node:
+    kernel = w.shape[2:]
+    out = tuple(map(out_size, x.shape[2:], kernel, stride, padding, dilation))
+    shape = (x.shape[0], w.shape[0], *out)
+    found = None if 0 in (*shape, *x.shape, *w.shape) else \
+        planes(x, _offsets(kernel, padding, dilation), stride)
+    if found is None:
+        return zeros(shape, x.dtype)
+    source, taps = found
+    return make(CORRELATE, (source, reshape(w, (*w.shape[:2], len(taps)))), (out, taps, groups))
+
+
+def _conv_input(y: Node, w: Node, size, stride, padding, dilation, groups) -> Node:
+    """x[i] = sum over taps t of w[t] y[l] where i = stride l + dilation t - padding: for each rest
+    of i by the stride a correlation with some of the taps."""
+    n, o = y.shape[:2]
+    lead = (n, w.shape[1] * groups)
+    if 0 in (*lead, *size, *y.shape, *w.shape):
+        return zeros((*lead, *size), y.dtype)
+    source = reshape(y, (n, o, 1, *y.shape[2:]))
+    pieces = {}
+    for at in itertools.product(*map(range, stride)):
+        count = tuple(-(-(s - a) // t) for s, a, t in zip(size, at, stride, strict=True))
+        chosen = [[r for r in range(k) if (a + p - r * d) % t == 0] for k, a, p, d, t in zip(
+            w.shape[2:], at, padding, dilation, stride, strict=True)]
+        if min(count) <= 0 or not all(chosen):
+            continue
+        shifts = [[(a + p - r * d) // t for r in mine] for mine, a, p, d, t in zip(
+            chosen, at, padding, dilation, stride, strict=True)]
+        taps = tuple((0, *s) for s in itertools.product(*shifts))
+        pieces[at] = make(CORRELATE, (source, _turned(w, chosen, groups)), (count, taps, groups))
+    return interleaved(pieces, lead, size, stride, y.dtype)
+
+
+def _turned(w: Node, chosen: list[list[int]], groups: int) -> Node:
+    """Some of the kernel's elements with inputs and outputs exchanged: (C, O / groups, taps)."""
+    o, c = w.shape[0] // groups, w.shape[1]
+    steps = sh.contiguous_strides(w.shape)
+    inner = [(len(mine), s * (mine[1] - mine[0] if len(mine) > 1 else 0), s * mine[0])
+             for mine, s in zip(chosen, steps[2:], strict=True)]
+    part = view(w, (groups, c, o, *[m for m, _, _ in inner]),
+                (o * steps[0], steps[1], steps[0], *[s for _, s, _ in inner]),
+                sum(a for _, _, a in inner))
+    return reshape(make(COPY, (part,)), (groups * c, o, math.prod(m for m, _, _ in inner)))
+
+
+def _conv_weight(x: Node, y: Node, kernel, stride, padding, dilation, groups) -> Node:
+    o, c = y.shape[1], x.shape[1] // groups
+    shape = (o, c, *kernel)
+    found = None if 0 in (*shape, *x.shape, *y.shape) else \
+        planes(x, _offsets(kernel, padding, dilation), stride)
+    if found is None:
+        return zeros(shape, x.dtype)
+    source, taps = found
+    parts = parts_of(o // groups, c * len(taps), groups, x.shape[0], math.prod(y.shape[2:]))
+    w = make(CORRELATE_WEIGHT, (source, y), (taps, groups, parts))
+    return reshape(make(SUM, (w,), ((0,),)) if parts > 1 else w, shape)
+
+
+def _in_float32(function):
     """16-bit floats are multiplied and summed in float32."""
-    return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x
 
+    def lower(a: Node, b: Node, *params) -> Node:
+        if not (a.dtype.is_floating_point and a.dtype.itemsize == 2):
+            return function(a, b, *params)
+        return cast_node(function(cast_node(a, dt.float32), cast_node(b, dt.float32), *params),
+                         a.dtype)
 
-def _padded(x: np.ndarray, padding) -> np.ndarray:
-    if not any(padding):
-        return x
-    return np.pad(x, [(0, 0), (0, 0), *[(p, p) for p in padding]])
-
-
-def _windows(x: np.ndarray, size, out, stride, dilation) -> np.ndarray:
-    """Windows of padded x as a view: (N, C, *K, *L)."""
-    spatial = x.strides[2:]
-    shape = (*x.shape[:2], *size, *out)
-    steps = (*x.strides[:2], *[s * d for s, d in zip(spatial, dilation, strict=True)],
-             *[s * t for s, t in zip(spatial, stride, strict=True)])
-    return np.lib.stride_tricks.as_strided(x, shape, steps, writeable=False)
-
-
-def _columns(x, size, out, stride, padding, dilation, groups) -> np.ndarray:
-    """im2col: (groups, N, C / groups * K, L)."""
-    n, c = x.shape[:2]
-    view = _windows(_padded(x, padding), size, out, stride, dilation)
-    rows = c // groups * int(np.prod(size))
-    return view.reshape(n, groups, rows, int(np.prod(out))).swapaxes(0, 1)
-
-
-def _conv_infer(x: Node, w: Node, stride, padding, dilation, groups):
-    spatial = tuple(map(out_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
-    return (x.shape[0], w.shape[0], *spatial), x.dtype
-
-
-def _conv_numpy(x, w, stride, padding, dilation, groups):
-    d = x.dtype
-    x, w = _wide(x), _wide(w)
-    out = tuple(map(out_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
-    n, o = x.shape[0], w.shape[0]
-    if 0 in (n, o, *out) or x.shape[1] == 0:
-        return np.zeros((n, o, *out), d)
-    columns = _columns(x, w.shape[2:], out, stride, padding, dilation, groups)
-    rows = w.reshape(groups, 1, o // groups, -1)
-    y = np.matmul(rows, columns)  # (groups, N, O / groups, L)
-    return y.swapaxes(0, 1).reshape(n, o, *out).astype(d, copy=False)
-
-
-CONV = Prim("conv", C, _conv_infer, _conv_numpy, doc="cross-correlation y = conv(x, w)")
-
-
-def _conv_input_infer(y: Node, w: Node, size, stride, padding, dilation, groups):
-    return (y.shape[0], w.shape[1] * groups, *size), y.dtype
-
-
-def _conv_input_numpy(y, w, size, stride, padding, dilation, groups):
-    d = y.dtype
-    y, w = _wide(y), _wide(w)
-    n, o = y.shape[:2]
-    c, kernel, out = w.shape[1] * groups, w.shape[2:], y.shape[2:]
-    full = tuple(s + 2 * p for s, p in zip(size, padding, strict=True))
-    x = np.zeros((n, c, *full), np.result_type(y, w))
-    if y.size and w.size:
-        rows = w.reshape(groups, 1, o // groups, -1).swapaxes(2, 3)
-        flat = y.reshape(n, groups, o // groups, -1).swapaxes(0, 1)
-        columns = np.matmul(rows, flat).swapaxes(0, 1).reshape(n, c, *kernel, *out)
-        for at in np.ndindex(kernel):
-            spots = tuple(slice(a * t, a * t + (m - 1) * s + 1, s)
-                          for a, t, m, s in zip(at, dilation, out, stride, strict=True))
-            x[(slice(None), slice(None), *spots)] += columns[(slice(None), slice(None), *at)]
-    inner = tuple(slice(p, p + s) for p, s in zip(padding, size, strict=True))
-    return x[(slice(None), slice(None), *inner)].astype(d, copy=False)
-
-
-CONV_INPUT = Prim("conv_input", C, _conv_input_infer, _conv_input_numpy,
-                  doc="the transpose of conv with respect to x, of spatial size `size`")
-
-
-def _conv_weight_infer(x: Node, y: Node, kernel, stride, padding, dilation, groups):
-    return (y.shape[1], x.shape[1] // groups, *kernel), x.dtype
-
-
-def _conv_weight_numpy(x, y, kernel, stride, padding, dilation, groups):
-    d = x.dtype
-    x, y = _wide(x), _wide(y)
-    n, o = y.shape[:2]
-    c, out = x.shape[1], y.shape[2:]
-    if not y.size or not x.size:
-        return np.zeros((o, c // groups, *kernel), d)
-    columns = _columns(x, kernel, out, stride, padding, dilation, groups)
-    flat = y.reshape(n, groups, o // groups, -1).swapaxes(0, 1)
-    w = np.matmul(flat, columns.swapaxes(2, 3)).sum(1)
-    return w.reshape(o, c // groups, *kernel).astype(d, copy=False)
-
-
-CONV_WEIGHT = Prim("conv_weight", C, _conv_weight_infer, _conv_weight_numpy,
-                   doc="the transpose of conv with respect to w, of spatial size `kernel`")
+    return lower
 
 
 # --- operations -----------------------------------------------------------------------------------
@@ -139,7 +124,7 @@ def _bias_grad(ctx, g):
     """A bias is added to every place of its channel."""
     if ctx.operands < 3 or not ctx.needs(2):
         return None
-    return sum(g, [i for i in range(len(g.shape)) if i != 1])
+    return sum_over(g, [i for i in range(len(g.shape)) if i != 1])
 
 
 def _where(ctx):
@@ -148,7 +133,7 @@ def _where(ctx):
 
 
 def _conv_lower(x, w, bias, stride, padding, dilation, groups):
-    return _with_bias(make(CONV, (x, w), (stride, padding, dilation, groups)), bias)
+    return _with_bias(_in_float32(_conv)(x, w, stride, padding, dilation, groups), bias)
 
 
 def _conv_vjp(ctx, g):
@@ -168,7 +153,7 @@ CONV_OP = Op("convolution", _conv_lower, _conv_vjp, saves=_other)
 
 
 def _input_lower(y, w, bias, size, stride, padding, dilation, groups):
-    return _with_bias(make(CONV_INPUT, (y, w), (size, stride, padding, dilation, groups)), bias)
+    return _with_bias(_in_float32(_conv_input)(y, w, size, stride, padding, dilation, groups), bias)
 
 
 def _input_vjp(ctx, g):
@@ -184,7 +169,7 @@ INPUT_OP = Op("convolution_transpose", _input_lower, _input_vjp, saves=_other,
 
 
 def _weight_lower(x, y, kernel, stride, padding, dilation, groups):
-    return make(CONV_WEIGHT, (x, y), (kernel, stride, padding, dilation, groups))
+    return _in_float32(_conv_weight)(x, y, kernel, stride, padding, dilation, groups)
 
 
 def _weight_vjp(ctx, g):

@@ -13,11 +13,12 @@ from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.node import Node, OpClass, Prim, leaf, make
 from ...ir.op import Op, apply
-from ...ir.view import VIEW_SET, broadcast, view
+from ...ir.view import broadcast, view
 from ..core import elementwise, operand
 from .elementwise import ADD, COPY, DIV, MUL, TRUNCDIV
 from .index import PUT, TAKE
 from .reduce import SUM
+from .regions import padded
 from .shape import reshape
 
 Sizes = tuple[int, ...]
@@ -31,18 +32,6 @@ def pool_size(n: int, k: int, stride: int, padding: int, dilation: int, ceil: bo
     if ceil and (out - 1) * stride >= n + padding:
         out -= 1
     return out
-
-
-def padded(x: Node, left: Sizes, right: Sizes, value=0) -> Node:
-    """Spatial axes grown by a constant."""
-    if not any(left) and not any(right):
-        return x
-    inner = x.shape[2:]
-    shape = x.shape[:2] + tuple(a + n + b for a, n, b in zip(left, inner, right, strict=True))
-    base = broadcast(operand(value, x.dtype), shape)
-    strides = sh.contiguous_strides(shape)
-    offset = int(np.dot(left, strides[2:])) if left else 0
-    return make(VIEW_SET, (base, x), (strides, offset))
 
 
 def windows(x: Node, kernel: Sizes, out: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes,

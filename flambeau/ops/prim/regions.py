@@ -1,0 +1,55 @@
+"""Values put together from regions of a block: padding, and pieces that interleave."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...base import shape as sh
+from ...ir.node import Node, OpClass, Prim, make
+from ...ir.view import VIEW_SET, broadcast, strided
+from ..core import operand
+
+Sizes = tuple[int, ...]
+
+
+def padded(x: Node, left: Sizes, right: Sizes, value=0) -> Node:
+    """Spatial axes grown by a constant."""
+    if not any(left) and not any(right):
+        return x
+    inner = x.shape[2:]
+    shape = x.shape[:2] + tuple(a + n + b for a, n, b in zip(left, inner, right, strict=True))
+    base = broadcast(operand(value, x.dtype), shape)
+    strides = sh.contiguous_strides(shape)
+    offset = int(np.dot(left, strides[2:])) if left else 0
+    return make(VIEW_SET, (base, x), (strides, offset))
+
+
+def _regions_infer(rest: Node, *srcs):
+    shape, _ = srcs[-2:]
+    return shape, rest.dtype
+
+
+def _regions_numpy(rest, *srcs):
+    *pieces, shape, regions = srcs
+    out = np.empty(shape, rest.dtype)
+    out[...] = rest
+    for piece, (strides, offset) in zip(pieces, regions, strict=True):
+        strided(out, piece.shape, strides, offset)[...] = piece
+    return out
+
+
+REGIONS = Prim("regions", OpClass.INDEX, _regions_infer, _regions_numpy,
+               doc="A block of disjoint regions (strides, offset), one for each operand after the "
+                   "first; the first one, 0-d, fills the rest.")
+
+
+def interleaved(pieces: dict[Sizes, Node], lead: Sizes, size: Sizes, stride: Sizes, dtype) -> Node:
+    """A block (*lead, *size): piece ``a`` holds its elements ``stride * j + a``; zero elsewhere."""
+    shape = (*lead, *size)
+    steps = sh.contiguous_strides(shape)
+    first, inner = steps[:len(lead)], steps[len(lead):]
+    regions = tuple(((*first, *[a * s for a, s in zip(inner, stride, strict=True)]),
+                     sum(x * y for x, y in zip(at, inner, strict=True))) for at in pieces)
+    if len(pieces) == 1 and all(s == 1 for s in stride):
+        return next(iter(pieces.values()))
+    return make(REGIONS, (operand(0, dtype), *pieces.values()), (shape, regions))
