@@ -168,6 +168,7 @@ class _Case:
             work = _pack_cycles(self.n * self.k, self.b[1], self.b[0], self.t)
             if mode == "shared":
                 work += _pack_cycles(self.m * self.k, self.a[0], self.a[1], self.t)
+                work += 2 * self.m * self.k * self.size / STREAM  # through a cache further away
             extra = work * self.batch / self.threads + (SYNC if self.threads > 1 else 500)
         found = None
         for mb, nb in self.grids(mode):
