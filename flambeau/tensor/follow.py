@@ -66,10 +66,10 @@ class Recorder(Replaying):
         if self.mode == FOLLOW:
             if self._outside(function, args):
                 return function(*args, **kwargs)
-            if self.pos == 0 and self.mode == FOLLOW:
+            if self.mode == FOLLOW:
                 out = self._other_trace(function, args, kwargs)
                 if out is not MISS:
-                    self.pos = 1
+                    self.pos += 1
                     execute.outstanding = True
                     return out
             self.replay()
@@ -79,9 +79,9 @@ class Recorder(Replaying):
     # --- following --------------------------------------------------------------------------------
 
     def _bind(self, k: int, t) -> bool:
-        """Take ``t`` for leaf ``k``. That another leaf may be the same tensor does no harm: only
-        the recorded tensor itself stands for what is written, and one gradient each is checked
-        for (see steps.py)."""
+        """Take ``t`` for leaf ``k``. That another leaf may be the same tensor does no harm: what is
+        written is nobody else's memory (see Trace), and one gradient each is checked for (see
+        steps.py)."""
         if not isinstance(t, Tensor):
             return False
         trace = self.trace
@@ -93,11 +93,7 @@ class Recorder(Replaying):
             if not self._settle_done(t):
                 return False
             storage = t.storage
-        if leaf.ref() is t:
-            if (t._fn is not None) is not leaf.history or t._requires != leaf.requires or t._hooks \
-                    or storage.memory is not None:
-                return False
-        elif not leaf.accepts(t, trace.written):
+        if not leaf.accepts(t, storage):
             return False
         bound[k] = t
         self.changed.append(k)
@@ -203,7 +199,7 @@ class Recorder(Replaying):
         if self.mode == FOLLOW:
             if self.pos == 0:
                 return False  # nothing of this trace has happened yet
-            if self.pos == len(self.trace.entries) and self._run():
+            if self._at_end() and self._run():
                 return True
             self.replay()
         if not self.poisoned:
@@ -232,9 +228,7 @@ class Recorder(Replaying):
         except Poison as why:
             self.poison(why)
             return
-        written = {id(t.storage) for t, leaf in zip(tensors, self.leaves, strict=True)
-                   if t is not None and leaf.written}
-        trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags, written)
+        trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags)
         self.trace = self._merge(trace)
 
     def _merge(self, trace: Trace) -> Trace:
@@ -275,8 +269,11 @@ class Recorder(Replaying):
                 and (not trace.binding.store or trace.upgrades >= 2):
             self.pos, self.changed, self.seeds = 0, [], []  # the same again: the usual case
             return
-        if self.last is not None and trace is not None:
-            self.last.next = trace
+        if trace is not None:
+            if self.last is not None:
+                self.last.next = trace
+            if trace.confirmed and trace not in self.recent:
+                self._remember(trace)
         self.last = trace
         expected = trace.next if trace is not None else None
         execute.outstanding = False
@@ -299,25 +296,59 @@ class Recorder(Replaying):
             trace.steps = Steps(trace.entries, trace.leaves, trace.slot_count, trace.numbers,
                                 self._bind, self._draw)
         self.functions = trace.steps.functions
+        self._remember(trace)
+
+    def _remember(self, trace: Trace) -> None:
         if trace in self.recent:
             self.recent.remove(trace)
         self.recent.insert(0, trace)
         del self.recent[_RECENT:]
 
+    def _alternatives(self) -> list[Trace]:
+        """Other traces that begin with the calls matched so far."""
+        return [t for t in self.recent if t is not self.trace and t.confirmed
+                and t.replays < _GIVE_UP and self.trace.begins_like(t, self.pos)]
+
+    def _at_end(self) -> bool:
+        """Whether the calls so far are a whole trace: the followed one or, after moving to it,
+        another one (gradients are accumulated: the steps differ in how they end)."""
+        if self.pos == len(self.trace.entries):
+            return True
+        return any(len(other.entries) == self.pos and self._move_to(other)
+                   for other in self._alternatives())
+
+    def _move_to(self, other: Trace) -> bool:
+        """Follow another trace that begins with the calls matched so far; False, and nothing has
+        changed, where one of its leaves refuses the tensor that stands for it."""
+        before = self.trace
+        pos, seeds, steps = self.pos, self.seeds, before.steps
+        leaves, slots, numbers = before.entries[pos - 1].extent if pos else (0, 0, 0)
+        bound, made, given = steps.bound[:], steps.slots[:], steps.numbers[:]
+        for trace in (other, before):
+            self._follow(trace)
+            self.pos, self.seeds, steps = pos, seeds, trace.steps
+            steps.slots[:slots], steps.numbers[:numbers] = made[:slots], given[:numbers]
+            if trace is before:
+                steps.bound[:] = bound
+            elif all(t is None or self._bind(k, t) for k, t in enumerate(bound[:leaves])):
+                before.steps.clear()
+                return True
+            else:
+                steps.clear()
+        return False
+
     def _other_trace(self, function, args, kwargs):
-        """At the first call of a step: follow another known trace that begins with this call (the
-        last batch of an epoch, evaluation between two epochs). Its result, or MISS."""
+        """Follow another known trace that goes on with this call (the last batch of an epoch,
+        evaluation between two epochs). Its result, or MISS."""
         unexpected = self.trace
-        for other in self.recent[:]:
-            if other is unexpected or not other.confirmed or other.replays >= _GIVE_UP \
-                    or other.entries[0].function is not function:
-                continue
-            self._follow(other)
-            out = self.functions[0](function, args, kwargs)
-            if out is not MISS:
-                return out
-            other.steps.clear()
-        self._follow(unexpected)
+        for other in self._alternatives():
+            if len(other.entries) > self.pos and other.entries[self.pos].function is function \
+                    and self._move_to(other):
+                out = self.functions[self.pos](function, args, kwargs)
+                if out is not MISS:
+                    return out
+        if self.trace is not unexpected:
+            self._move_to(unexpected)
         return MISS
 
     def _leave(self) -> None:

@@ -120,10 +120,11 @@ class Recording:
         entry.writes = tuple(dict.fromkeys(
             spec for spec in map(self._write_spec, self.written) if spec is not None))
         if self.grads:
-            entry.backward = tuple(self._grad_spec(v, before) for v, before in self.grads)
+            entry.backward = tuple(self._grad_spec(*found) for found in self.grads)
         entry.result = self._result(out, args, entry)
         if self.takes_history and (self.gives_history or entry.backward):
             raise Poison("a call continues the history of a tensor from an earlier step")
+        entry.extent = len(self.leaves), len(self.slots), self.tags
         self.entries.append(entry)
 
     def _spec(self, value):
@@ -177,12 +178,15 @@ class Recording:
             self.leaves[have[1]].written = True
         return have
 
-    def _grad_spec(self, variable: Tensor, before) -> tuple:
+    def _grad_spec(self, variable: Tensor, before, spec) -> tuple:
         have = self.ids.get(id(variable))
-        if have is None or have[0] != "leaf" or variable._hooks or before is not None \
-                or variable._grad is None:
-            raise Poison("a gradient is added to an earlier one, or to no leaf")
-        return have[1], self._new_slot(variable._grad), template_of(variable._grad)
+        if have is None or have[0] != "leaf" or variable._hooks or variable._grad is None:
+            raise Poison("a gradient is computed of what is no argument of the step")
+        if before is None:
+            return have[1], self._new_slot(variable._grad), template_of(variable._grad)
+        if variable._grad is not before or spec is None:
+            raise Poison("a gradient with a history is added to")
+        return have[1], spec, None
 
     def _result(self, out, args, entry: Entry) -> tuple:
         if out is None:
@@ -209,9 +213,15 @@ class Recording:
                 self.poison("a tensor is written outside any call")
 
     def accumulated(self, variable: Tensor, before) -> None:
-        """backward() changed ``.grad`` of a leaf."""
-        if self.inside:
-            self.grads.append((variable, before))
+        """backward() is about to change ``.grad`` of a leaf."""
+        if self.inside and not self.poisoned:
+            spec = None
+            if before is not None:
+                try:
+                    spec = self._spec(before)
+                except Poison as why:
+                    self.poison(why)
+            self.grads.append((variable, before, spec))
 
     def callback(self) -> None:
         """A call runs code of the program (hooks, custom functions): it cannot be followed."""

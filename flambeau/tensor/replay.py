@@ -76,15 +76,16 @@ class Replaying(Recording):
     def _make_again(self, entries, value, bound, bare, made) -> None:
         for entry in entries:
             now = [bound[k]._grad for k, _, _ in entry.backward or ()]
-            for k, _, _ in entry.backward or ():
-                bound[k]._grad = None
+            for k, spec, template in entry.backward or ():
+                bound[k]._grad = value(spec) if template is None else None
             with set_grad_enabled(entry.grad), self._surrounded(entry.around), \
                     srcloc.pinned(entry.loc):
                 real = self.record(entry.function, tuple(value(s) for s in entry.args),
                                    {n: value(s) for n, s in entry.kwargs.items()})
             self._adopt_all(entry.result, real, bare, made)
-            for (k, slot, _), current in zip(entry.backward or (), now, strict=True):
-                self._adopt(slot[1], bound[k]._grad, bare, made)
+            for (k, spec, template), current in zip(entry.backward or (), now, strict=True):
+                if template is not None:
+                    self._adopt(spec[1], bound[k]._grad, bare, made)
                 bound[k]._grad = current
 
     def _adopt_all(self, spec, real, bare, made) -> None:

@@ -68,13 +68,15 @@ class Steps:
             lines.append(f"k{i} = kwargs.get({key!r}, MISS)")
             self._check(lines, names, spec, f"k{i}")
         if entry.backward:
-            for k, _, _ in entry.backward:
+            for k, spec, template in entry.backward:
                 lines.append(f"g{k} = bound[{k}]")
-                lines.append(f"if g{k} is None or g{k}._grad is not None or g{k}._hooks: "
-                             "return MISS")
+                lines.append(f"if g{k} is None or g{k}._hooks: return MISS")
+                lines.append(f"h{k} = g{k}._grad")
+                self._check(lines, names, spec if template is None else ("value", None), f"h{k}")
             for k, slot, template in entry.backward:
-                _bare(lines, names, slot[1], template)
-                lines.append(f"g{k}._grad = t{slot[1]}")
+                if template is not None:
+                    _bare(lines, names, slot[1], template)
+                    lines.append(f"g{k}._grad = t{slot[1]}")
         if entry.draws:
             lines.append(f"draw({entry.draws})")
         result = _result(lines, names, entry.result, iter(entry.templates))

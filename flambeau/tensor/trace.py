@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Sequence
+from itertools import takewhile
 from operator import attrgetter
 
 import numpy as np
@@ -29,7 +31,7 @@ class Leaf:
     """A tensor from before the trace: where it comes from and what must hold of it."""
 
     __slots__ = ("ref", "cls", "shape", "strides", "dtype", "requires", "written", "memory",
-                 "number", "address", "size", "history")
+                 "number", "address", "size", "history", "place")
 
     def __init__(self, t: Tensor, number: int):
         self.number = number
@@ -38,6 +40,7 @@ class Leaf:
         self.shape, self.strides, self.dtype = t.shape, t.strides, t.dtype
         self.requires = t._requires
         self.history = t._fn is not None
+        self.place = t.offset, t.storage.numel
         self.written = False
         self.address = self.size = 0
         self.memory = (0, 0)
@@ -63,17 +66,16 @@ class Leaf:
         return (self.address < other.address + other.size
                 and other.address < self.address + self.size)
 
-    def accepts(self, t: Tensor, written: set[int]) -> bool:
-        """Whether another tensor can stand in: same geometry, not written by this trace."""
-        d = t.__dict__
-        storage = d.get("storage")
-        return (storage is not None and not self.written
-                and (t._fn is not None) is self.history
+    def accepts(self, t: Tensor, storage: Storage) -> bool:
+        """Whether a tensor can stand in: same geometry, and for a tensor that is written the same
+        place in as large a memory."""
+        return ((t._fn is not None) is self.history
                 and t.shape == self.shape and t.strides == self.strides
                 and t.dtype is self.dtype
                 and t._requires == self.requires and type(t) is self.cls
-                and t._hooks is None and not t._inference and id(storage) not in written
-                and storage.device.type == "cpu" and not storage.shared)
+                and not t._hooks and not t._inference
+                and storage.device.type == "cpu" and not storage.shared
+                and (not self.written or self.place == (t.offset, storage.numel)))
 
     def signature(self) -> tuple:
         """What two recordings must have in common."""
@@ -87,10 +89,15 @@ class Entry:
     Argument specs: ("slot", i) a tensor of the trace; ("leaf", k); ("value", v);
     ("number", j) a Python float that may differ each time; ("list", type, specs).
     Result specs: ("slot", i), ("arg", i), ("none",), ("tuple", type, specs).
+
+    Attributes:
+        backward: for each leaf that gets a gradient: its number, the gradient's spec, and what the
+            bare gradient knows (None where it is added to a gradient from before).
+        extent: numbers of leaves, slots and run-time numbers met up to the end of the call.
     """
 
     __slots__ = ("function", "args", "kwargs", "result", "templates", "writes", "backward", "draws",
-                 "grad", "around", "loc")
+                 "grad", "around", "loc", "extent")
 
     def __init__(self, function, args, kwargs, grad: bool, around=None):
         self.grad, self.around = grad, around
@@ -101,10 +108,11 @@ class Entry:
         self.writes: tuple = ()
         self.backward: tuple | None = None
         self.draws = 0
+        self.extent = (0, 0, 0)
 
     def signature(self) -> tuple:
         """What two recordings must have in common."""
-        backward = self.backward and tuple((k, slot) for k, slot, _ in self.backward)
+        backward = self.backward and tuple((k, spec, t is None) for k, spec, t in self.backward)
         return (self.function, self.args, tuple(self.kwargs.items()), self.result, self.writes,
                 backward, self.draws, self.grad, self.around,
                 tuple(t["shape"] for t in self.templates))
@@ -119,15 +127,16 @@ class Trace:
     """
 
     def __init__(self, entries: list[Entry], leaves: list[Leaf], slot_count: int,
-                 binding: Binding, numbers: int, written: set[int]):
+                 binding: Binding, numbers: int):
         self.entries, self.leaves, self.slot_count = entries, leaves, slot_count
         self.binding, self.numbers = binding, numbers
-        self.written = written  # ids of the storages that are written
+        self._note_written()
         self.next: Trace | None = None
         self.confirmed = False
         self.replays = self.upgrades = 0
         self.steps = None
         self.runs = 0  # since versions were counted
+        self.common: weakref.WeakKeyDictionary[Trace, int] = weakref.WeakKeyDictionary()
         self.touches = -1
         self.storages: list = [None] * len(leaves)
         self.plan_moves = binding.plan.has_host_steps  # these read the arrays themselves
@@ -139,8 +148,22 @@ class Trace:
         """The same calls were recorded again: take over what is new about them."""
         self.confirmed = self.binding.agrees(other.binding)
         self.entries, self.leaves, self.binding = other.entries, other.leaves, other.binding
-        self.written, self.steps = other.written, None
+        self.steps = None
         self.release()
+        self._note_written()
+
+    def _note_written(self) -> None:
+        self.writes = [k for k, leaf in enumerate(self.leaves) if leaf.written]
+        self.written: set[int] = set()  # ids of the storages that are written
+
+    def begins_like(self, other: Trace, count: int) -> bool:
+        """Whether the first ``count`` calls of both are the same."""
+        common = self.common.get(other)
+        if common is None:
+            pairs = zip(self.signature[0], other.signature[0], strict=False)
+            common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            self.common[other] = common
+        return count <= common
 
     def release(self) -> None:
         """Hold nothing of the program."""
@@ -175,6 +198,8 @@ class Trace:
             if not self._bind_one(k, bound[k]):
                 return False
             self.counts[k] = sys.getrefcount(nodes[k])
+        if changed and not self._apart(changed):
+            return False
         if execute.touches == self.touches:
             return True
         self.touches = execute.touches
@@ -187,6 +212,8 @@ class Trace:
         for k, t in enumerate(bound):
             if t is None or not self._bind_one(k, t):
                 return False
+        if not self._apart(range(len(bound))):
+            return False
         self.counts = list(map(sys.getrefcount, self.nodes))
         self.touches = execute.touches
         return True
@@ -194,11 +221,22 @@ class Trace:
     def _bind_one(self, k: int, t: Tensor) -> bool:
         self.nodes[k] = None
         storage = t.storage
+        if self.leaves[k].written and self.storages[k] is not storage:
+            self.count_writes()
         if storage.memory is not None or self.leaves[k].written \
                 and not self.binding.exclusive(t) or not self.binding.bind(k, storage, t.offset):
             return False
         self.nodes[k], self.storages[k] = storage.node, storage
         return True
+
+    def _apart(self, changed: Sequence[int]) -> bool:
+        """Whether what is written is the memory of one leaf each."""
+        storages = self.storages
+        if any(self.leaves[k].written for k in changed):
+            written = [storages[k] for k in self.writes]
+            self.written = set(map(id, written))
+            return all(storages.count(s) == 1 for s in written)
+        return not any(id(storages[k]) in self.written for k in changed)
 
     def finish(self, results: list) -> None:
         """After the plan has run: what was written in place counts as a write."""
