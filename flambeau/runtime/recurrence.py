@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..base import dtype as dt
+from ..base import shape as sh
 from ..codegen.gemm_drive import SLOT
 from ..codegen.recurrence import HEAD, PATCH_WORDS, ROOM, ROW_WORDS
 from ..schedule.compile import chunks_of
@@ -118,7 +119,9 @@ def run(prim: str, params: tuple, arrays: list[np.ndarray], shape: tuple[int, ..
         dtype: dt.dtype) -> np.ndarray:
     """A recurrence of arrays, computed now."""
     arrays = [np.ascontiguousarray(a) for a in arrays]
-    r = recurrence_of(prim, params, [a.shape for a in arrays], dtype.name, dtype.itemsize)
+    shapes = [a.shape for a in arrays]
+    r = recurrence_of(prim, params, shapes, list(map(sh.contiguous_strides, shapes)), dtype.name,
+                      dtype.itemsize)
     found, need = rows(r, team.threads())
     out, room = np.empty(shape, dtype.np), np.empty(need + 64, np.uint8)
     at = {n: _address(a) for n, a in zip(operand_names(prim, params[0], len(arrays)), arrays,

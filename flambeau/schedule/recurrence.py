@@ -21,8 +21,8 @@ LEAST = 8
 
 class Patch(NamedTuple):
     """A word of a row's arguments that depends on the step: its first content plus ``chunk``
-    times the chunk's first sequence, ``step`` times the step's first row and ``sequences`` times the
-    sequences at hand."""
+    times the chunk's first sequence, ``step`` times the step's first row and ``sequences`` times
+    the sequences at hand."""
 
     word: int
     chunk: int
@@ -82,15 +82,18 @@ _NAMES = {"recurrence": ("gates", "h", "c", "w", "b"),
 def recurrent(g: Grouping, i: int) -> bool:
     """Whether kernels can run this record."""
     node = g.graph.nodes[i]
-    return (node.prim.name in _NAMES and 0 not in node.shape
-            and all(a.plain for a in operands(g, i)))
+    if node.prim.name not in _NAMES or 0 in node.shape:
+        return False
+    names = operand_names(node.prim.name, node.params[0], len(node.srcs))
+    return all(a.plain or n != "kept" for n, a in zip(names, operands(g, i), strict=True))
 
 
 def build_recurrence(g: Grouping, i: int) -> Recurrence:
     """The kernels of a recurrence record."""
     node, reads = g.graph.nodes[i], operands(g, i)
     size = node.dtype.itemsize
-    r = recurrence_of(node.prim.name, node.params, [a.shape for a in reads], node.dtype.name, size)
+    r = recurrence_of(node.prim.name, node.params, [a.shape for a in reads],
+                      [a.strides for a in reads], node.dtype.name, size)
     names = operand_names(node.prim.name, node.params[0], len(reads))
     r.roots.update({n: (a.root, a.offset * size) for n, a in zip(names, reads, strict=True)})
     r.roots["out"] = (i, 0)
@@ -103,16 +106,17 @@ def operand_names(prim: str, mode: str, count: int) -> list[str]:
     return [n for n in _NAMES[prim] if n != cell or mode == "LSTM"][:count]
 
 
-def recurrence_of(prim: str, params: tuple, shapes: list[tuple[int, ...]], dtype: str,
-                  size: int) -> Recurrence:
-    """What runs for these operands; ``roots`` is left empty."""
+def recurrence_of(prim: str, params: tuple, shapes: list[tuple[int, ...]],
+                  strides: list[tuple[int, ...]], dtype: str, size: int) -> Recurrence:
+    """What runs for operands of these shapes and strides (in elements); ``roots`` is left empty."""
     mode, sizes, reverse = params
     forward = prim == "recurrence"
     names = operand_names(prim, mode, len(shapes))
     sequences, width = shapes[1]
     rows = shapes[0][0]
     build = _Forward if forward else _Backward
-    once, body = build(mode, rows, sequences, width, dtype, size, "b" in names).parts()
+    steps = dict(zip(names, strides, strict=True))
+    once, body = build(mode, rows, width, dtype, size, steps).parts()
     work = rows * width * GATES[mode] * (width // 2 + 8)
     return Recurrence(dtype, sequences, steps_of(sizes, reverse == forward), once, body, {}, 0,
                       work)
@@ -155,17 +159,16 @@ class _Cell:
         written = {i[1] for i in self.body if i[0] == "store"}
         words, places, patches, buffers = [0, o.width], [], [Patch(0, 0, 0, 1)], []
         for n, (name, column, moves) in enumerate(self.buffers):
-            pitch, offset = o.layout[name]
-            steps = (0, 0) if name == "zero" else (2 if pitch else 0, 1)
-            buffers.append(Buffer(o.dtype, steps, "out" if n in written else "in"))
+            pitch, across, offset = o.layout[name]
+            classes = 2 if pitch else 0, across if across < 2 else 2
+            buffers.append(Buffer(o.dtype, classes, "out" if n in written else "in"))
             places.append((len(words), o.memory.get(name, name),
-                           offset + column * o.width * o.size))
+                           offset + column * o.width * across * o.size))
             if pitch:
                 step = pitch * o.size
                 patches.append(Patch(len(words), step, step if moves else 0, 0))
             words.append(0)
-            if pitch:
-                words.append(pitch)
+            words.extend(x for x, c in zip((pitch, across), classes, strict=True) if c == 2)
         kernel = Kernel(2, 0, OUTER, False, False, tuple(buffers),
                         (Section("row", tuple(self.body)),))
         return Part(kernel, words, places, patches)
@@ -175,22 +178,24 @@ class _Layer:
     """What forward and backward share: sizes, and where memory lies.
 
     Attributes:
-        layout: row pitch in elements and byte offset by name.
+        strides: of the operands, by name.
+        layout: from row to row and from element to element, and byte offset, by name.
         memory: the operand that a name is a part of, where it is another.
     """
 
     columns = KEPT
 
-    def __init__(self, mode: str, rows: int, sequences: int, width: int, dtype: str, size: int,
-                 bias: bool):
-        self.mode, self.width, self.dtype, self.size, self.bias = mode, width, dtype, size, bias
+    def __init__(self, mode: str, rows: int, width: int, dtype: str, size: int,
+                 strides: dict[str, tuple[int, ...]]):
+        self.mode, self.width, self.dtype, self.size = mode, width, dtype, size
+        self.strides = strides
         self.pitch = len(self.columns[mode]) * width
         self.state = rows * self.pitch * size
-        self.layout = {"out": (self.pitch, 0), "state": (self.pitch, self.state),
-                       "zero": (0, 0), "b": (0, 0)}
+        self.layout = {"out": (self.pitch, 1, 0), "state": (self.pitch, 1, self.state),
+                       "zero": (0, 0, 0)}
+        for name, given in strides.items():
+            self.layout[name] = given[0] if len(given) > 1 else 0, given[-1], 0  # a bias: no rows
         self.memory = {"state": "out"}
-        for name in ("h", "c", "g", "g_h", "g_c"):
-            self.layout[name] = (width, 0)
 
     def _first(self, names: tuple[str, ...]) -> list[Part]:
         """Copy the first states to where they are kept."""
@@ -205,12 +210,11 @@ class _Forward(_Layer):
 
     def parts(self) -> tuple[list[Part], list[Part | Product]]:
         """What runs once, and in each step."""
-        gates = GATES[self.mode]
-        self.layout["gates"] = (gates * self.width, 0)
+        gates, (along, across) = GATES[self.mode], self.strides["w"]
         to = 1 if self.mode in ("LSTM", "GRU") else 0  # the product's first column
         product = Product(("state", self.state, self.pitch),
                           ("out", to * self.width * self.size, self.pitch), gates * self.width,
-                          self.width, (1, self.width), False, False)
+                          self.width, (across, along), False, False)
         cell = _Cell(self)
         before = cell.load("state", 0, moves=False)
         h = {"LSTM": self._lstm, "GRU": self._gru}.get(self.mode, self._rnn)(cell, before)
@@ -238,7 +242,8 @@ class _Forward(_Layer):
         product = []
         for k in range(3):
             total = x.load("out", 1 + k)
-            product.append(x("add", total, x.load("b", k, moves=False)) if self.bias else total)
+            product.append(x("add", total, x.load("b", k, moves=False))
+                           if "b" in self.strides else total)
         r = x("sigmoid", x("add", x.load("gates", 0), product[0]))
         z = x("sigmoid", x("add", x.load("gates", 1), product[1]))
         n = x("tanh", x("add", x.load("gates", 2), x("mul", r, product[2])))
@@ -260,11 +265,10 @@ class _Backward(_Layer):
 
     def parts(self) -> tuple[list[Part], list[Part | Product]]:
         """What runs once, and in each step."""
-        gates = GATES[self.mode] * self.width
-        self.layout["kept"] = (len(KEPT[self.mode]) * self.width, 0)
+        gates, (along, across) = GATES[self.mode] * self.width, self.strides["w"]
         at = self.pitch - gates  # the product's gradient's first column
         product = Product(("out", at * self.size, self.pitch), ("state", self.state, self.pitch),
-                          self.width, gates, (self.width, 1), True, self.mode == "GRU")
+                          self.width, gates, (along, across), True, self.mode == "GRU")
         cell = _Cell(self)
         h = cell("add", cell.load("state", 0, moves=False), cell.load("g"))
         {"LSTM": self._lstm, "GRU": self._gru}.get(self.mode, self._rnn)(cell, h)
