@@ -12,12 +12,14 @@ import warnings
 
 import numpy as np
 
+from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
 from ..ir.node import Node, const, leaf, make
 from ..ir.view import VIEW
 from ..ops.core import is_number
 from . import options as opt
+from .follow import one_operation
 from .options import device_of, dtype_of, fill_out, finish, float_dtype, size_of, want_grad
 from .random import fma
 from .tensor import Tensor
@@ -34,11 +36,21 @@ def constant_node(shape: tuple[int, ...], value, dtype: dt.dtype) -> Node:
 def _constant(shape, value, dtype, device, requires_grad, out, layout, pin_memory) -> Tensor:
     if layout is not None or pin_memory:
         opt.check_extras(layout, pin_memory)
-    node = constant_node(shape, value, dtype)
     if out is not None:
-        return fill_out(out, node)
-    t = Tensor._wrap(node, device_of(device))
+        return fill_out(out, constant_node(shape, value, dtype))
+    device = device_of(device)
+    if device is dv.CPU and not requires_grad:
+        return _filled(shape, dtype, value=value)
+    t = Tensor._wrap(constant_node(shape, value, dtype), device)
     return want_grad(t) if requires_grad else t
+
+
+def _filled(shape, dtype, *, value) -> Tensor:
+    """A constant, as the trace follower sees it: the program's defaults are settled."""
+    return Tensor._wrap(constant_node(shape, value, dtype))
+
+
+_filled = one_operation(_filled, ("value",))
 
 
 def _factory_dtype(dtype, out, name: str) -> dt.dtype:
@@ -193,8 +205,9 @@ def like(input, value, name: str, dtype=None, layout=None, device=None,  # noqa:
     else:
         strides = opt.strides_for(shape, memory_format)
     if sh.is_contiguous(shape, strides):
-        t = Tensor._wrap(constant_node(shape, value, dtype), device)
-        t.strides = strides  # those of dimensions of size 1 may be any
+        t = _constant(shape, value, dtype, device, False, None, None, False)
+        if strides != sh.contiguous_strides(shape):
+            t.strides = strides  # those of dimensions of size 1 may be any
     else:
         t = opt.with_strides(constant_node((sh.numel(shape),), value, dtype), strides, device,
                              shape)
