@@ -62,28 +62,36 @@ class Gathered:
     """What one group's update works on; see :meth:`Algorithm.gather`.
 
     Attributes:
-        everyone, has_grad: the group's parameters and which of them have a gradient.
+        everyone, has_grad, all_have: the group's parameters and which of them have a gradient.
         options: the values of the options named in OPTIONS; None when they may change unseen.
         settings: what :meth:`Algorithm.settings` made of them.
     """
 
-    __slots__ = ("cohorts", "everyone", "group", "has_grad", "options", "settings")
+    __slots__ = ("all_have", "cohorts", "everyone", "group", "has_grad", "options", "settings")
 
     def __init__(self, group: dict):
         self.group = group
         self.everyone: list = list(group["params"])
         self.has_grad = [p.grad is not None for p in self.everyone]
+        self.all_have = all(self.has_grad)
         self.cohorts: list[Cohort] = []
         self.options: tuple | None = None
         self.settings: tuple[tuple, dict, Any] = ((), {}, None)
 
     def gradients(self) -> list | None:
         """The gradients, in the order of the group; None when other parameters have one now."""
-        params = self.group["params"]
-        if len(params) != len(self.everyone):
+        params, everyone = self.group["params"], self.everyone
+        if len(params) != len(everyone):
             return None
         grads = []
-        for p, before, had in zip(params, self.everyone, self.has_grad, strict=True):
+        if self.all_have:
+            for p, before in zip(params, everyone):  # noqa: B905 (the lengths are the same)
+                grad = p._grad
+                if grad is None or p is not before:
+                    return None
+                grads.append(grad)
+            return grads
+        for p, before, had in zip(params, everyone, self.has_grad, strict=True):
             grad = p._grad
             if p is not before or (grad is not None) is not had:
                 return None
@@ -197,7 +205,7 @@ class Algorithm(Optimizer):
         #: by the id of a parameter's step number: that tensor, versions and what is known
         self._known: dict[int, tuple] = {}
 
-    def gather(self, group: dict, old: Gathered | None) -> tuple[Gathered, list]:
+    def gather(self, group: dict, old: Gathered | None = None) -> tuple[Gathered, list]:
         """Sort the parameters with a gradient into cohorts; also returns these gradients."""
         new = self._gathered[id(group)] = Gathered(group)
         if old is not None:

@@ -64,7 +64,9 @@ def _hookable(step: Callable) -> Callable:
         if (self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
                 or _global_pre_hooks or _global_post_hooks) and not self._inside_hooks:
             return _step_with_hooks(step, self, args, kwargs)
-        return step(self, *args, **kwargs)
+        if args or kwargs:
+            return step(self, *args, **kwargs)
+        return step(self)
 
     wrapper.hooked = True
     return wrapper
