@@ -11,6 +11,21 @@ from ..autograd.modes import no_grad
 from ..base import dtype as dt
 from ..tensor import Tensor
 from ..tensor.convert import tensor
+from ..tensor.follow import one_operation
+
+
+@no_grad()
+def _unscale(grads: list[Tensor], *, inverse: float) -> Tensor:
+    """Multiply the gradients; whether one of them was infinite or NaN."""
+    bad = None
+    for grad in grads:
+        here = grad.isfinite().all().logical_not()
+        bad = here if bad is None else bad.logical_or(here)
+        grad.mul_(inverse)
+    return bad
+
+
+_unscale = one_operation(_unscale, ("inverse",))
 
 
 class OptState(Enum):
@@ -79,23 +94,14 @@ class GradScaler:
         return self._per_optimizer.setdefault(
             id(optimizer), {"stage": OptState.READY, "found_inf": None})
 
-    @no_grad()
-    def _unscale_grads(self, optimizer, allow_fp16: bool) -> bool:
-        """Divide every gradient by the scale; whether one of them is not finite."""
-        inverse = 1.0 / self._scale
-        bad = None
-        for group in optimizer.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                if not allow_fp16 and p.grad.dtype is dt.float16:
-                    raise ValueError("Attempting to unscale FP16 gradients.")
-                p.grad.mul_(inverse)
-                here = p.grad.isfinite().all().logical_not()
-                bad = here if bad is None else bad.logical_or(here)
-        if bad is None:
-            raise AssertionError("No inf checks were recorded for this optimizer.")
-        return bool(bad.item())
+    def _unscale_grads(self, optimizer, allow_fp16: bool) -> Tensor | None:
+        """Divide every gradient by the scale; whether one of them is not finite, as a tensor that
+        step() looks at; None when there are no gradients."""
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"]
+                 if p.grad is not None]
+        if not allow_fp16 and any(grad.dtype is dt.float16 for grad in grads):
+            raise ValueError("Attempting to unscale FP16 gradients.")
+        return _unscale(grads, inverse=1.0 / self._scale) if grads else None
 
     def unscale_(self, optimizer) -> None:
         """Divide the gradients of an optimizer's parameters by the scale, once, for clipping.
@@ -127,7 +133,9 @@ class GradScaler:
             return self._step_itself(optimizer, state, args, kwargs)
         if state["stage"] is OptState.READY:
             self.unscale_(optimizer)
-        result = None if state["found_inf"] else optimizer.step(*args, **kwargs)
+        if state["found_inf"] is None:
+            raise AssertionError("No inf checks were recorded for this optimizer.")
+        result = None if _known(state) else optimizer.step(*args, **kwargs)
         state["stage"] = OptState.STEPPED
         return result
 
@@ -137,7 +145,7 @@ class GradScaler:
             kwargs = {**kwargs, "grad_scaler": self}
         if state["stage"] is OptState.READY:
             self.unscale_(optimizer)
-        result = None if state["found_inf"] else optimizer.step(*args, **kwargs)
+        result = None if _known(state) else optimizer.step(*args, **kwargs)
         state["stage"] = OptState.STEPPED
         return result
 
@@ -155,7 +163,7 @@ class GradScaler:
                 new_scale = new_scale.item()
             self._set_scale(float(new_scale))
         else:
-            found = [s["found_inf"] for s in self._per_optimizer.values()
+            found = [_known(s) for s in self._per_optimizer.values()
                      if s["found_inf"] is not None]
             if not found:
                 raise AssertionError("No inf checks were recorded prior to update.")
@@ -230,3 +238,11 @@ class GradScaler:
         self._backoff_factor = state_dict["backoff_factor"]
         self._growth_interval = state_dict["growth_interval"]
         self._growth_tracker = state_dict["_growth_tracker"]
+
+
+def _known(state: dict) -> bool:
+    """Whether a gradient of an optimizer was not finite; waits for the value, once."""
+    found = state["found_inf"]
+    if isinstance(found, Tensor):
+        found = state["found_inf"] = bool(found.item())
+    return bool(found)
