@@ -167,7 +167,7 @@ def pieces(f, width, count: int, relative: bool, degree: int = 3) -> tuple[list[
     """f(c + t) = f(c) + t p(t), |t| <= width/2, around the centres c = k width, k below ``count``.
 
     Rows of 32 columns: f(c), then p's coefficients, lowest first. From ``count`` on f is constant,
-    so that whatever lies beyond may be put there.
+    so that whatever lies beyond may be put there; zeros have f's sign.
     """
     columns, worst, half = [], 0.0, width / 2 * mp.mpf("1.001")
     for k in range(count):
@@ -182,14 +182,15 @@ def pieces(f, width, count: int, relative: bool, degree: int = 3) -> tuple[list[
         p, err = solve(Fit("", "", slope, weight, -half if k else mp.mpf(0), half, 24, 1, degree))
         columns.append([rounded(start, 24), *p])
         worst = max(worst, err)
-    last = [rounded(f(mp.mpf(20)), 24)] + [mp.mpf(0)] * (degree + 1)
-    columns += [last] * (32 - count)
+    far = np.float32(float(f(mp.mpf(40))))
+    columns += [[far] + [np.copysign(0.0, far)] * (degree + 1)] * (32 - count)
     return [list(row) for row in zip(*columns, strict=True)], worst
 
 
 def table_lines(numbers, indent: str) -> list[str]:
     """Numbers as text, five a line."""
     text = [f"{float(x):.9g}" for x in numbers]
+    text = ["-0.0" if x == "-0" else x for x in text]
     return [indent + ", ".join(text[k:k + 5]) + "," for k in range(0, len(text), 5)]
 
 
@@ -208,8 +209,8 @@ def main() -> None:
     eighth = mp.mpf(1) / 8
     for name, note, f, width, count, relative in (
             ("ERF_TABLE32", "erf(a), a < 3.9375, centres k/8", mp.erf, eighth, 31, True),
-            ("GELU_TABLE32", "erf(a / sqrt(2)) / 2, a < 7.875, centres k/4",
-             lambda a: mp.erf(a / mp.sqrt(2)) / 2, 2 * eighth, 23, False)):
+            ("GELU_TABLE32", "-erfc(a / sqrt(2)) / 2, a < 7.875, centres k/4",
+             lambda a: -mp.erfc(a / mp.sqrt(2)) / 2, 2 * eighth, 31, False)):
         rows, err = pieces(f, width, count, relative)
         bits = f"2^{float(mp.log(err, 2)):.1f}"
         print(name, len(rows), bits)

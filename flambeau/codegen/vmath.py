@@ -206,17 +206,16 @@ def _erf_table(f: Function, x: Value) -> Value:
 
 
 def gelu(f: Function, x: Value) -> Value:
-    """x Phi(x), Phi the normal distribution function; to the precision of 1 + erf."""
+    """x Phi(x), Phi the normal distribution function; at least as precise as by 1 + erf."""
     if not is_double(x) and f.module.host.kind == "avx512":
         return on_registers(f, _gelu_table, x, width=16)
     return x * 0.5 * (erf(f, x * math.sqrt(0.5)) + 1.0)
 
 
 def _gelu_table(f: Function, x: Value) -> Value:
-    """x/2 + |x| h(|x|) with h(a) = erf(a / sqrt 2) / 2; far to the left it is -0.0."""
+    """max(x, 0) + |x| h(|x|) with h(a) = -erfc(a / sqrt 2) / 2; far to the left it is -0.0."""
     size = f.abs(x)
-    half = _pieces(f, C.GELU_TABLE32, f.min(7.8, size), 2)
-    return copysign(f, f.fma(half, size, x * 0.5), x)
+    return f.fma(_pieces(f, C.GELU_TABLE32, f.min(7.8, size), 2), size, f.max(-0.0, x))
 
 
 def _pieces(f: Function, table: tuple[tuple[float, ...], ...], x: Value, places: int) -> Value:

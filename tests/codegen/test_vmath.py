@@ -165,8 +165,8 @@ def test_special_values(name, kind):
                 x = x[~(x > 0)]
             if name in ("erf", "erfc"):  # mpmath has one zero
                 x = x[x != 0]
-            if name == "gelu":  # 1 + erf cancels
-                x = x[~(x < 0)]
+            if name == "gelu":  # 1 + erf cancels; at inf PyTorch has NaN
+                x = x[~(x < 0) & ~(x == np.inf)]
             want = numpy_of(name)(x.astype(np.float64)).astype(t)
         got = kernels(kind).run(name + d, x)
         good = same(got, want)
