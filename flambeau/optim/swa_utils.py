@@ -9,7 +9,8 @@ import math
 from ..autograd.modes import no_grad
 from ..base import dtype as dt
 from ..nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module
-from .functions import tensor
+from .algorithm import end_weighs_more
+from .functions import one_operation, tensor
 from .lr_scheduler.base import LRScheduler, per_group
 
 
@@ -23,17 +24,35 @@ def _continuous(p) -> bool:
     return p.is_floating_point() or p.is_complex()
 
 
+@no_grad()
+def _ema_of_lists(averages, current, decay: float) -> None:
+    for average, now in zip(averages, current, strict=True):
+        if _continuous(average):
+            average.lerp_(now, 1 - decay)
+        else:
+            average.copy_(average * decay + now * (1 - decay))
+
+
+@no_grad()
+def _mean_of_lists(averages, current, mostly_new: bool, *, share: float) -> None:
+    """``mostly_new`` goes with ``share``, see :func:`~.algorithm.end_weighs_more`."""
+    for average, now in zip(averages, current, strict=True):
+        if _continuous(average):
+            average.lerp_(now, share)
+        else:
+            average.copy_(average + (now - average) * share)
+
+
+_ema_of_lists = one_operation(_ema_of_lists)
+_mean_of_lists = one_operation(_mean_of_lists, ("share",))
+
+
 def get_ema_multi_avg_fn(decay: float = 0.999):
     """``average = decay * average + (1 - decay) * now`` on lists of parameters, in place."""
     _check_decay(decay)
 
-    @no_grad()
     def ema_update(averages, current, _=None) -> None:
-        for average, now in zip(averages, current, strict=True):
-            if _continuous(average):
-                average.lerp_(now, 1 - decay)
-            else:
-                average.copy_(average * decay + now * (1 - decay))
+        _ema_of_lists(averages, current, decay)
 
     return ema_update
 
@@ -41,14 +60,9 @@ def get_ema_multi_avg_fn(decay: float = 0.999):
 def get_swa_multi_avg_fn():
     """``average += (now - average) / (n + 1)`` on lists of parameters, in place."""
 
-    @no_grad()
     def swa_update(averages, current, num_averaged) -> None:
         share = 1 / (int(num_averaged) + 1)
-        for average, now in zip(averages, current, strict=True):
-            if _continuous(average):
-                average.lerp_(now, share)
-            else:
-                average.copy_(average + (now - average) * share)
+        _mean_of_lists(averages, current, end_weighs_more(share), share=share)
 
     return swa_update
 
@@ -61,7 +75,7 @@ def get_ema_avg_fn(decay: float = 0.999):
     def ema_update(average, now, num_averaged):
         return decay * average + (1 - decay) * now
 
-    return ema_update
+    return one_operation(ema_update)
 
 
 def get_swa_avg_fn():
@@ -71,11 +85,15 @@ def get_swa_avg_fn():
     def swa_update(average, now, num_averaged):
         return average + (now - average) / (num_averaged + 1)
 
-    return swa_update
+    return one_operation(swa_update)
 
 
 def _kind(pair) -> tuple[str, str]:
     return str(pair[0].device), str(pair[0].dtype)
+
+
+def _on_device_of(like, x):
+    return x if x.device == like.device else x.to(like.device)
 
 
 class AveragedModel(Module):
@@ -108,21 +126,23 @@ class AveragedModel(Module):
         """The averaged model's result."""
         return self.module(*args, **kwargs)
 
+    @no_grad()
     def update_parameters(self, model: Module) -> None:
         """Take the weights of ``model`` into the average."""
         averages, current = list(self.module.parameters()), list(model.parameters())
         if self.use_buffers:
             averages += self.module.buffers()
             current += model.buffers()
-        averages = [a.detach() for a in averages]
-        current = [p.detach().to(a.device) for a, p in zip(averages, current, strict=False)]
+        # without gradients, a parameter is as good as its detach(): views would keep the trace
+        # follower from seeing that these are the tensors that the optimizer writes
+        current = [_on_device_of(a, p) for a, p in zip(averages, current, strict=False)]
         n = int(self.n_averaged)
         if n == 0:
             for average, now in zip(averages, current, strict=False):
                 average.copy_(now)
         elif self.avg_fn is not None:
             for average, now in zip(averages, current, strict=True):
-                average.copy_(self.avg_fn(average, now, self.n_averaged.to(average.device)))
+                average.copy_(self.avg_fn(average, now, _on_device_of(average, self.n_averaged)))
         else:
             update = self.multi_avg_fn or get_swa_multi_avg_fn()
             pairs = sorted(zip(averages, current, strict=True), key=_kind)
@@ -131,7 +151,7 @@ class AveragedModel(Module):
                 update(list(of_one_kind), list(now), self.n_averaged)
         if not self.use_buffers:
             for mine, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
-                mine.detach().copy_(theirs.detach().to(mine.device))
+                mine.copy_(_on_device_of(mine, theirs))
         self.n_averaged += 1
 
 
