@@ -17,6 +17,15 @@ _sequence = itertools.count()
 _classes: dict[str, type] = {}
 
 
+def reserve(count: int) -> int:
+    """Keep ``count`` sequence numbers free for a tape that may be built later; the first of them
+    (with 0: the number that the next function gets)."""
+    global _sequence
+    first = next(_sequence)
+    _sequence = itertools.count(first + count)
+    return first
+
+
 class RemovableHandle:
     """What register_*hook returns: ``remove()`` takes the hook away; usable in ``with``."""
 
@@ -184,6 +193,24 @@ class _LooseAccumulateGrad(AccumulateGrad):
 _LooseAccumulateGrad.__name__ = "AccumulateGrad"
 
 
+def spent(fn: GradFn) -> bool:
+    """Whether backward() has been at ``fn``, or at all that ``fn`` leads to: a second time there
+    is an error."""
+    seen = {fn}
+    stack = [fn]
+    while stack:
+        fn = stack.pop()
+        if fn.released:
+            continue
+        if not any(fn.edges):  # a leaf, or nothing to free
+            return False
+        for edge in fn.edges:
+            if edge is not None and edge[0] not in seen:
+                seen.add(edge[0])
+                stack.append(edge[0])
+    return True
+
+
 def loosen(fn: GradFn) -> None:
     """Let a tape that backward has walked keep no leaf alive (whoever remembers the tape for
     long, such as a recorded trace, must not hold a model)."""
@@ -191,9 +218,7 @@ def loosen(fn: GradFn) -> None:
     stack = [fn]
     while stack:
         fn = stack.pop()
-        if not fn.released:
-            continue
-        if any(e is not None and type(e[0]) is AccumulateGrad for e in fn.edges):
+        if fn.released and any(e is not None and type(e[0]) is AccumulateGrad for e in fn.edges):
             fn.edges = tuple(
                 (_LooseAccumulateGrad(e[0].variable), e[1])
                 if e is not None and type(e[0]) is AccumulateGrad else e for e in fn.edges)

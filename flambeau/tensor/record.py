@@ -169,9 +169,11 @@ class Recording:
     def _write_spec(self, t: Tensor) -> tuple | None:
         have = self.ids.get(id(t))
         if have is None:
-            if any(t.storage is k.storage for k in (*self.keep, *self.slots)):
+            if any(t.storage is k.storage for k in self.keep):
                 raise Poison("a view of a tensor is written that is used as well")
-            return None  # a value that the call made for itself
+            # part of a result of the trace, or a value that the call made for itself
+            return next((("slot", i) for i, s in enumerate(self.slots)
+                         if s.storage is t.storage), None)
         if have[0] == "leaf":
             if self.leaves[have[1]].history:
                 raise Poison("a tensor with a history is written")

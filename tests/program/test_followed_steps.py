@@ -1,0 +1,94 @@
+"""Steps of training that have to be followed: what real programs do between two updates."""
+
+from __future__ import annotations
+
+import pytest
+
+import flambeau as torch
+from flambeau import nn
+from flambeau.tensor.follow import FOLLOW, recorder
+
+
+def followed(step, times: int = 8) -> bool:
+    """Whether the last call of ``step`` is followed up to its end."""
+    for _ in range(times):
+        step()
+    return recorder.mode == FOLLOW and recorder.trace is not None
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2))
+
+
+def test_betas_that_change(model):
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, 100)
+
+    def step():
+        loss = model(torch.randn(3, 4)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        return loss.item()
+
+    assert followed(step)
+
+
+def test_average_of_weights_before_the_loss_is_read(model):
+    average = [p.detach().clone() for p in model.parameters()]
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+
+    def step():
+        loss = model(torch.randn(3, 4)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            for a, p in zip(average, model.parameters(), strict=True):
+                a.lerp_(p, 0.1)
+        return loss.item()
+
+    assert followed(step)
+
+
+def test_constants_made_in_the_step(model):
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    number = iter(range(100))
+
+    def step():
+        x = torch.zeros(3, 4)
+        x[:, 1] = 2.0
+        x = x + torch.full((3, 4), float(next(number)))
+        loss = (model(x) + torch.ones(2)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    assert followed(step)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_states_that_stay_in_a_variable(kind):
+    torch.manual_seed(0)
+    net = getattr(nn, kind)(3, 5, 2, bidirectional=True, batch_first=True)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    kept = []
+
+    def step():
+        out, last = net(torch.randn(2, 7, 3))
+        kept[:] = [last]
+        loss = out.square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    assert followed(step)
+    with pytest.raises(RuntimeError, match="second time"):
+        last = kept[0][0] if kind == "LSTM" else kept[0]
+        last.sum().backward()
