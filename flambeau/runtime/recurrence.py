@@ -111,7 +111,7 @@ def _product(r: Recurrence, p: Product) -> tuple[Row, _Piece, int]:
     for slot, (name, offset, pitch), moves in (("a", p.a, p.a_moves), ("c", p.c, not p.a_moves)):
         step = pitch * size
         patches.append(Patch(SLOT[slot], step, step if moves else 0, 0))
-        places.append((SLOT[slot], "out" if name == "state" else name, offset))
+        places.append((SLOT[slot], name, offset))
     return first, _Piece(multiply.function, step_words, places, patches), plan.workspace_bytes
 
 
@@ -126,7 +126,8 @@ def run(prim: str, params: tuple, arrays: list[np.ndarray], shape: tuple[int, ..
     out, room = np.empty(shape, dtype.np), np.empty(need + 64, np.uint8)
     at = {n: _address(a) for n, a in zip(operand_names(prim, params[0], len(arrays)), arrays,
                                          strict=True)}
-    at["out"], at[WORKSPACE] = _address(out), _address(room) + -_address(room) % 64
+    at["out"], at["state"] = _address(out), _address(out) + r.state
+    at[WORKSPACE] = _address(room) + -_address(room) % 64
     blocks = [np.array(row.words, np.int64) for row in found]
     for row, block in zip(found, blocks, strict=True):
         at[BLOCK] = _address(block)

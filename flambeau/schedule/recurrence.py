@@ -9,6 +9,7 @@ writes that loop. For each step it changes sizes and addresses in the rows' argu
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
@@ -59,8 +60,8 @@ class Recurrence(NamedTuple):
         sequences, steps: how many; of each step (sequences, first row), in running order.
         once: kernels to run before the first step.
         body: what each step runs, in order.
-        names: operands' names, in the primitive's order, and "out".
-        roots: root and byte offset by name.
+        roots: root and byte offset by name: operands, "out", "state".
+        state: byte offset of the states in the block.
         scratch: always 0.
         work: element operations.
     """
@@ -71,6 +72,7 @@ class Recurrence(NamedTuple):
     once: list[Part]
     body: list[Part | Product]
     roots: dict[str, tuple[int, int]]
+    state: int
     scratch: int
     work: int
 
@@ -97,6 +99,7 @@ def build_recurrence(g: Grouping, i: int) -> Recurrence:
     names = operand_names(node.prim.name, node.params[0], len(reads))
     r.roots.update({n: (a.root, a.offset * size) for n, a in zip(names, reads, strict=True)})
     r.roots["out"] = (i, 0)
+    r.roots["state"] = (i, r.state)
     return r
 
 
@@ -111,15 +114,21 @@ def recurrence_of(prim: str, params: tuple, shapes: list[tuple[int, ...]],
     """What runs for operands of these shapes and strides (in elements); ``roots`` is left empty."""
     mode, sizes, reverse = params
     forward = prim == "recurrence"
-    names = operand_names(prim, mode, len(shapes))
-    sequences, width = shapes[1]
-    rows = shapes[0][0]
-    build = _Forward if forward else _Backward
-    steps = dict(zip(names, strides, strict=True))
-    once, body = build(mode, rows, width, dtype, size, steps).parts()
+    rows, (sequences, width) = shapes[0][0], shapes[1]
+    once, body = _parts(prim, mode, width, dtype, size, tuple(strides))
     work = rows * width * GATES[mode] * (width // 2 + 8)
-    return Recurrence(dtype, sequences, steps_of(sizes, reverse == forward), once, body, {}, 0,
-                      work)
+    columns = KEPT if forward else SENT
+    return Recurrence(dtype, sequences, steps_of(sizes, reverse == forward), once, body, {},
+                      rows * len(columns[mode]) * width * size, 0, work)
+
+
+@lru_cache(maxsize=256)
+def _parts(prim: str, mode: str, width: int, dtype: str, size: int,
+           strides: tuple[tuple[int, ...], ...]) -> tuple[list[Part], list[Part | Product]]:
+    """What runs once, and in each step."""
+    names = operand_names(prim, mode, len(strides))
+    build = _Forward if prim == "recurrence" else _Backward
+    return build(mode, width, dtype, size, dict(zip(names, strides, strict=True))).parts()
 
 
 class _Cell:
@@ -127,7 +136,7 @@ class _Cell:
 
     def __init__(self, owner: _Layer):
         self.owner = owner
-        self.buffers: list[tuple[str, int, bool]] = []  # name, column or byte offset, moves
+        self.buffers: list[tuple[str, int, bool]] = []  # name, column, moves
         self.body: list[tuple] = []
         self.values = 0
 
@@ -159,11 +168,10 @@ class _Cell:
         written = {i[1] for i in self.body if i[0] == "store"}
         words, places, patches, buffers = [0, o.width], [], [Patch(0, 0, 0, 1)], []
         for n, (name, column, moves) in enumerate(self.buffers):
-            pitch, across, offset = o.layout[name]
+            pitch, across = o.layout[name]
             classes = 2 if pitch else 0, across if across < 2 else 2
             buffers.append(Buffer(o.dtype, classes, "out" if n in written else "in"))
-            places.append((len(words), o.memory.get(name, name),
-                           offset + column * o.width * across * o.size))
+            places.append((len(words), name, column * o.width * across * o.size))
             if pitch:
                 step = pitch * o.size
                 patches.append(Patch(len(words), step, step if moves else 0, 0))
@@ -179,23 +187,19 @@ class _Layer:
 
     Attributes:
         strides: of the operands, by name.
-        layout: from row to row and from element to element, and byte offset, by name.
-        memory: the operand that a name is a part of, where it is another.
+        layout: steps from row to row and from element to element, by name.
     """
 
     columns = KEPT
 
-    def __init__(self, mode: str, rows: int, width: int, dtype: str, size: int,
+    def __init__(self, mode: str, width: int, dtype: str, size: int,
                  strides: dict[str, tuple[int, ...]]):
         self.mode, self.width, self.dtype, self.size = mode, width, dtype, size
         self.strides = strides
         self.pitch = len(self.columns[mode]) * width
-        self.state = rows * self.pitch * size
-        self.layout = {"out": (self.pitch, 1, 0), "state": (self.pitch, 1, self.state),
-                       "zero": (0, 0, 0)}
+        self.layout = {"out": (self.pitch, 1), "state": (self.pitch, 1), "zero": (0, 0)}
         for name, given in strides.items():
-            self.layout[name] = given[0] if len(given) > 1 else 0, given[-1], 0  # a bias: no rows
-        self.memory = {"state": "out"}
+            self.layout[name] = given[0] if len(given) > 1 else 0, given[-1]  # a bias: no rows
 
     def _first(self, names: tuple[str, ...]) -> list[Part]:
         """Copy the first states to where they are kept."""
@@ -212,7 +216,7 @@ class _Forward(_Layer):
         """What runs once, and in each step."""
         gates, (along, across) = GATES[self.mode], self.strides["w"]
         to = 1 if self.mode in ("LSTM", "GRU") else 0  # the product's first column
-        product = Product(("state", self.state, self.pitch),
+        product = Product(("state", 0, self.pitch),
                           ("out", to * self.width * self.size, self.pitch), gates * self.width,
                           self.width, (across, along), False, False)
         cell = _Cell(self)
@@ -267,7 +271,7 @@ class _Backward(_Layer):
         """What runs once, and in each step."""
         gates, (along, across) = GATES[self.mode] * self.width, self.strides["w"]
         at = self.pitch - gates  # the product's gradient's first column
-        product = Product(("out", at * self.size, self.pitch), ("state", self.state, self.pitch),
+        product = Product(("out", at * self.size, self.pitch), ("state", 0, self.pitch),
                           self.width, gates, (along, across), True, self.mode == "GRU")
         cell = _Cell(self)
         h = cell("add", cell.load("state", 0, moves=False), cell.load("g"))
