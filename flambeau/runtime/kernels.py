@@ -17,6 +17,7 @@ from ..codegen.emit_types import ELEMENT
 from ..codegen.host import host
 from ..codegen.loops import emit_epilogue, emit_kernel
 from ..codegen.recurrence import emit_recurrence
+from ..codegen.rows import emit_strided, emit_zip
 from ..codegen.scatter import emit_scatter
 from ..kernel.ir import Kernel
 from ..kernel.text import to_text
@@ -66,6 +67,17 @@ def scatter(dtype: str, index: str) -> int:
         with _lock:
             text = str(emit_scatter(ELEMENT[dtype], ELEMENT[index]))
             found = _found[key] = jit.load(text, ["scatter"])["scatter"]
+    return found
+
+
+def rows(name: str, size: int) -> int:
+    """The address of a kernel of ``codegen/rows.py`` for elements of ``size`` bytes."""
+    key = (host(), name, size)
+    found = _found.get(key)
+    if found is None:
+        with _lock:
+            text = str((emit_strided if name == "strided" else emit_zip)(size))
+            found = _found[key] = jit.load(text, [name])[name]
     return found
 
 

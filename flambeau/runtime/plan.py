@@ -30,6 +30,7 @@ from ..schedule.assemble import Assemble, Scatter
 from ..schedule.build import Step
 from ..schedule.compile import Entry, Schedule, chunks_of, schedule_graph
 from ..schedule.conv import Conv
+from ..schedule.copies import Rows
 from ..schedule.dot import Dot
 from ..schedule.recurrence import Recurrence
 from ..schedule.walk import without_kernel
@@ -278,12 +279,15 @@ class Plan:
         else:
             yield from self._product(step)
 
-    def _part(self, part: Step | Scatter):
+    def _part(self, part: Step | Rows | Scatter):
         """The row of one part of an assembled value."""
         threads = 1 if self._small else self._threads
         if isinstance(part, Step):
             chunks = chunks_of(part.units, part.work, threads)
             return kernels.loop(part.kernel), part.words, part.pointers, chunks
+        if isinstance(part, Rows):
+            chunks = chunks_of(part.units, part.work, threads)
+            return kernels.rows(part.kernel, part.size), part.words, part.pointers, chunks
         chunks = chunks_of(part.width // 16, 4 * part.rows * part.width, threads)
         return (kernels.scatter(part.dtype, part.index_dtype),
                 [part.rows, part.width, 0, 0, 0],

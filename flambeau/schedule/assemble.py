@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from ..base import shape as sh
 from ..graph.access import Access
-from ..kernel.ir import OUTER, Buffer, Kernel, Section
-from .build import Step, merge_axes
+from .build import Step
+from .copies import Region, Rows, copies
 from .group import Group, Grouping, Guard, operands
 
 
@@ -39,12 +39,12 @@ class Assemble(NamedTuple):
     """The kernels of an assemble group, in order.
 
     Attributes:
-        parts: copies (steps) and scatters.
+        parts: copies and scatters.
         scratch: always 0.
         work: element operations.
     """
 
-    parts: list[Step | Scatter]
+    parts: list[Step | Rows | Scatter]
     scratch: int
     work: int
 
@@ -96,25 +96,25 @@ def build_assemble(g: Grouping, group: Group, overwrite: bool = False) -> Assemb
     node, nodes = g.graph.nodes[i], g.graph.nodes
     reads = operands(g, i)
     strides = sh.contiguous_strides(node.shape)
-    parts: list[Step | Scatter] = []
+    parts: list[Step | Rows | Scatter] = []
     if node.prim.name == "cat":
         axis, at = node.params[0], 0
         for a in reads:
-            parts.append(copy_step(g, a, i, strides, at * strides[axis]))
+            parts += copies(g, i, [Region(a, strides, at * strides[axis])])
             at += a.shape[axis]
     elif node.prim.name == "regions":
         rest, *pieces = reads
         if sum(sh.numel(a.shape) for a in pieces) < node.numel():
             rest = Access(rest.root, node.shape, (0,) * len(node.shape), rest.offset, False)
-            parts.append(copy_step(g, rest, i, strides, 0))
-        for a, (region, offset) in zip(pieces, node.params[1], strict=True):
-            parts.append(copy_step(g, a, i, region, offset))
+            parts += copies(g, i, [Region(rest, strides, 0)])
+        parts += copies(g, i, [Region(a, *where)
+                               for a, where in zip(pieces, node.params[1], strict=True)])
     else:
         if not overwrite:
-            parts.append(copy_step(g, reads[0], i, strides, 0))
+            parts += copies(g, i, [Region(reads[0], strides, 0)])
         if node.prim.name == "view_set":
             region, offset = node.params
-            parts.append(copy_step(g, reads[1], i, region, offset))
+            parts += copies(g, i, [Region(reads[1], region, offset)])
         else:
             count, size = math.prod(reads[2].shape), node.dtype.itemsize
             index = nodes[reads[2].root].dtype
@@ -122,25 +122,5 @@ def build_assemble(g: Grouping, group: Group, overwrite: bool = False) -> Assemb
                                  math.prod(node.shape[1:]),
                                  (reads[1].root, reads[1].offset * size),
                                  (reads[2].root, reads[2].offset * index.itemsize), i))
-    return Assemble(parts, 0, sum(p.work if isinstance(p, Step) else 4 * p.rows * p.width
+    return Assemble(parts, 0, sum(4 * p.rows * p.width if isinstance(p, Scatter) else p.work
                                   for p in parts))
-
-
-def copy_step(g: Grouping, a: Access, to: int, strides: tuple[int, ...], offset: int) -> Step:
-    """A kernel that copies what ``a`` reads into memory of record ``to``."""
-    dtype = g.graph.nodes[to].dtype
-    steps = [list(a.strides), list(strides)]
-    sizes = merge_axes(list(a.shape), steps, 0)
-    if not sizes:
-        sizes, steps = [1], [[1], [1]]
-    words, pointers, buffers = list(sizes), [], []
-    for s, root, at, role in ((steps[0], a.root, a.offset, "in"), (steps[1], to, offset, "out")):
-        classes = tuple(x if x in (0, 1) else 2 for x in s)
-        buffers.append(Buffer(dtype.name, classes, role))
-        pointers.append((len(words), root, at * dtype.itemsize))
-        words.append(0)
-        words.extend(x for x, c in zip(s, classes, strict=True) if c == 2)
-    body = (("load", 0, 0), ("store", 1, 0))
-    kernel = Kernel(len(sizes), 0, OUTER, False, False, tuple(buffers), (Section("row", body),))
-    total = math.prod(sizes)
-    return Step(kernel, words, pointers, 0, max(1, total // 64), 2 * total)

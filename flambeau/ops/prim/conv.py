@@ -24,7 +24,7 @@ from .correlate import CORRELATE, CORRELATE_WEIGHT, parts_of, planes, zeros
 from .elementwise import ADD, COPY, conj
 from .reduce import SUM
 from .reduce import sum as sum_over
-from .regions import interleaved
+from .regions import interleaved, pieces_of
 from .shape import reshape
 
 
@@ -60,14 +60,7 @@ def _conv_input(y: Node, w: Node, size, stride, padding, dilation, groups) -> No
         return zeros((*lead, *size), y.dtype)
     source = reshape(y, (n, o, 1, *y.shape[2:]))
     pieces = {}
-    for at in itertools.product(*map(range, stride)):
-        count = tuple(-(-(s - a) // t) for s, a, t in zip(size, at, stride, strict=True))
-        chosen = [[r for r in range(k) if (a + p - r * d) % t == 0] for k, a, p, d, t in zip(
-            w.shape[2:], at, padding, dilation, stride, strict=True)]
-        if min(count) <= 0 or not all(chosen):
-            continue
-        shifts = [[(a + p - r * d) // t for r in mine] for mine, a, p, d, t in zip(
-            chosen, at, padding, dilation, stride, strict=True)]
+    for at, count, chosen, shifts in pieces_of(size, w.shape[2:], stride, padding, dilation):
         taps = tuple((0, *s) for s in itertools.product(*shifts))
         pieces[at] = make(CORRELATE, (source, _turned(w, chosen, groups)), (count, taps, groups))
     return interleaved(pieces, lead, size, stride, y.dtype)

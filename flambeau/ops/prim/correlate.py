@@ -22,7 +22,7 @@ from ...ir.node import Node, OpClass, Prim, make
 from ...ir.view import broadcast, view
 from ..core import operand
 from .elementwise import COPY
-from .regions import padded
+from .regions import REGIONS, padded
 from .shape import reshape
 
 C = OpClass.CONTRACT
@@ -130,6 +130,8 @@ def planes(x: Node, offsets: Sequence[Sequence[int]],
         ends.append(-(-(length - rests[0]) // s) if lone else -(-length // s))
         if ends[-1] <= 0:
             return None
+    if stride[-1] == 2:
+        return _parted(x, offsets, stride, starts, counts, ends)
     x = padded(x, (0,) * len(size), tuple(
         0 if k == 1 else m * s - length
         for k, m, s, length in zip(counts, ends, stride, size, strict=True)))
@@ -138,13 +140,39 @@ def planes(x: Node, offsets: Sequence[Sequence[int]],
     split = view(x, (n, c, *counts, *ends),
                  (*steps[:2], *inner, *[a * s for a, s in zip(inner, stride, strict=True)]),
                  sum(a * b for a, b in zip(starts, inner, strict=True)))
+    taps = _taps(offsets, stride, counts)
+    return reshape(make(COPY, (split,)), (n, c, math.prod(counts), *ends)), taps
+
+
+def _taps(offsets, stride, counts) -> tuple[Tap, ...]:
     taps = []
     for at in itertools.product(*offsets):
         plane = 0
         for o, s, k in zip(at, stride, counts, strict=True):
             plane = plane * k + (o % s if k > 1 else 0)
         taps.append((plane, *[o // s for o, s in zip(at, stride, strict=True)]))
-    return reshape(make(COPY, (split,)), (n, c, math.prod(counts), *ends)), tuple(taps)
+    return tuple(taps)
+
+
+def _parted(x: Node, offsets, stride, starts, counts, ends) -> tuple[Node, tuple[Tap, ...]]:
+    """Planes as regions: the rows of two planes are every second element of a row of x each."""
+    lead, size = x.shape[:2], x.shape[2:]
+    steps = sh.contiguous_strides(x.shape)
+    shape = (*lead, math.prod(counts), *ends)
+    to = sh.contiguous_strides(shape)
+    pieces, regions = [], []
+    for plane, at in enumerate(itertools.product(*map(range, counts))):
+        first = [a + b for a, b in zip(starts, at, strict=True)]
+        have = [min(-(-(n - a) // s), m) for n, a, s, m in zip(size, first, stride, ends,
+                                                               strict=True)]
+        if min(have) <= 0:
+            continue
+        pieces.append(view(x, (*lead, *have),
+                           (*steps[:2], *[a * s for a, s in zip(steps[2:], stride, strict=True)]),
+                           sum(a * b for a, b in zip(first, steps[2:], strict=True))))
+        regions.append(((*to[:2], *to[3:]), plane * to[2]))
+    parted = make(REGIONS, (operand(0, x.dtype), *pieces), (shape, tuple(regions)))
+    return parted, _taps(offsets, stride, counts)
 
 
 def zeros(shape, dtype: dt.dtype) -> Node:

@@ -2,70 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
+from functools import lru_cache
 
 import numpy as np
 
 from ...base import dtype as dt
-from ...ir.node import Node, OpClass, Prim, make_many
+from ...ir.node import PRIMS, Node, OpClass, Prim, const, leaf, make, make_many
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
-from ..core import operand
+from ..core import cast_node, operand
+from .comparison import NOT
+from .elementwise import ADD, WHERE
 from .index import along, scatter_add_zeros, scatter_node
+from .reduce import AMAX, AMIN
 from .shape import reshape
+from .window import folded, windows
 
 LIB = OpClass.LIBRARY
+EQ, NE, LT = (PRIMS[name] for name in ("eq", "ne", "lt"))
 
 
 def _lowest(d: np.dtype):
     if d.kind in "iu":
         return np.iinfo(d).min
     return -np.inf
-
-
-def _pool_infer(x: Node, kernel, out, stride, padding, dilation):
-    shape = (*x.shape[:2], *out)
-    return (shape, x.dtype), (shape, dt.int64)
-
-
-def _pool_numpy(x, kernel, out, stride, padding, dilation):
-    """One pass per kernel element; the first of equal values wins, NaN beats all."""
-    size = x.shape[2:]
-    narrow = x.dtype.kind == "V"
-    source = x.astype(np.float32) if narrow else x
-    right = [max((m - 1) * s + d * (k - 1) + 1 - n - p, 0) for m, s, d, k, n, p in zip(
-        out, stride, dilation, kernel, size, padding, strict=True)]
-    if any(padding) or any(right):
-        source = np.pad(source, [(0, 0), (0, 0), *zip(padding, right, strict=True)],
-                        constant_values=_lowest(source.dtype))
-    best = where = None
-    for at in itertools.product(*map(range, kernel)):
-        spots = tuple(slice(a * d, a * d + (m - 1) * s + 1, s)
-                      for a, d, m, s in zip(at, dilation, out, stride, strict=True))
-        part = source[(slice(None), slice(None), *spots)]
-        place = np.zeros((), np.int64)
-        valid = np.ones((), bool)
-        for axis, (a, d, m, s, p, n) in enumerate(
-                zip(at, dilation, out, stride, padding, size, strict=True)):
-            line = np.arange(m) * s + a * d - p
-            lone = [1] * len(out)
-            lone[axis] = m
-            place = place * n + line.reshape(lone)
-            valid = valid & ((line >= 0) & (line < n)).reshape(lone)
-        if best is None:
-            best = np.where(valid, part, _lowest(part.dtype)).astype(part.dtype)
-            where = np.broadcast_to(np.where(valid, place, -1), part.shape).copy()
-            continue
-        better = valid & ((part > best) | (where < 0))
-        if part.dtype.kind == "f":
-            better |= valid & np.isnan(part)
-        np.copyto(best, part, where=better)
-        np.copyto(where, np.broadcast_to(place, where.shape), where=better)
-    return best.astype(x.dtype, copy=False), where
-
-
-MAX_POOL = Prim("max_pool", LIB, _pool_infer, _pool_numpy,
-                doc="largest of each window and its position in the flattened spatial axes")
 
 
 def _flat(x, spatial: int):
@@ -82,13 +42,72 @@ def spread_back(g, index, shape):
     return reshape(back, shape)
 
 
+#: larger than any position in a window
+_FAR = (1 << 31) - 1
+
+
 def _pool_lower(x, kernel, out, stride, padding, dilation):
-    return make_many(MAX_POOL, (x,), (kernel, out, stride, padding, dilation))
+    """Largest of each window, and its position in the flattened spatial axes: of equal values the
+    first, of NaNs the last."""
+    rank = len(kernel)
+    w = windows(x, kernel, out, stride, padding, dilation, _lowest(x.dtype.np))
+    axes = tuple(range(2, 2 + rank))
+    best = make(AMAX, (w,), (axes,))
+    ones = (1,) * rank
+    rows = reshape(best, (*best.shape[:2], *ones, *out))
+    here, first, inside = (None if a is None else leaf(a) for a in _positions(
+        x.shape[2:], kernel, out, stride, padding, dilation))
+    here = broadcast(here, w.shape)
+    key = make(WHERE, (make(EQ, (w, broadcast(rows, w.shape))), here, const(_FAR, dt.int32)))
+    if inside is not None:
+        key = make(WHERE, (broadcast(inside, w.shape), key, const(_FAR, dt.int32)))
+    if x.dtype.is_floating_point:
+        last = make(NOT, (here,))  # -1 - position
+        key = make(WHERE, (make(NE, (w, w)), last, key))
+    at = make(AMIN, (key,), (axes,))
+    if x.dtype.is_floating_point:
+        at = make(WHERE, (make(LT, (at, const(0, dt.int32))), make(NOT, (at,)), at))
+    return best, make(ADD, (cast_node(at, dt.int64), broadcast(first, best.shape)))
+
+
+@lru_cache(maxsize=64)
+def _positions(size, kernel, out, stride, padding, dilation):
+    """Positions in a window (*K, *1) as int32, of windows' first elements (*L), and which elements
+    of windows are inside of x (*K, *L); None: all."""
+    rank = len(size)
+    here, first, inside = np.zeros((), np.int32), np.zeros((), np.int64), np.ones((), bool)
+    for n, k, m, s, p, d in zip(size, kernel, out, stride, padding, dilation, strict=True):
+        taps, starts = np.arange(k) * d, np.arange(m) * s - p
+        here = np.add.outer(here * n, taps.astype(np.int32))
+        first = np.add.outer(first * n, starts)
+        line = np.add.outer(taps, starts)
+        inside = np.logical_and.outer(inside, (line >= 0) & (line < n))
+    order = (*range(0, 2 * rank, 2), *range(1, 2 * rank, 2))
+    return (here.reshape(*kernel, *(1,) * rank), first,
+            None if inside.all() else np.ascontiguousarray(inside.transpose(order)))
 
 
 def _pool_vjp(ctx, g, _):
-    return (spread_back(g, ctx.result(1), ctx.shape(0)),)
+    where = {"kernel": ctx.kernel, "stride": ctx.stride, "padding": ctx.padding,
+             "dilation": ctx.dilation}
+    return (apply(UNDO_OP, g, ctx.result(1), size=tuple(ctx.shape(0)[2:]), **where),)
 
+
+def _undo_lower(g, index, size, kernel, stride, padding, dilation):
+    """What a place gets is the gradient of the windows that found their largest there."""
+
+    def taken(g, index, piece):
+        place = np.zeros((), np.int64)
+        for n, a, s, m in zip(size, piece.at, stride, piece.count, strict=True):
+            place = np.add.outer(place * n, np.arange(m) * s + a)
+        equal = make(EQ, (index, broadcast(leaf(place), index.shape)))
+        return make(WHERE, (equal, g, const(0, g.dtype)))
+
+    return folded([(g, 0), (index, -1)], taken, False, size, kernel, stride, padding, dilation)
+
+
+UNDO_OP = Op("max_pool_backward", _undo_lower, lambda ctx, g: (pick(g, ctx.operand(1)), None),
+             saves=(1,))
 
 MAX_POOL_OP = {
     rank: Op(f"max_pool{rank}d_with_indices", _pool_lower, _pool_vjp, saves=("result1",),
@@ -126,7 +145,8 @@ BOX_POOL = Prim("box_pool", LIB, _boxes_infer, _boxes_numpy,
                 doc="max pooling over boxes given by their bounds along each axis")
 BOX_POOL_OP = {
     rank: Op(f"adaptive_max_pool{rank}d",
-             lambda x, starts, ends: make_many(BOX_POOL, (x,), (starts, ends)), _pool_vjp,
+             lambda x, starts, ends: make_many(BOX_POOL, (x,), (starts, ends)),
+             lambda ctx, g, _: (spread_back(g, ctx.result(1), ctx.shape(0)),),
              saves=("result1",), nondiff_results=(1,),
              grad_name=f"AdaptiveMaxPool{rank}DBackward0")
     for rank in (1, 2, 3)}

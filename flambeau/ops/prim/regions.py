@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 
 from ...base import shape as sh
@@ -53,3 +57,32 @@ def interleaved(pieces: dict[Sizes, Node], lead: Sizes, size: Sizes, stride: Siz
     if len(pieces) == 1 and all(s == 1 for s in stride):
         return next(iter(pieces.values()))
     return make(REGIONS, (operand(0, dtype), *pieces.values()), (shape, regions))
+
+
+class Piece(NamedTuple):
+    """Every ``stride``-th element of what windows are taken of, and the windows that read them.
+
+    Attributes:
+        at: the elements ``stride * j + at``.
+        count: of them.
+        taps: along each axis the kernel's elements that read them.
+        shifts: of each tap, the window ``j + shift``.
+    """
+
+    at: Sizes
+    count: Sizes
+    taps: list[list[int]]
+    shifts: list[list[int]]
+
+
+def pieces_of(size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes,
+              dilation: Sizes) -> Iterator[Piece]:
+    """The pieces that some window reads."""
+    for at in itertools.product(*map(range, stride)):
+        count = tuple(-(-(n - a) // s) for n, a, s in zip(size, at, stride, strict=True))
+        taps = [[r for r in range(k) if (a + p - r * d) % s == 0] for k, a, p, d, s in zip(
+            kernel, at, padding, dilation, stride, strict=True)]
+        if min(count, default=1) <= 0 or not all(taps):
+            continue
+        yield Piece(at, count, taps, [[(a + p - r * d) // s for r in mine] for mine, a, p, d, s
+                                      in zip(taps, at, padding, dilation, stride, strict=True)])

@@ -1,11 +1,12 @@
 """Sliding windows over spatial axes: a strided view, its transpose, and what pools through them.
 
-``windows`` gives (N, C, *K, *L) of x (N, C, *S); FOLD adds windows back where they came from.
+``windows`` gives (N, C, *K, *L) of x (N, C, *S); ``folded`` adds windows back where they came from.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from ..core import elementwise, operand
 from .elementwise import ADD, COPY, DIV, MUL, TRUNCDIV
 from .index import PUT, TAKE
 from .reduce import SUM
-from .regions import padded
+from .regions import Piece, interleaved, padded, pieces_of
 from .shape import reshape
 
 Sizes = tuple[int, ...]
@@ -46,29 +47,52 @@ def windows(x: Node, kernel: Sizes, out: Sizes, stride: Sizes, padding: Sizes, d
                  *[s * t for s, t in zip(steps[2:], stride, strict=True)]))
 
 
-def _fold_infer(w: Node, size, stride, padding, dilation):
-    return (*w.shape[:2], *size), w.dtype
+def folded(sources: Sequence[tuple[Node, float]], value: Callable[..., Node], taps: bool,
+           size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Node:
+    """The transpose of :func:`windows`: each place of (N, C, *size) gets the sum over the windows
+    that read it.
+
+    Args:
+        sources: for each window, or for each of its taps, (N, C, *L) or (N, C, *K, *L); and what
+            is outside of it.
+        value: ``value(*views, piece)`` is the summand, of the views' shape (N, C, *T, *J): T taps
+            read place j of the piece.
+        taps: sources have a value for each tap.
+    """
+    rank, lead = len(size), sources[0][0].shape[:2]
+    out = sources[0][0].shape[-rank:]
+    if 0 in (*lead, *size, *out):
+        return broadcast(operand(0, sources[0][0].dtype), (*lead, *size))
+    found = list(pieces_of(size, kernel, stride, padding, dilation))
+    left = tuple(max(max(-min(p.shifts[k]) for p in found), 0) for k in range(rank))
+    right = tuple(max(max(max(p.shifts[k]) + p.count[k] for p in found) - out[k], 0)
+                  for k in range(rank))
+    none = (0,) * rank if taps else ()
+    grown = [padded(x, none + left, none + right, fill) for x, fill in sources]
+    axes = tuple(range(2, 2 + rank))
+    pieces = {}
+    for p in found:
+        part = value(*[_reading(x, p, left, taps) for x in grown], p)
+        pieces[p.at] = make(SUM, (part,), (axes,)) if math.prod(map(len, p.taps)) > 1 else \
+            reshape(part, (*lead, *p.count))
+    return interleaved(pieces, lead, size, stride, next(iter(pieces.values())).dtype)
 
 
-def _fold_numpy(w, size, stride, padding, dilation):
-    rank = len(size)
-    kernel, out = w.shape[2:2 + rank], w.shape[2 + rank:]
-    full = tuple(max(n + 2 * p, (m - 1) * s + d * (k - 1) + 1) for n, p, m, s, d, k in zip(
-        size, padding, out, stride, dilation, kernel, strict=True))
-    narrow = w.dtype.itemsize == 2 and w.dtype.kind in "fV"
-    x = np.zeros((*w.shape[:2], *full), np.float32 if narrow else w.dtype)
-    both = (slice(None), slice(None))
-    for at in np.ndindex(kernel):
-        spots = tuple(slice(a * d, a * d + (m - 1) * s + 1, s)
-                      for a, d, m, s in zip(at, dilation, out, stride, strict=True))
-        if 0 not in out:
-            x[both + spots] += w[both + at]
-    inner = tuple(slice(p, p + n) for p, n in zip(padding, size, strict=True))
-    return x[both + inner].astype(w.dtype, copy=False)
-
-
-FOLD = Prim("fold", OpClass.LIBRARY, _fold_infer, _fold_numpy,
-            doc="windows (N, C, *K, *L) added up where they came from in (N, C, *size)")
+def _reading(x: Node, p: Piece, left: Sizes, taps: bool) -> Node:
+    """The windows that read the places of a piece: (N, C, *T, *J). Without values for each tap,
+    taps are taken from the last to the first, which is along the windows."""
+    rank = len(left)
+    steps = sh.contiguous_strides(x.shape)
+    strides, offset = [], 0
+    for k, (mine, shifts) in enumerate(zip(p.taps, p.shifts, strict=True)):
+        along, tap = steps[k - rank], steps[2 + k] if taps else 0
+        at = [r * tap + (shift + left[k]) * along for r, shift in zip(mine, shifts, strict=True)]
+        if not taps:
+            at.reverse()
+        strides.append(at[1] - at[0] if len(at) > 1 else 0)
+        offset += at[0]
+    return view(x, (*x.shape[:2], *map(len, p.taps), *p.count),
+                (*steps[:2], *strides, *steps[-rank:]), offset)
 
 
 # --- im2col and col2im ----------------------------------------------------------------------------
@@ -90,10 +114,39 @@ IM2COL = Op("im2col", _im2col_lower, lambda ctx, g: (
     grad_name="Im2ColBackward0")
 
 
+def _fold_infer(w: Node, size, stride, padding):
+    return (*w.shape[:2], *size), w.dtype
+
+
+def _fold_numpy(w, size, stride, padding):
+    rank = len(size)
+    kernel, out = w.shape[2:2 + rank], w.shape[2 + rank:]
+    full = tuple(max(n + 2 * p, (m - 1) * s + k) for n, p, m, s, k in zip(
+        size, padding, out, stride, kernel, strict=True))
+    narrow = w.dtype.itemsize == 2 and w.dtype.kind in "fV"
+    x = np.zeros((*w.shape[:2], *full), np.float32 if narrow else w.dtype)
+    both = (slice(None), slice(None))
+    for at in np.ndindex(kernel):
+        spots = tuple(slice(a, a + (m - 1) * s + 1, s)
+                      for a, m, s in zip(at, out, stride, strict=True))
+        if 0 not in out:
+            x[both + spots] += w[both + at]
+    inner = tuple(slice(p, p + n) for p, n in zip(padding, size, strict=True))
+    return x[both + inner].astype(w.dtype, copy=False)
+
+
+FOLD = Prim("fold", OpClass.LIBRARY, _fold_infer, _fold_numpy,
+            doc="windows (N, C, *K, *L) added up where they came from in (N, C, *size)")
+#: pieces above which windows are added up by :data:`FOLD`, not each piece by itself
+MAX_PIECES = 16
+
+
 def _col2im_lower(x, size, kernel, out, stride, padding, dilation):
     n, rows = x.shape[:2]
     w = reshape(x, (n, rows // math.prod(kernel), *kernel, *out))
-    return make(FOLD, (w,), (size, stride, padding, dilation))
+    if math.prod(stride) > MAX_PIECES and all(d == 1 for d in dilation):
+        return make(FOLD, (w,), (size, stride, padding))
+    return folded([(w, 0)], lambda part, _: part, True, size, kernel, stride, padding, dilation)
 
 
 COL2IM: Op = Op("col2im", _col2im_lower, lambda ctx, g: (apply(IM2COL, g, **_geometry(ctx)),),
@@ -148,10 +201,8 @@ def _avg_params(ctx):
 
 def _avg_back_lower(g, size, kernel, out, stride, padding, include_pad, divisor):
     g = _divided(g, size, kernel, out, stride, padding, include_pad, divisor)
-    lead, rank = g.shape[:2], len(kernel)
-    steps = sh.contiguous_strides(g.shape)
-    spread = view(g, (*lead, *kernel, *out), (*steps[:2], *(0,) * rank, *steps[2:]))
-    return make(FOLD, (spread,), (size, stride, padding, (1,) * rank))
+    return folded([(g, 0)], lambda part, _: part, False, size, kernel, stride, padding,
+                  (1,) * len(kernel))
 
 
 def average_pool(name: str, grad_name: str) -> Op:
