@@ -35,24 +35,6 @@ from .version import __version__ as __version__  # noqa: E402
 
 _install.install_all(globals())
 
-from . import nn as nn  # noqa: E402  (needs the installed functions)
-from . import backends as backends  # noqa: E402
-from . import cuda as cuda  # noqa: E402
-from . import optim as optim  # noqa: E402
-from . import utils as utils  # noqa: E402
-from . import serialization as serialization  # noqa: E402
-from . import signal as signal  # noqa: E402
-fft.fftfreq, fft.rfftfreq = signal.frequencies.fftfreq, signal.frequencies.rfftfreq  # noqa: F821
-from .signal.windows import (bartlett_window as bartlett_window,  # noqa: E402
-                             blackman_window as blackman_window, hamming_window as hamming_window,
-                             hann_window as hann_window, kaiser_window as kaiser_window)
-from .serialization import load as load, save as save  # noqa: E402
-from . import debug as debug  # noqa: E402
-from . import testing as testing  # noqa: E402
-
-autograd.gradcheck, autograd.gradgradcheck = testing.gradcheck, testing.gradgradcheck
-
-from . import namespace as _namespace  # noqa: E402
+from . import namespace as _namespace  # noqa: E402  (needs the installed functions)
 
 _namespace.fill(globals())
-__getattr__ = _namespace.getter(globals())

@@ -1,25 +1,45 @@
-"""What ``import torch`` makes reachable beside the functions of tensors."""
+"""What ``import torch`` makes reachable beside the functions of tensors.
+
+Most of it is imported when it is first used, so that ``import torch`` is quick.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
+import types
 
-from . import cuda, nn
-from .amp import GradScaler, autocast, autocast_mode
 from .autograd import modes
 from .base import dtype as dt
 from .base.absent import AbsentError
-from .distributed.data_parallel import DistributedDataParallel
 from .standin import near
 from .tensor import blocks, gamma, legacy
 from .tensor.options import set_default_device
 
 #: modules that are imported when they are first used
-LAZY = ("amp", "array_api", "compiler", "distributed", "distributions", "export", "func", "hub",
-        "jit", "multiprocessing", "onnx", "overrides", "profiler", "return_types", "storage",
-        "torch_version", "types", "version", "cpu", "mps", "accelerator", "xpu", "futures",
-        "testing", "_C", "_tensor_str", "library", "fx", "sparse", "nested", "masked", "signal")
+LAZY = ("nn", "optim", "utils", "backends", "cuda", "serialization", "debug", "testing", "amp",
+        "array_api", "compiler", "distributed", "distributions", "export", "func", "hub", "jit",
+        "multiprocessing", "onnx", "overrides", "profiler", "return_types", "signal", "storage",
+        "torch_version", "types", "version", "cpu", "mps", "accelerator", "xpu", "futures", "_C",
+        "_tensor_str", "library", "fx", "sparse", "nested", "masked")
 
+#: names that stand in such a module as well
+LATE = {
+    **dict.fromkeys(("save", "load"), "serialization"),
+    **dict.fromkeys(("bartlett_window", "blackman_window", "hamming_window", "hann_window",
+                     "kaiser_window"), "signal.windows"),
+    **dict.fromkeys(("autocast", "GradScaler"), "amp"),
+    **dict.fromkeys((
+        "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",
+        "is_autocast_cpu_enabled", "set_autocast_cpu_enabled", "get_autocast_cpu_dtype",
+        "set_autocast_cpu_dtype", "get_autocast_gpu_dtype", "set_autocast_gpu_dtype",
+        "is_autocast_cache_enabled", "set_autocast_cache_enabled", "clear_autocast_cache"),
+        "amp.autocast_mode"),
+    "vmap": "func"}
+#: the same for modules that exist from the start
+LATE_IN = {"autograd": dict.fromkeys(("gradcheck", "gradgradcheck"), "testing"),
+           "fft": dict.fromkeys(("fftfreq", "rfftfreq"), "signal.frequencies")}
 
 #: parts that programs ask for and that will not come
 ABSENT = {
@@ -111,37 +131,54 @@ def fill(torch: dict) -> None:
               compiled_with_cxx11_abi, get_device_module, is_distributed, is_signed, is_same_size,
               get_device):
         torch.setdefault(f.__name__, f)
-    torch.update(autocast_mode.NAMESPACE)
     torch.update(blocks.STORAGES)
     torch["_standard_gamma"] = gamma.standard_gamma
     torch.update(
-        autocast=autocast, GradScaler=GradScaler, is_storage=blocks.is_storage,
+        is_storage=blocks.is_storage,
         UntypedStorage=blocks.UntypedStorage, TypedStorage=blocks.TypedStorage,
         Storage=blocks.STORAGES["FloatStorage"],
         is_anomaly_enabled=modes.is_anomaly_enabled, newaxis=None,
         is_anomaly_check_nan_enabled=modes.is_anomaly_check_nan_enabled,
         set_anomaly_enabled=modes.set_anomaly_enabled)
-    nn.parallel.DistributedDataParallel = DistributedDataParallel
-    vars(cuda).update(legacy.CUDA_TYPES)
-    cuda.amp = importlib.import_module(f"{__package__}.cuda.amp")
+    late(sys.modules[torch["__name__"]], LATE, LAZY, _missing)
+    for name, names in LATE_IN.items():
+        late(torch[name], names)
 
 
-def getter(torch: dict):
-    """The package's ``__getattr__``: late modules, then an error that names what is nearest."""
-    package = torch["__name__"]
+def late(module: types.ModuleType, names: dict[str, str], submodules: tuple[str, ...] = (),
+         otherwise=None) -> None:
+    """Let a module import what it offers when that is first asked for.
+
+    Args:
+        names: which module of the package each name is taken from.
+        submodules: modules of its own.
+        otherwise: ``otherwise(name, known)`` raises for other names.
+    """
+    known = {*names, *submodules}
 
     def __getattr__(name: str):
-        if name in LAZY:
+        if name in names:
+            found = getattr(importlib.import_module(f"{__package__}.{names[name]}"), name)
+            setattr(module, name, found)
+            return found
+        full = f"{module.__name__}.{name}"
+        if name in submodules:
             try:
-                return importlib.import_module(f"{package}.{name}")
+                return importlib.import_module(full)
             except ModuleNotFoundError as error:
-                if error.name != f"{package}.{name}":
+                if error.name != full:
                     raise
-        if name in ABSENT:
-            raise AbsentError(f"torch.{name} is not part of flambeau: {ABSENT[name]}")
-        if name == "vmap":
-            return importlib.import_module(f"{package}.func").vmap
-        raise AttributeError(f"module 'torch' has no attribute '{name}': flambeau does not have it."
-                             f"{near(name, torch)}")
+        if otherwise is not None:
+            otherwise(name, [*vars(module), *known])
+        raise AttributeError(f"module '{module.__name__}' has no attribute '{name}'")
 
-    return __getattr__
+    module.__getattr__ = __getattr__
+    module.__dir__ = lambda: sorted({*vars(module), *names, *(
+        name for name in submodules if importlib.util.find_spec(f"{module.__name__}.{name}"))})
+
+
+def _missing(name: str, known: list[str]) -> None:
+    if name in ABSENT:
+        raise AbsentError(f"torch.{name} is not part of flambeau: {ABSENT[name]}")
+    raise AttributeError(f"module 'torch' has no attribute '{name}': flambeau does not have it."
+                         f"{near(name, known)}")

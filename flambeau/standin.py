@@ -5,13 +5,20 @@ Used by ``python -m flambeau``; ``flambeau.standin.install()`` does it in any pr
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
 import sys
+from typing import TYPE_CHECKING
+
+from .base.late import late
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = late("difflib")
 
 _PACKAGE = __package__
 #: holds a torch.py which does the same in child processes

@@ -240,10 +240,3 @@ def custom_bwd(bwd=None, *, device_type: str):
             return bwd(*args, **kwargs)
 
     return decorate_bwd
-
-
-NAMESPACE = {f.__name__: f for f in (
-    is_autocast_enabled, set_autocast_enabled, get_autocast_dtype, set_autocast_dtype,
-    is_autocast_cpu_enabled, set_autocast_cpu_enabled, get_autocast_cpu_dtype,
-    set_autocast_cpu_dtype, get_autocast_gpu_dtype, set_autocast_gpu_dtype,
-    is_autocast_cache_enabled, set_autocast_cache_enabled, clear_autocast_cache)}

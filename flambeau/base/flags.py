@@ -6,13 +6,18 @@ A flag is read at import; ``flags.set(name=value)`` changes it for a block or fo
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from .late import late
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = late("difflib")
 
 
-@dataclass(frozen=True)
-class Flag:
+class Flag(NamedTuple):
     """One switch: its default (whose type is the flag's type) and what it does."""
 
     name: str

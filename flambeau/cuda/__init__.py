@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import importlib as _importlib
+
 from ..base.device import device as _device
+from ..tensor.legacy import CUDA_TYPES as _CUDA_TYPES
+
+globals().update(_CUDA_TYPES)
+
+
+def __getattr__(name: str):
+    if name == "amp":
+        return _importlib.import_module(f"{__name__}.amp")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
 
 _MESSAGE = ("Torch not compiled with CUDA enabled: tensors live on 'cpu' here; write "
             "device = 'cuda' if torch.cuda.is_available() else 'cpu'")

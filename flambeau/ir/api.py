@@ -8,15 +8,14 @@ aliases, the type stubs, the docs' op table and the per-op tests.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .autocast import autocasting
 
 API: dict[str, ApiFunction] = {}
 
 
-@dataclass
-class ApiFunction:
+class ApiFunction(NamedTuple):
     """A public function and its forms (see :func:`api`)."""
 
     name: str
@@ -31,7 +30,6 @@ class ApiFunction:
     cases: Callable | None = None
     errors: Callable | None = None
     dtypes: str = "float"
-    extra: dict = field(default_factory=dict)
 
 
 def api(name: str | None = None, *, torch: bool = True, method: bool = False, inplace: bool = False,

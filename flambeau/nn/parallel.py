@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+
 from .module import Module
+
+
+def __getattr__(name: str):
+    if name == "DistributedDataParallel":  # stands in a layer above
+        package = __package__.rpartition(".")[0]
+        return importlib.import_module(f"{package}.distributed.data_parallel").__dict__[name]
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "DistributedDataParallel"]
 
 
 class DataParallel(Module):

@@ -6,10 +6,11 @@ anywhere.
 """
 
 import importlib
-import pkgutil
+import os
 
 from . import lib, prim
 
 for _package in (prim, lib):
-    for _module in pkgutil.iter_modules(_package.__path__):
-        importlib.import_module(f"{_package.__name__}.{_module.name}")
+    for _name in sorted({n.partition(".")[0] for n in os.listdir(_package.__path__[0])
+                         if n.endswith((".py", ".pyc"))} - {"__init__"}):
+        importlib.import_module(f"{_package.__name__}.{_name}")

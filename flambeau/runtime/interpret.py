@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..base import dtype as dt
 from ..base.errors import IndexValueError
+from ..base.late import late
 from ..ir.node import Node, OpClass, Prim, settle
 from ..ir.view import VIEW_SET, strided
 from ..ops.prim.contract import DOT
 from ..ops.prim.correlate import CORRELATE, CORRELATE_WEIGHT
 from ..ops.prim.recurrence import RECURRENCE, RECURRENCE_BACK
-from . import convolution, library, recurrence
+
+if TYPE_CHECKING:
+    from . import convolution, library, recurrence
+else:
+    convolution = late(".convolution", __package__)
+    library = late(".library", __package__)
+    recurrence = late(".recurrence", __package__)
 
 _NARROW = 2
 

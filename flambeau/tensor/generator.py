@@ -7,7 +7,7 @@ A generator hands out 32-bit words of MT19937; every distribution is a recipe ov
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import struct
 
 import numpy as np
@@ -33,9 +33,11 @@ class Generator:
         RuntimeError: a device that has no generator.
     """
 
-    # _bits is the twister, _numpy draws many words of it, _fresh says that nothing was drawn since
-    # it was seeded, cached_normal is the second value of the last Box-Muller pair
-    __slots__ = ("__weakref__", "_bits", "_device", "_fresh", "_numpy", "_seed", "cached_normal")
+    # _bits is the twister, _numpy draws many words of it (both are made when something is drawn:
+    # a program that draws nothing need not import numpy.random), _fresh says that nothing was drawn
+    # since it was seeded, cached_normal is the second value of the last Box-Muller pair
+    __slots__ = ("__weakref__", "_bits", "_device", "_fresh", "_made", "_numpy", "_seed",
+                 "cached_normal")
 
     def __init__(self, device="cpu"):
         device = Device(device)
@@ -43,15 +45,24 @@ class Generator:
             raise RuntimeError(f"Device type {device.type} is not supported for torch.Generator() "
                                "api: only 'cpu' generators exist.")
         self._device = device
+        self._made = False
+        self._start(_DEFAULT_SEED)
+
+    def __getattr__(self, name: str):
+        if name not in ("_bits", "_numpy"):
+            raise AttributeError(f"'Generator' object has no attribute '{name}'")
+        self._made = True
         self._bits = np.random.MT19937()
         self._numpy = np.random.Generator(self._bits)
-        self._start(_DEFAULT_SEED)
+        self._bits._legacy_seeding(self._seed & 0xFFFFFFFF)
+        return self._bits if name == "_bits" else self._numpy
 
     def _start(self, seed: int) -> None:
         self._seed = seed
         self._fresh = True
         self.cached_normal = None
-        self._bits._legacy_seeding(seed & 0xFFFFFFFF)
+        if self._made:
+            self._bits._legacy_seeding(seed & 0xFFFFFFFF)
 
     @property
     def device(self):
@@ -82,7 +93,7 @@ class Generator:
 
     def seed(self) -> int:
         """Restart from a seed taken from the operating system, which is returned."""
-        seed = secrets.randbits(64)
+        seed = int.from_bytes(os.urandom(8), "little")
         self._start(seed)
         return seed
 

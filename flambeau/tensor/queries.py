@@ -3,14 +3,21 @@ set_num_threads and their like."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..base import dtype as dt
 from ..base import limits
 from ..base import shape as sh
 from ..base.flags import values as flags
 from ..ops import core
-from ..runtime import team
+from ..base.late import late
 from .size import Size
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from ..runtime import team
+else:
+    team = late("..runtime.team", __package__)
 
 
 def is_tensor(obj) -> bool:

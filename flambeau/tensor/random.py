@@ -11,11 +11,12 @@ for narrower dtypes NumPy's float64 functions are as good, since the last bit is
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base import dtype as dt
-from . import random_native as native
+from ..base.late import late
 from .boxmuller import transform
 from .generator import Generator as Generator
 from .generator import default_generator as default_generator
@@ -23,6 +24,11 @@ from .generator import fork_rng as fork_rng
 from .generator import initial_seed as initial_seed
 from .generator import manual_seed as manual_seed
 from .generator import seed as seed
+
+if TYPE_CHECKING:
+    from . import random_native as native
+else:
+    native = late(".random_native", __package__)
 
 _2_53 = np.uint64(2**53 - 1)
 _TWO_PI = 2.0 * math.pi

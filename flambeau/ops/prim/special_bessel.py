@@ -7,7 +7,8 @@ beyond (for order 1 the near series is divided by x). Interpolated at 40 digits.
 from __future__ import annotations
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebval
+
+from .special_erf import chebval
 
 _I0_NEAR = (
     0.33839763720473803, -0.3046826723431984, 0.17162090152220877, -0.09490109704804764,

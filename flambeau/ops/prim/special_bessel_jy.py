@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebval
 
 from .special_bessel import i0_64, i1_64
+from .special_erf import chebval
 
 _J0 = (
     0.15772797147489012, -0.008723442352852221, 0.2651786132033368, -0.37009499387264977,

@@ -11,7 +11,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebval
+
+from ...base.late import late
+
+_chebyshev = late("numpy.polynomial.chebyshev")
 
 _ERF_SMALL = (
     0.9754769393826541, -0.14226120510371365, 0.010035582187599796, -0.0005768764699767485,
@@ -36,6 +39,11 @@ _GILES_NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 
                -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)
 _GILES_FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
               -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)
+
+
+def chebval(x, coefficients):
+    """A Chebyshev series at ``x``."""
+    return _chebyshev.chebval(x, coefficients)
 
 
 def in_float64(function):

@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebval
+
+from .special_erf import chebval
 
 _LGAMMA = (
     0.49141539302938714, -0.07611416167043585, 0.008432324965932778, -0.001079493726328608,
