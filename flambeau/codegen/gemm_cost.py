@@ -211,7 +211,12 @@ def direct_allowed(t: Tiling, m: int, n: int, k: int, b: tuple[int, int], size: 
     return (k_step if n * k * size <= NEAR_BYTES else k) <= limit
 
 
-@lru_cache(maxsize=4096)
+def _about(n: int) -> int:
+    """A size rounded up to three binary digits: sizes near each other are divided alike."""
+    unit = 1 << max(n.bit_length() - 4, 0)
+    return -(-n // unit) * unit
+
+
 def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b: tuple[int, int],
            size: int, threads: int, direct: bool, unit: bool, mode: str | None,
            dotted: bool | None = None, k_step: int = 0) -> Division:
@@ -229,7 +234,16 @@ def divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b:
     Raises:
         ValueError: the forced mode cannot do it.
     """
-    case = _Case(t, m, n, k, batch, a, b, size, threads, k_step or k_block(t, m, n, k, size))
+    k_step = k_step or k_block(t, m, n, k, size)
+    return _divide(t, _about(m), n, _about(k), batch, a, b, size, threads, direct, unit, mode,
+                   dotted, k_step)
+
+
+@lru_cache(maxsize=4096)
+def _divide(t: Tiling, m: int, n: int, k: int, batch: int, a: tuple[int, int], b: tuple[int, int],
+            size: int, threads: int, direct: bool, unit: bool, mode: str | None,
+            dotted: bool | None, k_step: int) -> Division:
+    case = _Case(t, m, n, k, batch, a, b, size, threads, k_step)
     modes = []
     if a[1] == 1 and b[0] == 1 and k:
         modes.append("dot")
