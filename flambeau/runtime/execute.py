@@ -30,10 +30,17 @@ lock = threading.RLock()
 CAP = 4000
 _cut_at: set = set()
 
-#: plans by structural key; the value is a count until the structure repeats
+#: plans by structural key
 _plans: dict = {}
 MAX_PLANS = 512
-SEEN = object()
+#: structures that were seen once, by the key's hash (two with one hash: one is compiled early)
+_seen: dict[int, None] = {}
+MAX_SEEN = 4096
+#: the last node of the last backward pass: if the whole is new, what comes after it (the
+#: optimizer's update) often is not
+seam: weakref.ref[Node] | None = None
+#: nodes after the seam that are worth a plan of their own
+LEAST_AFTER_SEAM = 24
 
 #: storages written since the last flush whose earlier content was a plain value
 dirty: list[weakref.ref] = []
@@ -137,10 +144,10 @@ def _written() -> list[tuple]:
 class Flushed:
     """What the last flush ran, for the recorder: plan (or None), leaves and outputs as nodes."""
 
-    __slots__ = ("plan", "leaves", "outputs", "in_place")
+    __slots__ = ("arrays", "in_place", "leaves", "outputs", "plan")
 
     def __init__(self, plan, leaves, outputs, arrays, donated):
-        self.plan, self.leaves, self.outputs = plan, leaves, outputs
+        self.plan, self.leaves, self.outputs, self.arrays = plan, leaves, outputs, arrays
         #: outputs that were written over the donated leaf's array (the planner may refuse)
         taken = {id(array) for array in arrays}
         self.in_place = [new for old, new in donated.items() if id(old.value) in taken]
@@ -156,7 +163,7 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     graph, leaves = Graph.capture(outputs, todo, given)
     plan = _plan_for(graph, tier)
     if plan is None:
-        interpret.run(todo)
+        _interpret(todo, outer, written)
         return False
     plan.user = None
     plan.graph.locs = graph.locs  # the lines of this run, for messages
@@ -168,13 +175,37 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     return True
 
 
+def _interpret(todo: list[Node], outer: list[bool], written: list[tuple]) -> None:
+    """Run nodes whose structure is new; a known plan may run those after the seam."""
+    last = seam() if seam is not None else None
+    at = next((i + 1 for i in range(len(todo) - LEAST_AFTER_SEAM) if todo[i] is last), 0)
+    interpret.run(todo[:at] if at else todo)
+    if not at:
+        return
+    todo, outer = todo[at:], outer[at:]
+    outputs = [n for n, out in zip(todo, outer, strict=True) if out]
+    graph, leaves = Graph.capture(outputs, todo, _donations(todo, outputs, written))
+    plan = _plan_for(graph, flags.tier)
+    if plan is None:
+        interpret.run(todo)
+        return
+    plan.user = None
+    plan.graph.locs = graph.locs
+    arrays = plan.run([n.value for n in leaves])
+    for node, array in zip(outputs, arrays, strict=True):
+        settle(node, array)
+
+
 def _plan_for(graph: Graph, tier: str) -> Plan | None:
     """The plan of a structure that repeats; None the first time (or always at tier 0)."""
     plan = _plans.get(graph.key)
-    if plan is None and tier != "1":
-        _plans[graph.key] = SEEN
-        return None
-    if plan is None or plan is SEEN:
+    if plan is None:
+        name = hash(graph.key)
+        if tier != "1" and name not in _seen:
+            while len(_seen) >= MAX_SEEN:
+                _seen.pop(next(iter(_seen)))
+            _seen[name] = None
+            return None
         while len(_plans) >= MAX_PLANS:
             _plans.pop(next(iter(_plans)))
         plan = _plans[graph.key] = compile_graph(graph)

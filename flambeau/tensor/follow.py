@@ -32,9 +32,12 @@ from .record import FOLLOW, OFF, RECORD, UNKNOWN
 from .replay import Replaying
 from .steps import MISS, Steps
 from .tensor import Tensor
-from .trace import Binding, Poison, Trace
+from .binding import Binding
+from .runs import Run
+from .trace import Poison, Trace
 
 _RECENT = 8
+_MAX_LIVE = 4  # runs with an unwalked history that are remembered
 _GIVE_UP = 4  # replays in a row after which a trace is no longer followed
 
 
@@ -42,6 +45,7 @@ class Recorder(Replaying):
     """The state of recording and following; one thread at a time owns it."""
 
     def __init__(self):
+        super().__init__()
         self.active = False  # whether a public call is to be looked at
         self.mode = OFF
         self.owner = 0
@@ -51,7 +55,6 @@ class Recorder(Replaying):
         self.inside = False  # a recorded call is being made
         self.replaying = 0  # the other thread that is making the owner's calls
         self.last: Trace | None = None
-        self.done: tuple | None = None  # (trace, slots, results, storages) of the last run
         self.replayed_seeds: list[int] = []
         self.recent: list[Trace] = []  # followed lately, the last one first
         self._clear()
@@ -89,6 +92,12 @@ class Recorder(Replaying):
         storage = t.__dict__.get("storage")
         if bound[k] is not None:
             return False
+        if leaf.origin is not None:
+            if storage is not None or not self._comes_from(t, *leaf.origin):
+                return False
+            bound[k] = t
+            self.changed.append(k)
+            return True
         if storage is None:
             if not self._settle_done(t):
                 return False
@@ -98,6 +107,19 @@ class Recorder(Replaying):
         bound[k] = t
         self.changed.append(k)
         return True
+
+    def _comes_from(self, t: Tensor, trace: Trace, slot: int) -> bool:
+        """Whether ``t`` is that result of a run of ``trace`` with an unwalked history."""
+        for run in self.runs:
+            if run.trace is trace and not run.recorded and run.live and run.slots[slot] is t:
+                return self.uses.setdefault(trace, run) is run
+        return False
+
+    def _bind_via(self, k: int) -> bool:
+        """Take for leaf ``k`` the tensor that an earlier run's history ends at."""
+        trace, number = self.trace.leaves[k].via
+        run = self.uses.get(trace)
+        return run is not None and self._bind(k, run.kept[number])
 
     def _draw(self, count: int) -> None:
         self.seeds.extend(next_seed() for _ in range(count))
@@ -141,14 +163,10 @@ class Recorder(Replaying):
     def result_of(self, t: Tensor):
         """The Python number of a bare tensor of one element that the last run computed, else
         None."""
-        if self.done is None:
-            return None
-        trace, slots, results, _ = self.done
-        i = t._run - 1
-        if i < 0 or i >= len(slots) or slots[i] is not t:
-            return None
-        alive = trace.binding.alive.get(i)
-        return results[alive.output].item(alive.offset) if alive is not None else None
+        found = self.done.number(t) if self.done is not None else None
+        if found is None and self.runs:
+            found = next((x for x in (run.number(t) for run in self.runs) if x is not None), None)
+        return found
 
     def number_in(self, storage):
         """The number in a storage of one element, if no outstanding call writes it; else None."""
@@ -160,28 +178,13 @@ class Recorder(Replaying):
                 return None
         return value.item()
 
-    def _settle_done(self, t: Tensor) -> bool:
-        if self.done is None:
-            return False
-        trace, slots, results, storages = self.done
-        i = t._run - 1
-        if i < 0 or i >= len(slots) or slots[i] is not t:
-            return False
-        trace.binding.settle(trace.binding.alive[i], t, results, storages)
-        return True
-
     def _release_done(self) -> None:
-        """Before the buffers of the last run are written again: who is still there gets them."""
+        """Before buffers of earlier runs are written again: who is still there gets them."""
         done, self.done = self.done, None
-        if done is None:
-            return
-        trace, slots, results, storages = done
-        if not trace.binding.alive or max(map(sys.getrefcount, slots)) <= 2:
-            return
-        for alive in trace.binding.alive.values():
-            t = slots[alive.slot]
-            if t is not None and sys.getrefcount(t) > 3 and "storage" not in t.__dict__:
-                trace.binding.settle(alive, t, results, storages)
+        if self.runs:
+            self.runs = [run for run in self.runs if not run.let_go()][:_MAX_LIVE]
+        if done is not None and not done.live:
+            done.let_go()
 
     # --- flushing ---------------------------------------------------------------------------------
 
@@ -222,14 +225,19 @@ class Recorder(Replaying):
         tensors = [ref() for ref in self.keep]
         slots = [ref() for ref in self.slots]
         try:
-            binding = Binding(flushed, self.leaves, tensors, slots, self.seeds)
+            binding = Binding(flushed, self.leaves, tensors, slots, self.seeds, self.runs,
+                              self.first)
             if {tag for _, tag in binding.from_number} != set(range(self.tags)):
                 raise Poison("a number that changes was changed on its way to an operation")
         except Poison as why:
             self.poison(why)
             return
         trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags)
-        self.trace = self._merge(trace)
+        self.trace = trace = self._merge(trace)
+        self.runs = [run for run in self.runs if run.live and not run.let_go()][:_MAX_LIVE - 1]
+        if trace.binding.template is not None:
+            self.runs.insert(0, Run(trace, self.slots, flushed.arrays, self.seeds, tensors,
+                                    recorded=True))
 
     def _merge(self, trace: Trace) -> Trace:
         """The trace known by these calls, brought up to date, or this one as a new one."""
@@ -268,6 +276,7 @@ class Recorder(Replaying):
         if trace is not None and trace is trace.next is self.last and self.mode == FOLLOW \
                 and (not trace.binding.store or trace.upgrades >= 2):
             self.pos, self.changed, self.seeds = 0, [], []  # the same again: the usual case
+            self.uses = {}
             return
         if trace is not None:
             if self.last is not None:
@@ -380,30 +389,52 @@ class Recorder(Replaying):
         plan = binding.plan
         if plan.user is not binding:
             self._rebind(binding)
-        if not trace.bind_leaves(self.changed):
-            plan.user = None
-            execute.outstanding = True
-            return self._refuse("a content that would be written over is held elsewhere")
+        if binding.earlier:
+            self._count_all_writes()
+            if not binding.bind_histories(self.uses):
+                return self._give_up(plan, "a history that backward walks has changed")
+        if not trace.bind_leaves(self.changed, self.uses):
+            return self._give_up(plan, "a content that would be written over is held elsewhere")
         for position, number in binding.numbers:
             plan.set_number(position, steps.numbers[number])
         for position, place in binding.from_seed:
             plan.set_number(position, self.seeds[place])
+        results = None
         try:
             results = plan.execute(binding.given)
-            if results is None:
-                results = plan.interpreted(binding.all_arrays(steps.bound))
-        except IndexError as error:  # found before anything was written
-            plan.user = None
-            execute.outstanding = True
-            return self._refuse(f"made again to name the line of: {error}")
+        except IndexError:  # found before anything was written
+            pass
         finally:
             if plan.has_host_steps:
                 binding.unbind()
+        if results is None:
+            return self._give_up(plan, "made again to name the line of an index out of range")
         trace.finish(results)
-        self.done = (trace, steps.slots[:], results, {})
+        self._leave_results(trace, results)
         steps.clear()
         self._expect(trace)
         return True
+
+    def _leave_results(self, trace: Trace, results: list) -> None:
+        """After a run: its tensors are bare until somebody looks at them."""
+        binding, steps = trace.binding, trace.steps
+        for earlier in binding.consumes:
+            self.uses[earlier].consume()
+        if binding.template is not None:
+            self._count_all_writes()
+        run = self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound)
+        if run.live:
+            self.runs.insert(0, run)
+
+    def _count_all_writes(self) -> None:
+        for trace in self.recent:
+            if trace.runs:
+                trace.count_writes()
+
+    def _give_up(self, plan, why: str) -> bool:
+        plan.user = None
+        execute.outstanding = True
+        return self._refuse(why)
 
     def _rebind(self, binding: Binding) -> None:
         plan = binding.plan

@@ -50,7 +50,8 @@ def concerns(recorder, t, storage) -> bool:
     if trace is None or trace.steps is None:
         return False
     for leaf, bound in zip(trace.leaves, trace.steps.bound, strict=True):
-        if bound is not None and bound.storage is memory and (storage is not None or leaf.written):
+        if bound is not None and leaf.origin is None and bound.storage is memory \
+                and (storage is not None or leaf.written):
             return True
     return False
 

@@ -10,10 +10,12 @@ import sys
 from threading import get_ident
 
 from ..autograd.modes import state
+from ..autograd.tape import reserve
 from ..base import srcloc
 from ..base.flags import values as flags
 from ..ir.node import CONST, Tagged
 from ..ir.node import leaf as node_of
+from .runs import Run
 from .tensor import Tensor
 from .trace import Entry, Leaf, Poison, Trace
 
@@ -29,6 +31,12 @@ class Recording:
     active = inside = False
     owner = 0
     around: object = None
+    #: the last followed run
+    done: Run | None = None
+
+    def __init__(self):
+        #: runs whose history is still wanted, the last one first
+        self.runs: list[Run] = []
 
     def _clear(self) -> None:
         self.entries: list[Entry] = []
@@ -46,6 +54,8 @@ class Recording:
         self.pos = 0
         self.changed: list[int] = []
         self.functions: list = []
+        self.first = reserve(0)  # what the tape notes from now on belongs to this step
+        self.uses: dict = {}  # the earlier runs, by trace, whose histories the followed one reads
 
     def record(self, function, args, kwargs):
         """Make the call and note it."""
@@ -111,9 +121,25 @@ class Recording:
         return name == "detach" or (
             x._fn is None and not x._requires and len(args) == 2 and _plain_key(args[1]))
 
+    def _origin(self, t: Tensor) -> tuple | None:
+        """The trace and slot that gave a tensor whose history is still wanted."""
+        for run in self.runs:
+            i = run.has(t)
+            if i >= 0 and run.live and run.trace.binding.alive[i].root is not None:
+                return run.trace, i
+        return None
+
+    def _leaf_of_run(self, t: Tensor) -> tuple | None:
+        """The trace with an unwalked history, and its leaf, that a tensor is."""
+        for run in self.runs:
+            for k, kept in run.kept.items():
+                if kept is t and run.live:
+                    return run.trace, k
+        return None
+
     def _settle_done(self, t: Tensor) -> bool:
-        """Make a bare tensor of the last run an ordinary one; False where it is none."""
-        raise NotImplementedError
+        """Make a bare tensor of an earlier run an ordinary one; False where it is none."""
+        return any([run.settle(t) for run in (self.done, *self.runs) if run is not None])
 
     def _note(self, entry: Entry, args, out) -> None:
         entry.draws = self.draws
@@ -130,8 +156,10 @@ class Recording:
     def _spec(self, value):
         if isinstance(value, Tensor):
             spec = self.ids.get(id(value)) or self._new_leaf(value)
-            if spec[0] == "leaf" and self.leaves[spec[1]].history:
-                self.takes_history = True
+            if spec[0] == "leaf":
+                leaf = self.leaves[spec[1]]
+                if leaf.history and leaf.origin is None:
+                    self.takes_history = True
             return spec
         if isinstance(value, (list, tuple)):
             if any(isinstance(v, (Tensor, list, tuple)) for v in value):
@@ -156,6 +184,8 @@ class Recording:
             storage.node = node_of(storage.node.value.copy(), storage.dtype)
             storage.stamp += 1
         leaf = Leaf(t, len(self.leaves))
+        if leaf.history:
+            leaf.origin = self._origin(t)
         self.leaves.append(leaf)
         self.keep.append(t)
         spec = self.ids[id(t)] = ("leaf", leaf.number)
@@ -182,6 +212,11 @@ class Recording:
 
     def _grad_spec(self, variable: Tensor, before, spec) -> tuple:
         have = self.ids.get(id(variable))
+        if have is None:  # a leaf of an earlier step whose history backward walks
+            via = self._leaf_of_run(variable)
+            if via is not None:
+                have = self._new_leaf(variable)
+                self.leaves[have[1]].via = via
         if have is None or have[0] != "leaf" or variable._hooks or variable._grad is None:
             raise Poison("a gradient is computed of what is no argument of the step")
         if before is None:

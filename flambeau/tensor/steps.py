@@ -46,7 +46,7 @@ class Steps:
         self._shared = {"slots": self.slots, "bound": self.bound, "numbers": self.numbers,
                         "last": self.last, "draw": draw, "bind": bind, "MISS": MISS,
                         "state": state, "Tensor": Tensor, "new": object.__new__,
-                        "recorder": bind.__self__}
+                        "recorder": bind.__self__, "via": bind.__self__._bind_via}
         self.functions = [self._compile(e, n) for n, e in enumerate(entries)]
         self.functions.append(_end)
 
@@ -69,6 +69,9 @@ class Steps:
             self._check(lines, names, spec, f"k{i}")
         if entry.backward:
             for k, spec, template in entry.backward:
+                if self._leaves[k].via is not None and k not in self._met:
+                    self._met.add(k)
+                    lines.append(f"if not via({k}): return MISS")
                 lines.append(f"g{k} = bound[{k}]")
                 lines.append(f"if g{k} is None or g{k}._hooks: return MISS")
                 lines.append(f"h{k} = g{k}._grad")

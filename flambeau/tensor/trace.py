@@ -13,12 +13,9 @@ from operator import attrgetter
 
 import numpy as np
 
-from ..autograd.tape import GradFn, loosen, spent
 from ..base import srcloc
-from ..ir.node import CONST
 from ..ir.node import leaf as leaf_node
 from ..runtime import execute
-from ..runtime.plan import pooled
 from .storage import Storage
 from .tensor import Tensor
 
@@ -31,7 +28,7 @@ class Leaf:
     """A tensor from before the trace: where it comes from and what must hold of it."""
 
     __slots__ = ("ref", "cls", "shape", "strides", "dtype", "requires", "written", "memory",
-                 "number", "address", "size", "history", "place")
+                 "number", "address", "size", "history", "place", "origin", "via")
 
     def __init__(self, t: Tensor, number: int):
         self.number = number
@@ -40,6 +37,10 @@ class Leaf:
         self.shape, self.strides, self.dtype = t.shape, t.strides, t.dtype
         self.requires = t._requires
         self.history = t._fn is not None
+        #: where a tensor with a history that is still wanted comes from: (trace, slot)
+        self.origin: tuple | None = None
+        #: where a leaf comes from that only backward meets: (trace, its leaf's number)
+        self.via: tuple | None = None
         self.place = t.offset, t.storage.numel
         self.written = False
         self.address = self.size = 0
@@ -80,7 +81,7 @@ class Leaf:
     def signature(self) -> tuple:
         """What two recordings must have in common."""
         return (self.cls, tuple(self.shape), self.strides, self.dtype, self.requires,
-                self.written, self.history)
+                self.written, self.history, self.origin, self.via)
 
 
 class Entry:
@@ -127,7 +128,7 @@ class Trace:
     """
 
     def __init__(self, entries: list[Entry], leaves: list[Leaf], slot_count: int,
-                 binding: Binding, numbers: int):
+                 binding, numbers: int):
         self.entries, self.leaves, self.slot_count = entries, leaves, slot_count
         self.binding, self.numbers = binding, numbers
         self._note_written()
@@ -189,13 +190,18 @@ class Trace:
         self.usual = counts
         return True
 
-    def bind_leaves(self, changed: list[int]) -> bool:
-        """Give the plan the leaves of this run; False where one may not be written over."""
+    def bind_leaves(self, changed: list[int], uses: dict) -> bool:
+        """Give the plan the leaves of this run; False where one may not be written over.
+
+        Args:
+            changed: numbers of the leaves that were not the same tensors in the last run.
+            uses: the earlier runs, by trace, that leaves with a history come from.
+        """
         bound, nodes = self.steps.bound, self.nodes
         if not self.counts or self.plan_moves:
-            return self._bind_all(bound)
+            return self._bind_all(bound, uses)
         for k in changed:
-            if not self._bind_one(k, bound[k]):
+            if not self._bind_one(k, bound[k], uses):
                 return False
             self.counts[k] = sys.getrefcount(nodes[k])
         if changed and not self._apart(changed):
@@ -205,12 +211,12 @@ class Trace:
         self.touches = execute.touches
         if list(map(_node_of, self.storages)) != nodes \
                 or list(map(sys.getrefcount, nodes)) != self.counts:
-            return self._bind_all(bound)
+            return self._bind_all(bound, uses)
         return True
 
-    def _bind_all(self, bound: list) -> bool:
+    def _bind_all(self, bound: list, uses: dict) -> bool:
         for k, t in enumerate(bound):
-            if t is None or not self._bind_one(k, t):
+            if t is None or not self._bind_one(k, t, uses):
                 return False
         if not self._apart(range(len(bound))):
             return False
@@ -218,7 +224,12 @@ class Trace:
         self.touches = execute.touches
         return True
 
-    def _bind_one(self, k: int, t: Tensor) -> bool:
+    def _bind_one(self, k: int, t: Tensor, uses: dict) -> bool:
+        origin = self.leaves[k].origin
+        if origin is not None:
+            self.binding.bind_result(k, uses[origin[0]], origin[1])
+            self.nodes[k], self.storages[k] = _NOTHING.node, _NOTHING
+            return True
         self.nodes[k] = None
         storage = t.storage
         if self.leaves[k].written and self.storages[k] is not storage:
@@ -259,192 +270,11 @@ class Trace:
                     storage.version += runs
 
 
+class _Nothing:
+    """Stands for the storage of a bare tensor."""
+
+    node = object()
+
+
+_NOTHING = _Nothing()
 _node_of = attrgetter("node")
-
-
-class _Alive:
-    """How a slot that outlives the run is made an ordinary tensor."""
-
-    __slots__ = ("slot", "output", "group", "strides", "offset", "fn", "nr", "requires", "retains")
-
-    def __init__(self, slot: int, t: Tensor, output: int, group: int):
-        self.slot, self.output, self.group = slot, output, group
-        self.strides, self.offset = t.strides, t.offset
-        self.fn: GradFn | None = t._fn
-        if t._fn is not None:
-            loosen(t._fn)
-        self.nr, self.requires = t._nr, t._requires
-
-
-def _place(array: np.ndarray, start: int, place: tuple) -> np.ndarray:
-    """The part of a leaf's memory that a plan's input reads; the leaf begins at byte ``start``."""
-    _, offset, shape, steps, dtype = place
-    offset += start
-    if not offset and array.shape == shape and array.strides == steps:
-        return array
-    return np.ndarray(shape, dtype, array, offset, steps)
-
-
-def _refuse_copy(array: np.ndarray, tensors: list) -> None:
-    """Raise Poison where ``array`` is what an earlier flush copied for a leaf that is a view: it is
-    no constant of the program. The leaf then reads its storage again."""
-    for t in tensors:
-        node = t.__dict__.get("_node") if t is not None else None
-        if node is not None and node.value is not None and np.may_share_memory(array, node.value):
-            t._node = None
-            raise Poison("a view is read that an earlier flush copied")
-
-
-class Binding:
-    """The plan of a trace: which of its inputs come from where, and who gets its outputs.
-
-    Built once, at the flush of a recording, when the nodes are still known.
-    """
-
-    def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, seeds: list):
-        self.plan = flushed.plan
-        self.from_leaf: dict[int, list] = {}  # leaf number: [(position, byte offset, shape, steps)]
-        self.fixed: list = []  # (position, array): constants of the program
-        self.from_seed: list = []  # (position, place in the run's draws)
-        self.from_number: list = []  # (position, number)
-        # arrays of leaves stand here only while host steps run: a reference would look like a user
-        self.arrays: list = [None] * len(flushed.leaves)
-        self._inputs(flushed, leaves, tensors, seeds)
-        self.numbers: list = []  # those of from_number that are written, the others repeat them
-        self.repeated: list = []  # (position, position of the first)
-        firsts: dict = {}
-        for position, number in self.from_number:
-            first = firsts.setdefault((number, flushed.leaves[position].dtype), position)
-            if first == position:
-                self.numbers.append((position, number))
-            else:
-                self.repeated.append((position, first))
-        self.store: list = []  # (output, leaf number): a leaf's storage takes a new array
-        self.alive: dict[int, _Alive] = {}
-        self._outputs(flushed, leaves, tensors, slots)
-        self.starts: list[int] = [0] * len(leaves)  # the addresses that the plan knows
-        self._places = [[(p[0], p[1]) for p in self.from_leaf.get(k, ())]
-                        for k in range(len(leaves))]
-        # what the plan has to be given: nothing where it only works with addresses
-        needed = self.plan.has_host_steps or any(
-            self.arrays[p] is not None for _, p in self.plan.passed)
-        self.given = self.arrays if needed else None
-
-    def _inputs(self, flushed, leaves, tensors, seeds) -> None:
-        for position, node in enumerate(flushed.leaves):
-            if node.prim is CONST:
-                tag = node.params[0] if node.params else None
-                value = node.value.item()
-                if tag is not None:
-                    self.from_number.append((position, tag))
-                elif isinstance(value, int) and value in seeds:
-                    self.from_seed.append((position, seeds.index(value)))
-                else:
-                    self.fixed.append((position, node.value))
-                self.arrays[position] = node.value
-                continue
-            array = node.value
-            address = array.__array_interface__["data"][0]
-            for k, known in enumerate(leaves):
-                if known.address <= address < known.address + known.size:
-                    steps = array.strides
-                    self.from_leaf.setdefault(k, []).append(
-                        (position, address - known.address, array.shape, steps, array.dtype))
-                    break
-            else:
-                if any(k.memory[0] <= address < k.memory[1] for k in leaves):
-                    raise Poison("memory is read beside the arguments")
-                _refuse_copy(array, tensors)
-                self.fixed.append((position, array))
-                self.arrays[position] = array
-
-    def _outputs(self, flushed, leaves, tensors, slots) -> None:
-        number = {id(n): i for i, n in enumerate(flushed.outputs)}
-        taken = {id(n) for n in flushed.in_place}
-        written = {}
-        for k, t in enumerate(tensors):
-            if t is not None:
-                written[id(t.storage)] = k
-                at = number.get(id(t.storage.node))
-                if at is not None and id(t.storage.node) not in taken:
-                    if not leaves[k].written:
-                        raise Poison("an argument changes that no call writes")
-                    self.store.append((at, k))
-                    taken.add(id(t.storage.node))
-        groups: dict[int, int] = {}
-        for i, t in enumerate(slots):
-            if t is None:
-                continue
-            if t._fn is not None and not spent(t._fn) or t._hooks or t._retains:
-                raise Poison("backward through a result is still to come")
-            storage = t.storage
-            at = number.get(id(storage.node))
-            if at is None or id(storage) in written or storage.device.type != "cpu":
-                raise Poison("a result shares memory with an argument, or has a value already")
-            group = groups.setdefault(id(storage), len(groups))
-            self.alive[i] = _Alive(i, t, at, group)
-            taken.add(id(storage.node))
-            taken.add(id(t._node))  # what the tensor has read of its storage
-        if any(id(n) not in taken for n in flushed.outputs):
-            raise Poison("the tape still needs a value")
-
-    def agrees(self, other: Binding) -> bool:
-        """Whether another recording of the same calls was bound alike."""
-        mine, theirs = dict(self.fixed), dict(other.fixed)
-        return (self.plan is other.plan and mine.keys() == theirs.keys()
-                and self.from_seed == other.from_seed and self.from_number == other.from_number
-                and self.alive.keys() == other.alive.keys() and self.store == other.store
-                and {k: [x[:3] for x in v] for k, v in self.from_leaf.items()}
-                == {k: [x[:3] for x in v] for k, v in other.from_leaf.items()}
-                and all(a is theirs[p] or np.array_equal(a, theirs[p]) for p, a in mine.items()))
-
-    def bind(self, k: int, storage: Storage, offset: int) -> bool:
-        """Let the plan read the memory of leaf ``k`` from an element on; False when it is not
-        row-major."""
-        start = storage.address()
-        if not start:
-            return False
-        skipped = offset * storage.dtype.itemsize
-        if self.starts[k] != start + skipped:
-            self.starts[k] = start + skipped
-            self.plan.set_addresses(self._places[k], start + skipped)
-        if self.plan.has_host_steps:
-            for place in self.from_leaf.get(k, ()):
-                self.arrays[place[0]] = _place(storage.node.value, skipped, place)
-        return True
-
-    def all_arrays(self, tensors: list) -> list:
-        """The plan's inputs as arrays."""
-        out = self.arrays[:]
-        for k, places in self.from_leaf.items():
-            array = tensors[k].storage.node.value
-            for place in places:
-                out[place[0]] = _place(array, tensors[k].offset * array.itemsize, place)
-        return out
-
-    def unbind(self) -> None:
-        """After a run with host steps: the leaves' arrays belong to their tensors alone."""
-        for places in self.from_leaf.values():
-            for place in places:
-                self.arrays[place[0]] = None
-
-    def exclusive(self, t: Tensor) -> bool:
-        """Whether nobody but its storage can see the content that the plan will overwrite."""
-        node = t.storage.node
-        array = node.value
-        extra = 1 if t._node is node else 0
-        return (sys.getrefcount(node) <= 3 + extra and array is not None and array.base is None
-                and sys.getrefcount(array) <= 3 + pooled[id(array)])
-
-    def settle(self, alive: _Alive, t: Tensor, results: list, storages: dict) -> None:
-        """Make a bare tensor an ordinary one."""
-        storage = storages.get(alive.group)
-        if storage is None:
-            storage = storages[alive.group] = Storage(leaf_node(results[alive.output], t.dtype))
-        d = t.__dict__
-        d["storage"], d["strides"], d["offset"] = storage, alive.strides, alive.offset
-        if alive.fn is not None:
-            d["_fn"], d["_nr"] = alive.fn, alive.nr
-        if alive.requires:
-            d["_requires"] = True
-        d.pop("_run", None)

@@ -1,0 +1,268 @@
+"""How a trace's plan is bound to the values of a run: where its inputs come from, who gets its
+outputs."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from ..autograd.tape import GradFn, loosen, spent
+from ..ir.node import CONST
+from ..runtime.plan import pooled
+from .storage import Storage
+from .tape_template import TapeTemplate
+from .tensor import Tensor
+from .trace import Leaf, Poison
+
+
+class _Alive:
+    """How a slot that outlives the run is made an ordinary tensor."""
+
+    __slots__ = ("slot", "output", "group", "strides", "offset", "fn", "nr", "requires", "root")
+
+    def __init__(self, slot: int, t: Tensor, output: int, group: int):
+        self.slot, self.output, self.group = slot, output, group
+        self.strides, self.offset = t.strides, t.offset
+        self.fn: GradFn | None = None
+        self.root: int | None = None  # the record of the template that made it
+        if t._fn is not None and spent(t._fn):
+            self.fn = t._fn
+            loosen(t._fn)
+        self.nr, self.requires = t._nr, t._requires
+
+
+def _place(array: np.ndarray, start: int, place: tuple) -> np.ndarray:
+    """The part of a leaf's memory that a plan's input reads; the leaf begins at byte ``start``."""
+    _, offset, shape, steps, dtype = place
+    offset += start
+    if not offset and array.shape == shape and array.strides == steps:
+        return array
+    return np.ndarray(shape, dtype, array, offset, steps)
+
+
+def _refuse_copy(array: np.ndarray, tensors: list) -> None:
+    """Raise Poison where ``array`` is what an earlier flush copied for a leaf that is a view: it is
+    no constant of the program. The leaf then reads its storage again."""
+    for t in tensors:
+        node = t.__dict__.get("_node") if t is not None else None
+        if node is not None and node.value is not None and np.may_share_memory(array, node.value):
+            t._node = None
+            raise Poison("a view is read that an earlier flush copied")
+
+
+class Binding:
+    """The plan of a trace: which of its inputs come from where, and who gets its outputs.
+
+    Built once, at the flush of a recording, when the nodes are still known.
+    """
+
+    def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, seeds: list,
+                 runs: list, first: int):
+        self.plan = flushed.plan
+        self.runs = runs
+        # what earlier runs' histories keep: (position, trace, place, (shape, dtype, strides))
+        self.from_run: list = []
+        self.from_leaf: dict[int, list] = {}  # leaf number: [(position, byte offset, shape, steps)]
+        self.fixed: list = []  # (position, array): constants of the program
+        self.from_seed: list = []  # (position, place in the run's draws)
+        self.from_number: list = []  # (position, number)
+        # arrays of leaves stand here only while host steps run: a reference would look like a user
+        self.arrays: list = [None] * len(flushed.leaves)
+        self._inputs(flushed, leaves, tensors, seeds)
+        self.numbers: list = []  # those of from_number that are written, the others repeat them
+        self.repeated: list = []  # (position, position of the first)
+        firsts: dict = {}
+        for position, number in self.from_number:
+            first = firsts.setdefault((number, flushed.leaves[position].dtype), position)
+            if first == position:
+                self.numbers.append((position, number))
+            else:
+                self.repeated.append((position, first))
+        self.store: list = []  # (output, leaf number): a leaf's storage takes a new array
+        self.alive: dict[int, _Alive] = {}
+        self.template: TapeTemplate | None = None  # the tape that is still wanted
+        self._outputs(flushed, leaves, tensors, slots, seeds, first)
+        self.consumes = self._consumed()
+        self.earlier = {*self.consumes, *(x[1] for x in self.from_run)}
+        del self.runs
+        self.starts: list[int] = [0] * len(leaves)  # the addresses that the plan knows
+        self._places = [[(p[0], p[1]) for p in self.from_leaf.get(k, ())]
+                        for k in range(len(leaves))]
+        # what the plan has to be given: nothing where it only works with addresses
+        needed = self.plan.has_host_steps or any(
+            self.arrays[p] is not None for _, p in self.plan.passed)
+        self.given = self.arrays if needed else None
+
+    def _inputs(self, flushed, leaves, tensors, seeds) -> None:
+        for position, node in enumerate(flushed.leaves):
+            if node.prim is CONST:
+                tag = node.params[0] if node.params else None
+                value = node.value.item()
+                if tag is not None:
+                    self.from_number.append((position, tag))
+                elif isinstance(value, int) and value in seeds:
+                    self.from_seed.append((position, seeds.index(value)))
+                else:
+                    self._constant(position, node, value)
+                self.arrays[position] = node.value
+                continue
+            array = node.value
+            address = array.__array_interface__["data"][0]
+            for k, known in enumerate(leaves):
+                if known.address <= address < known.address + known.size:
+                    steps = array.strides
+                    self.from_leaf.setdefault(k, []).append(
+                        (position, address - known.address, array.shape, steps, array.dtype))
+                    break
+            else:
+                place = self._of_earlier_run(address)
+                if place is not None:
+                    layout = array.shape, array.dtype, array.strides
+                    self.from_run.append((position, *place, layout))
+                    continue
+                if any(k.memory[0] <= address < k.memory[1] for k in leaves):
+                    raise Poison("memory is read beside the arguments")
+                _refuse_copy(array, tensors)
+                self.fixed.append((position, array))
+                self.arrays[position] = array
+
+    def _constant(self, position: int, node, value) -> None:
+        for run in self.runs:
+            if isinstance(value, int) and value in run.seeds:
+                place = "seed", run.seeds.index(value), 0
+                self.from_run.append((position, run.trace, place, None))
+                return
+        self.fixed.append((position, node.value))
+
+    def _of_earlier_run(self, address: int):
+        for run in self.runs:
+            place = run.locate(address)
+            if place is not None:
+                return run.trace, place
+        return None
+
+    def _consumed(self) -> set:
+        """The traces of earlier runs whose histories backward has walked here."""
+        found = set()
+        for run in self.runs:
+            tensors = [run.slots[i]() if run.recorded else run.slots[i]
+                       for i, alive in run.trace.binding.alive.items() if alive.root is not None]
+            walked = {bool(t._fn.released) for t in tensors if t is not None and t._fn is not None}
+            if len(walked) > 1:
+                raise Poison("backward has walked one of several histories of an earlier step")
+            if walked == {True}:
+                found.add(run.trace)
+        return found
+
+    def _outputs(self, flushed, leaves, tensors, slots, seeds, first: int) -> None:
+        number = {id(n): i for i, n in enumerate(flushed.outputs)}
+        taken = {id(n) for n in flushed.in_place}
+        written = {}
+        for k, t in enumerate(tensors):
+            if t is not None:
+                written[id(t.storage)] = k
+                at = number.get(id(t.storage.node))
+                if at is not None and id(t.storage.node) not in taken:
+                    if not leaves[k].written:
+                        raise Poison("an argument changes that no call writes")
+                    self.store.append((at, k))
+                    taken.add(id(t.storage.node))
+        groups: dict[int, int] = {}
+        roots: dict[int, GradFn] = {}
+        for i, t in enumerate(slots):
+            if t is None:
+                continue
+            if t._hooks or t._retains:
+                raise Poison("a result has hooks or retains its gradient")
+            if t._fn is not None and not spent(t._fn):
+                roots[i] = t._fn
+            storage = t.storage
+            at = number.get(id(storage.node))
+            if at is None or id(storage) in written or storage.device.type != "cpu":
+                raise Poison("a result shares memory with an argument, or has a value already")
+            group = groups.setdefault(id(storage), len(groups))
+            self.alive[i] = _Alive(i, t, at, group)
+            taken.add(id(storage.node))
+            taken.add(id(t._node))  # what the tensor has read of its storage
+        if roots:
+            functions = list(dict.fromkeys(roots.values()))
+            self.template = TapeTemplate(functions, first, number, tensors, seeds)
+            taken |= self.template.nodes
+            for i, fn in roots.items():
+                self.alive[i].root = self.template.roots[functions.index(fn)]
+        if any(id(n) not in taken for n in flushed.outputs):
+            raise Poison("the tape still needs a value")
+
+    def agrees(self, other: Binding) -> bool:
+        """Whether another recording of the same calls was bound alike."""
+        mine, theirs = dict(self.fixed), dict(other.fixed)
+        return (self.plan is other.plan and mine.keys() == theirs.keys()
+                and self.from_seed == other.from_seed and self.from_number == other.from_number
+                and self.alive.keys() == other.alive.keys() and self.store == other.store
+                and [a.root for a in self.alive.values()] == [a.root for a in other.alive.values()]
+                and self.from_run == other.from_run and self.consumes == other.consumes
+                and {k: [x[:3] for x in v] for k, v in self.from_leaf.items()}
+                == {k: [x[:3] for x in v] for k, v in other.from_leaf.items()}
+                and all(a is theirs[p] or np.array_equal(a, theirs[p]) for p, a in mine.items()))
+
+    def bind(self, k: int, storage: Storage, offset: int) -> bool:
+        """Let the plan read the memory of leaf ``k`` from an element on; False when it is not
+        row-major."""
+        start = storage.address()
+        if not start:
+            return False
+        skipped = offset * storage.dtype.itemsize
+        if self.starts[k] != start + skipped:
+            self.starts[k] = start + skipped
+            self.plan.set_addresses(self._places[k], start + skipped)
+        if self.plan.has_host_steps:
+            for place in self.from_leaf.get(k, ()):
+                self.arrays[place[0]] = _place(storage.node.value, skipped, place)
+        return True
+
+    def bind_result(self, k: int, run, slot: int) -> None:
+        """Let the plan read a bare tensor of an earlier run as leaf ``k``."""
+        start = run.address_of(slot)
+        if self.starts[k] != start:
+            self.starts[k] = start
+            self.plan.set_addresses(self._places[k], start)
+        if self.plan.has_host_steps:
+            alive = run.trace.binding.alive[slot]
+            base = run.results[alive.output]
+            for place in self.from_leaf.get(k, ()):
+                self.arrays[place[0]] = _place(base, alive.offset * base.itemsize, place)
+
+    def bind_histories(self, runs: dict) -> bool:
+        """Let the plan read what earlier runs (by trace) keep for backward; False where one is
+        missing, or its values were written since."""
+        for trace in self.earlier:
+            run = runs.get(trace)
+            if run is None or not run.live or not run.unchanged():
+                return False
+        for position, trace, place, layout in self.from_run:
+            run = runs[trace]
+            if place[0] == "seed":
+                self.plan.set_number(position, run.seeds[place[1]])
+                continue
+            self.plan.set_addresses(((position, 0),), run.address(place))
+            if self.plan.has_host_steps:
+                self.arrays[position] = run.array(place, layout)
+        return True
+
+    def unbind(self) -> None:
+        """After a run with host steps: the leaves' arrays belong to their tensors alone."""
+        for position, _, _, layout in self.from_run:
+            if layout is not None:
+                self.arrays[position] = None
+        for places in self.from_leaf.values():
+            for place in places:
+                self.arrays[place[0]] = None
+
+    def exclusive(self, t: Tensor) -> bool:
+        """Whether nobody but its storage can see the content that the plan will overwrite."""
+        node = t.storage.node
+        array = node.value
+        extra = 1 if t._node is node else 0
+        return (sys.getrefcount(node) <= 3 + extra and array is not None and array.base is None
+                and sys.getrefcount(array) <= 3 + pooled[id(array)])

@@ -1,0 +1,181 @@
+"""What a run of a trace left behind: its results, until the program has looked at or dropped them.
+
+The results of a followed run are *bare* tensors. The first look at one makes it an ordinary tensor
+(:meth:`Run.settle`). A run whose history is still wanted (*live*: backward has not walked it) keeps
+what the tape would keep, so that a later trace can read it, or the tape itself be built.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+
+import numpy as np
+
+from ..autograd.tape import reserve
+from ..ir.node import leaf as leaf_node
+from .storage import Storage
+from .tensor import Tensor
+
+
+class Run:
+    """A run of a trace.
+
+    Args:
+        trace: the trace.
+        slots: its tensors in this run; weak references where it was recorded.
+        results: the plan's outputs.
+        seeds: the run's draws.
+        leaves: the tensors that stand for the leaves; read where there is a history to keep.
+    """
+
+    __slots__ = ("kept", "live", "places", "recorded", "results", "seeds", "sequence", "slots",
+                 "starts", "storages", "tape", "trace", "versions")
+
+    def __init__(self, trace, slots: list, results: list, seeds: list, leaves: list,
+                 recorded: bool = False):
+        self.trace, self.slots, self.results, self.seeds = trace, slots, results, seeds
+        self.recorded = recorded
+        self.storages: dict[int, Storage] = {}
+        self.tape: list | None = None
+        template = trace.binding.template
+        self.live = template is not None
+        if template is not None:
+            self.kept = {k: leaves[k] for k in template.leaves}
+            self.versions = {k: _version(t) for k, t in self.kept.items()}
+            self.sequence = 0 if recorded else reserve(len(template.records))
+            #: address and bytes of every output (nothing for leaves that were written in place)
+            self.places = [(0, 0) if a is None else (a.__array_interface__["data"][0], a.nbytes)
+                           for a in results]
+            self.starts = trace.binding.starts[:]
+            if recorded:  # its values belong to ordinary tensors
+                self.results = []
+                self.starts = [leaf.address for leaf in trace.leaves]
+
+    def has(self, t: Tensor) -> int:
+        """The slot that ``t`` stands in, or -1."""
+        if self.recorded:
+            return next((i for i, ref in enumerate(self.slots) if ref() is t), -1)
+        i = t._run - 1
+        if 0 <= i < len(self.slots) and self.slots[i] is t:
+            return i
+        return next((i for i, s in enumerate(self.slots) if s is t), -1) if self.live else -1
+
+    def settle(self, t: Tensor) -> bool:
+        """Make a bare tensor of this run an ordinary one; False where it is none."""
+        i = t._run - 1
+        if self.recorded or i < 0 or i >= len(self.slots) or self.slots[i] is not t:
+            return False
+        alive = self.trace.binding.alive[i]
+        d = t.__dict__
+        d["storage"], d["strides"], d["offset"] = self.storage(alive), alive.strides, alive.offset
+        if alive.root is not None:
+            d["_fn"], d["_nr"] = self._history()[alive.root], alive.nr
+        elif alive.fn is not None:
+            d["_fn"], d["_nr"] = alive.fn, alive.nr
+        if alive.requires:
+            d["_requires"] = True
+        d.pop("_run", None)
+        return True
+
+    def storage(self, alive) -> Storage:
+        """The memory of an output."""
+        storage = self.storages.get(alive.group)
+        if storage is None:
+            node = leaf_node(self.results[alive.output])
+            storage = self.storages[alive.group] = Storage(node)
+        return storage
+
+    def number(self, t: Tensor):
+        """The Python number of a bare tensor of one element, None where it is not of this run."""
+        i = t._run - 1
+        if self.recorded or i < 0 or i >= len(self.slots) or self.slots[i] is not t:
+            return None
+        alive = self.trace.binding.alive.get(i)
+        return self.results[alive.output].item(alive.offset) if alive is not None else None
+
+    def let_go(self) -> bool:
+        """Before the plan's buffers are written again: who is still there gets them. False for a
+        run that must be kept, since its history is wanted."""
+        alive = self.trace.binding.alive
+        if self.recorded:
+            return not any(t is not None and t._fn is not None and not t._fn.released
+                           for t in (self.slots[i]() for i in alive))
+        if not alive or max(map(getrefcount, self.slots)) <= 2:
+            return True
+        # the list, the loop's name and getrefcount's argument refer to each
+        held = [t for t in self.slots if t is not None and getrefcount(t) > 3]
+        if self.live:
+            return not held
+        for t in held:
+            if "storage" not in t.__dict__:
+                self.settle(t)
+        return True
+
+    # --- histories --------------------------------------------------------------------------------
+
+    def _history(self) -> list:
+        """The tape, built when somebody asks for it."""
+        if self.tape is None:
+            self.tape = self.trace.binding.template.build(self)
+            if not self.live:
+                for fn in self.tape:
+                    fn.release(None)
+        return self.tape
+
+    def tensor_of(self, output: int) -> Tensor:
+        """An output as a tensor for the tape to keep."""
+        for alive in self.trace.binding.alive.values():
+            if alive.output == output:
+                storage = self.storage(alive)
+                t = Tensor._wrap(storage.node)
+                t.storage, t._stamp = storage, storage.stamp
+                return t
+        return Tensor._wrap(leaf_node(self.results[output]))
+
+    def unchanged(self) -> bool:
+        """Whether nobody has written what the tape keeps."""
+        return (self.tape is None
+                and all(_version(t) == self.versions[k] for k, t in self.kept.items())
+                and all(s.version == s.stamp == 0 for s in self.storages.values()))
+
+    def consume(self) -> None:
+        """Backward has walked the history: keep only what the program still holds."""
+        self.live = False
+        wanted = {alive.output for alive in self.trace.binding.alive.values()}
+        self.results = [r if n in wanted else None for n, r in enumerate(self.results)]
+
+    def locate(self, address: int) -> tuple[str, int, int] | None:
+        """What is at an address: ("out", output, bytes) or ("leaf", k, bytes) from its start."""
+        for n, (start, size) in enumerate(self.places):
+            if start <= address < start + size:
+                return "out", n, address - start
+        for k, leaf in enumerate(self.trace.leaves):
+            if k in self.kept and self.starts[k] <= address < self.starts[k] + leaf.size:
+                return "leaf", k, address - self.starts[k]
+        return None
+
+    def address(self, place: tuple[str, int, int]) -> int:
+        """Where a place is in this run."""
+        kind, at, offset = place
+        return (self.places[at][0] if kind == "out" else self.starts[at]) + offset
+
+    def address_of(self, slot: int) -> int:
+        """Where a bare tensor's elements begin."""
+        alive = self.trace.binding.alive[slot]
+        return (self.places[alive.output][0]
+                + alive.offset * self.results[alive.output].itemsize)
+
+    def array(self, place: tuple[str, int, int], layout: tuple) -> np.ndarray:
+        """The array at a place; ``layout`` is its shape, dtype and strides at the recording."""
+        kind, at, offset = place
+        base = self.results[at] if kind == "out" else self.kept[at].storage.node.value
+        if kind == "leaf":
+            offset += self.kept[at].offset * base.itemsize
+        shape, dtype, strides = layout
+        if not offset and base.shape == shape and base.strides == strides:
+            return base
+        return np.ndarray(shape, dtype, base, offset, strides)
+
+
+def _version(t: Tensor) -> tuple:
+    return t.storage.stamp, t._counter.version
