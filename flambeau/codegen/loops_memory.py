@@ -11,7 +11,7 @@ from ..base import dtype as dt
 from ..ir.node import PRIMS
 from ..kernel.ir import INDEXED, OUTER, Kernel, argument_words
 from .emit import Function, Value
-from .emit_types import ELEMENT, vector
+from .emit_types import ELEMENT, itemsize, vector
 from .emit_types import lanes as lanes_in
 from .scalar import Scalar, ScalarBuilder, memory_type, register_type
 
@@ -257,7 +257,27 @@ class Memory:
         index = f.iota(lanes.width, "i64") * step
         if ELEMENT[dtype] in ("i8", "i16", "half", "bfloat"):
             return self._gather_narrow(dtype, p, step, lanes)
-        return f.gather(p, index, ELEMENT[dtype], lanes.mask)
+        elem = ELEMENT[dtype]
+        if lanes.width < 4 or lanes.mask is not None and not self.host.can_mask(itemsize(elem)):
+            return f.gather(p, index, elem, lanes.mask)
+        with f.if_(step.eq(2)) as branch:  # every second element: three instructions
+            branch.give(self._second(elem, p, lanes))
+            branch.else_()
+            branch.give(f.gather(p, index, elem, lanes.mask))
+        return branch.results[0]
+
+    def _second(self, elem: str, p: Value, lanes: Lanes) -> Value:
+        """Every second element from ``p`` on, as two vectors; the second one begins early, so that
+        nothing is read past the last element."""
+        f, n = self.f, lanes.width
+        t, late = vector(elem, n), f.gep(p, n - 1, elem)
+        if lanes.mask is None:
+            low, high = f.load(p, t), f.load(late, t)
+        else:
+            low = f.load_masked(p, f.shuffle(lanes.mask, None, [(i + 1) // 2 for i in range(n)]), t)
+            high = f.load_masked(
+                late, f.shuffle(lanes.mask, None, [(n + i) // 2 for i in range(n)]), t)
+        return f.shuffle(low, high, [2 * i if 2 * i < n else 2 * i + 1 for i in range(n)])
 
     def _gather_narrow(self, dtype: str, p: Value, step: Value, lanes: Lanes) -> Value:
         """Elements too narrow for a gather instruction, one by one (lanes off the mask clamp to

@@ -131,8 +131,8 @@ class Group:
         return True
 
     def merges(self, a: Access) -> bool:
-        """Whether a read walks through each run of inner axes in one stride."""
-        return merges(a, self.inner or ())
+        """Whether a read walks through each run of inner axes in one stride, or need not."""
+        return merges(a, self.inner or ()) or in_row_order(self.inner or (), self.total, self.rows)
 
     def set_inner(self, runs: tuple[tuple[int, int], ...]) -> None:
         """Divide the axes; all members so far are full."""
@@ -272,9 +272,12 @@ def folds(node: GNode, a: Access) -> bool:
     """Whether a reduction can read its operand by ``a`` and add up in the order it has to (see
     ``kernel/sums.py``)."""
     runs = reduced_runs(a.shape, node.params[0])
-    if merges(a, runs):
-        return True
-    rows, total = sh.numel(node.shape), sh.numel(a.shape)
+    return merges(a, runs) or in_row_order(runs, sh.numel(a.shape), sh.numel(node.shape))
+
+
+def in_row_order(runs: tuple[tuple[int, int], ...], total: int, rows: int) -> bool:
+    """Whether a reduction adds up element by element in row-major order, which does not change when
+    its runs are cut into pieces."""
     return (along(runs, rows) == "outer" and parts_of(total, rows, runs) == 1
             and not is_long("outer", total // max(rows, 1), 1))
 
