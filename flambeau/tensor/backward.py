@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from ..autograd import engine, modes
 from ..autograd.tape import GradFn, Saved
 from ..base import dtype as dt
 from ..base import srcloc
+from ..ir import node as ir
 from ..ir.node import Node, const
 from ..ir.view import broadcast
 from ..ops.prim.elementwise import add
@@ -236,6 +239,8 @@ def _run(edges, starts, keep, create_graph, capture, accumulate):
     with modes.no_grad():
         got = engine.run(edges, [s.node() for s in starts], NodeContext(edges, where),
                          keep_graph=keep, capture=capture, accumulate=accumulate, where=where)
+    if ir.pending:
+        execute.seam = weakref.ref(ir.pending[-1])
     return [None if g is None else _wrap(g) for g in got]
 
 

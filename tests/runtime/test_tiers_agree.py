@@ -38,8 +38,10 @@ def _quiet():
 def kind(request):
     with flags.override(vector=request.param):
         execute._plans.clear()
+        execute._seen.clear()
         yield request.param
     execute._plans.clear()
+    execute._seen.clear()
 
 
 def bits(array) -> np.ndarray:
