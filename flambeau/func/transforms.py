@@ -9,6 +9,7 @@ from ..autograd.tape import AccumulateGrad
 from ..ops.lib.joining import stack
 from ..tensor import Tensor
 from ..tensor.backward import grad as autograd_grad
+from ..tensor.batching import lift_to_active
 from ..tensor.creation import zeros, zeros_like
 from .tree import flatten, tree_map, unflatten
 
@@ -21,6 +22,7 @@ def _fresh(tree):
         if not t.is_floating_point() and not t.is_complex():
             raise RuntimeError(f"only Tensors of floating point dtype can be differentiated, got "
                                f"{t.dtype}")
+        t = lift_to_active(t)
         return t.view_as(t) if t.requires_grad else t.detach().requires_grad_()
 
     return tree_map(make, tree)

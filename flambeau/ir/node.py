@@ -52,18 +52,20 @@ class Prim:
             (vectors of any width); only ELEMENTWISE needs it. None: always run by ``numpy``.
         commutative: operands may be exchanged.
         doc: one line.
+        batch: how vmap adds an axis in front of the operands, where the class does not say it: a
+            name or rule of batch.py; None for one call per example.
     """
 
-    __slots__ = ("name", "cls", "infer", "numpy", "llvm", "commutative", "doc", "fold")
+    __slots__ = ("name", "cls", "infer", "numpy", "llvm", "commutative", "doc", "fold", "batch")
 
     def __init__(self, name: str, cls: OpClass, infer: Callable, numpy: Callable,
                  llvm: Callable | None = None, *, commutative: bool = False, doc: str = "",
-                 fold: tuple | None = None):
+                 fold: tuple | None = None, batch: str | Callable | None = None):
         if name in PRIMS:
             raise ValueError(f"primitive {name!r} is declared twice")
         self.name, self.cls, self.infer, self.numpy, self.llvm = name, cls, infer, numpy, llvm
         self.commutative, self.doc = commutative, doc
-        self.fold = fold
+        self.fold, self.batch = fold, batch
         PRIMS[name] = self
 
     def __repr__(self) -> str:
@@ -110,6 +112,11 @@ class Node:
 pending: list[Node] = []
 
 
+#: how nodes are made when operands may be batched, with one result or several (see batch.py): empty
+#: until vmap is used
+batcher: list[Callable] = []
+
+
 def make(prim: Prim, srcs: tuple[Node, ...], params: tuple = ()) -> Node:
     """A new pending node; its shape and dtype come from the primitive's rule."""
     shape, dtype = prim.infer(*srcs, *params)
@@ -119,6 +126,10 @@ def make(prim: Prim, srcs: tuple[Node, ...], params: tuple = ()) -> Node:
 def pend(prim: Prim, srcs: tuple[Node, ...], params: tuple, shape: tuple[int, ...],
          dtype: dt.dtype) -> Node:
     """A new pending node whose shape and dtype are known to be what the primitive's rule gives."""
+    if batcher:
+        made = batcher[0](prim, srcs, params, shape)
+        if made is not None:
+            return made
     node = _new(Node)
     node.prim = prim
     node.srcs = srcs
@@ -203,6 +214,10 @@ def make_many(prim: Prim, srcs: tuple[Node, ...], params: tuple = ()) -> tuple[N
     first result) and a PART node for each result.
     """
     pairs = prim.infer(*srcs, *params)
+    if batcher:
+        made = batcher[1](prim, srcs, params, pairs[0][0])
+        if made is not None:
+            return made
     node = pend(prim, srcs, params, *pairs[0])
     return tuple(make(PART, (node,), (i, *pair)) for i, pair in enumerate(pairs))
 

@@ -16,7 +16,7 @@ from ..base import srcloc
 from ..base.errors import ShapeError
 from ..base.flags import values as flags
 from ..ir import node as ir
-from ..ir.node import Node
+from ..ir.node import Node, batcher
 from ..ir.op import Op
 from ..ir.view import VIEW_SET
 from ..ops import where
@@ -24,6 +24,7 @@ from ..ops.core import cast_node
 from ..ops.lib.shape import AS_STRIDED_VIEW
 from ..ops.prim.shape import as_strided_geometry, embed
 from ..runtime import execute
+from .batching import check_write, lifted
 from .follow import recorder
 from .storage import zeros_node
 from .tensor import Tensor
@@ -31,6 +32,8 @@ from .tensor import Tensor
 
 def apply_op(op: Op, operands, params):
     """Run ``op`` on tensors (numbers, None and lists of tensors among them)."""
+    if batcher:
+        operands = lifted(op, operands)
     if op.geometry is not None:
         return _apply_view(op, operands[0], params)
     if op.geometries is not None:
@@ -375,6 +378,8 @@ def write(t: Tensor, node: Node) -> None:
     t._counter.written_at = node.loc if ir.pending and ir.pending[-1] is node \
         else srcloc.user_location()
     node = cast_node(node, t.dtype)
+    if batcher:
+        check_write(t, node)
     t._node = None  # what was read before must not keep the old content alive
     t.storage.write(node, tuple(t.shape), t.strides, t.offset)
     t._counter.version += 1

@@ -16,6 +16,7 @@ import numpy as np
 from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..ir.batch import Count
 from ..ir.node import Node, const, leaf, make
 from ..ir.view import VIEW_SET, broadcast, strided, view
 from ..runtime import execute
@@ -51,10 +52,11 @@ class Storage:
         written_at: the line of the last of them.
         memory: the flat NumPy array that must always hold the content, or None.
         prior: the content before the writes that are pending; its array may be written over.
+        born: the level of vmap that was at work, 0 for none.
     """
 
     __slots__ = ("node", "device", "stamp", "version", "written_at", "memory",
-                 "adopted", "prior", "_export", "_address", "_addressed", "__weakref__")
+                 "adopted", "prior", "born", "_export", "_address", "_addressed", "__weakref__")
 
     def __init__(self, node: Node, device: dv.device = dv.CPU):
         self.node = node
@@ -64,6 +66,7 @@ class Storage:
         self.memory: np.ndarray | None = None
         self.adopted = False
         self.prior: Node | None = None
+        self.born = Count.current
         self._export = None
         self._address, self._addressed = 0, -1  # of the content with that stamp
 

@@ -179,10 +179,11 @@ def _as_complex_shape(x: Node):
 
 
 AS_REAL = Prim("as_real", OpClass.LIBRARY, _as_real_shape,
-               lambda x: np.stack([x.real, x.imag], -1), doc="(real, imaginary) on a last axis")
+               lambda x: np.stack([x.real, x.imag], -1), batch="leading",
+               doc="(real, imaginary) on a last axis")
 AS_COMPLEX = Prim("as_complex", OpClass.LIBRARY, _as_complex_shape,
                   lambda x: _complex_numpy(x[..., 0], x[..., 1]),
-                  doc="complex numbers from (real, imaginary) on the last axis")
+                  batch="leading", doc="complex numbers from (real, imaginary) on the last axis")
 _view_as_real = Op("view_as_real", lambda x: make(AS_REAL, (x,)),
                    lambda ctx, g: (view_as_complex(g),))
 _view_as_complex = Op("view_as_complex", lambda x: make(AS_COMPLEX, (x,)),

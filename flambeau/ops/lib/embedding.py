@@ -212,7 +212,7 @@ def _hot_numpy(x, classes):
 
 
 HOT = Prim("one_hot", OpClass.INDEX, lambda x, classes: ((*x.shape, classes), dt.int64),
-           _hot_numpy, doc="a 1 at each value's place along a new last axis")
+           _hot_numpy, batch="leading", doc="a 1 at each value's place along a new last axis")
 _hot = Op("one_hot", lambda x, classes: make(HOT, (x,), (classes,)),
           nondiff="class numbers have no gradient")
 

@@ -168,7 +168,7 @@ def _exp_numpy(x):
 
 
 MATRIX_EXP = Prim("matrix_exp", OpClass.LIBRARY, lambda x: (x.shape, x.dtype), _exp_numpy,
-                  doc="exponentials of matrices")
+                  batch="leading", doc="exponentials of matrices")
 
 
 def _exp_vjp(ctx, g):
@@ -360,7 +360,7 @@ def _geqrf_numpy(x):
 
 GEQRF = Prim("geqrf", OpClass.LIBRARY, lambda x: (
     (x.shape, x.dtype), ((*x.shape[:-2], min(x.shape[-2:])), x.dtype)), _geqrf_numpy,
-    doc="packed Householder QR")
+    batch="leading", doc="packed Householder QR")
 _geqrf = Op("geqrf", lambda x: make_many(GEQRF, (x,)),
             nondiff="geqrf is not differentiable; use linalg.qr")
 

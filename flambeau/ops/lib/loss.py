@@ -220,7 +220,7 @@ def _unit_numpy(x):
 
 
 CHECK_UNIT = Prim("check_unit", OpClass.LIBRARY, lambda x: (x.shape, x.dtype), _unit_numpy,
-                  doc="the operand, refused when a value is outside [0, 1]")
+                  batch="leading", doc="the operand, refused when a value is outside [0, 1]")
 
 
 def _weighted(loss, weight):

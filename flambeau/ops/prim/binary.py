@@ -203,7 +203,7 @@ def _nextafter_numpy(x, y):
 
 
 NEXTAFTER = Prim("nextafter", OpClass.LIBRARY, same_dtype, _nextafter_numpy,
-                 doc="the next number towards y")
+                 batch="elementwise", doc="the next number towards y")
 
 
 def _nextafter_lower(x, y):

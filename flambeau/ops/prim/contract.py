@@ -11,6 +11,7 @@ from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
 from .. import where
 from ..core import elementwise
+from . import batch_rules
 from .elementwise import ADD, MUL, add, conj, conj_or_number, mul, saves_other
 from .reduce import expand
 from .shape import reshape, transpose, unsqueeze
@@ -28,7 +29,7 @@ def _dot_numpy(a, b):
 
 
 DOT = Prim("dot", OpClass.CONTRACT, _dot_infer, _dot_numpy,
-           doc="a[..B, M, K] @ b[..B, K, N]; batch axes equal")
+           batch=batch_rules.dot, doc="a[..B, M, K] @ b[..B, K, N]; batch axes equal")
 
 
 def _check_dtypes(name, a, b):

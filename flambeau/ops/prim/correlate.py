@@ -21,6 +21,7 @@ from ...base import shape as sh
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.view import broadcast, view
 from ..core import operand
+from . import batch_rules
 from .elementwise import COPY
 from .regions import REGIONS, padded
 from .shape import reshape
@@ -68,7 +69,7 @@ def _numpy(x, w, out, taps, groups):
     return y.reshape(n, o, *out).astype(x.dtype, copy=False)
 
 
-CORRELATE = Prim("correlate", C, _infer, _numpy,
+CORRELATE = Prim("correlate", C, _infer, _numpy, batch=batch_rules.correlate,
                  doc="y[n, o, l] = sum over (c, t) of w[o, c, t] x[n, c, place of tap t at l]")
 
 
@@ -88,7 +89,7 @@ def _weight_numpy(x, y, taps, groups, parts):
 
 
 CORRELATE_WEIGHT = Prim(
-    "correlate_weight", C, _weight_infer, _weight_numpy,
+    "correlate_weight", C, _weight_infer, _weight_numpy, batch=batch_rules.correlate_weight,
     doc="w[p, o, c, t] = sum over (n, l) of y[n, o, l] x[n, c, place of tap t at l], the batch in "
         "parts p")
 

@@ -16,6 +16,7 @@ from ...ir.op import Op, apply
 from ...ir.view import broadcast, view
 from ..core import is_number
 from ..results import return_type
+from . import batch_rules
 from .binary import maximum, minimum
 from .comparison import logical_and, logical_or
 from .elementwise import WHERE, add, clone, div, eq, ne, where
@@ -37,8 +38,10 @@ def _arg(numpy):
     return place
 
 
-ARGMAX = Prim("argmax", R, to_index, _arg(np.argmax), doc="first place of the largest, NaN first")
-ARGMIN = Prim("argmin", R, to_index, _arg(np.argmin), doc="first place of the smallest, NaN first")
+ARGMAX = Prim("argmax", R, to_index, _arg(np.argmax), batch=batch_rules.place,
+              doc="first place of the largest, NaN first")
+ARGMIN = Prim("argmin", R, to_index, _arg(np.argmin), batch=batch_rules.place,
+              doc="first place of the smallest, NaN first")
 
 
 def kept_shape(shape, dim: int) -> tuple[int, ...]:
@@ -301,7 +304,8 @@ def _median_numpy(x, axis, ignore_nan):
     return _taken(x, index, axis)
 
 
-MEDIAN = Prim("median", OpClass.LIBRARY, _along_infer, _median_numpy, doc="middle along an axis")
+MEDIAN = Prim("median", OpClass.LIBRARY, _along_infer, _median_numpy, batch="axis",
+              doc="middle along an axis")
 
 
 def _selecting(prim: Prim):

@@ -33,7 +33,7 @@ def _c2c_numpy(x, axes, norm, forward):
 
 
 C2C = Prim("fft_c2c", LIB, lambda x, axes, norm, forward: (x.shape, x.dtype), _c2c_numpy,
-           doc="complex transform over axes")
+           batch="axis", doc="complex transform over axes")
 C2C_OP: Op = Op("_fft_c2c", lambda x, axes, norm, forward: make(C2C, (x,), (axes, norm, forward)),
                 lambda ctx, g: (apply(C2C_OP, g, axes=ctx.axes, norm=SWAP[ctx.norm],
                                       forward=not ctx.forward),), grad_name="FftC2CBackward0")
@@ -48,7 +48,8 @@ def _r2c_infer(x: Node, axes, norm):
 
 
 R2C = Prim("fft_r2c", LIB, _r2c_infer, lambda x, axes, norm: _precise(
-    np.fft.rfftn, x, None, axes, norm), doc="transform of real values, half of the last axis")
+    np.fft.rfftn, x, None, axes, norm), batch="axis",
+    doc="transform of real values, half of the last axis")
 
 
 def _c2r_infer(x: Node, axes, norm, n):
@@ -59,7 +60,8 @@ def _c2r_numpy(x, axes, norm, n):
     return _precise(np.fft.irfftn, x, [*(x.shape[a] for a in axes[:-1]), n], axes, norm)
 
 
-C2R = Prim("fft_c2r", LIB, _c2r_infer, _c2r_numpy, doc="inverse transform to real values")
+C2R = Prim("fft_c2r", LIB, _c2r_infer, _c2r_numpy, batch="axis",
+           doc="inverse transform to real values")
 
 
 def _weights(x, axis: int, n: int, inner: float):

@@ -16,6 +16,7 @@ from ...ir.node import PRIMS, Node, OpClass, Prim, leaf, make, realize
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
 from ..core import cast_node, elementwise, operand
+from . import batch_rules
 from .elementwise import ADD, WHERE
 from .shape import reshape
 
@@ -105,6 +106,7 @@ def _take_numpy(x, index, axis):
 
 
 TAKE = Prim("take", INDEX, _take_infer, _take_numpy,
+            batch=batch_rules.take,
             doc="slices of axis `axis` at the positions of an index of any rank")
 
 
@@ -154,7 +156,7 @@ def _along_numpy(x, index, axis):
     return np.take_along_axis(x[trimmed], index, axis)
 
 
-TAKE_ALONG = Prim("take_along", INDEX, _along_infer, _along_numpy,
+TAKE_ALONG = Prim("take_along", INDEX, _along_infer, _along_numpy, batch="axis",
                   doc="x[.., index[.., i, ..], ..] along axis `axis`; index may be smaller")
 
 
@@ -277,7 +279,7 @@ def _flat_numpy(x, index):
 
 
 TAKE_FLAT = Prim("take_flat", INDEX, _flat_infer, _flat_numpy,
-                 doc="elements of the flattened operand")
+                 batch=batch_rules.take_flat, doc="elements of the flattened operand")
 _take = Op("take", lambda x, index: make(TAKE_FLAT, (x, index)),
            lambda ctx, g: (reshape(put_zeros(reshape(g, (-1,)),
                                              (reshape(ctx.operand(1), (-1,)),),
@@ -336,7 +338,7 @@ def _index_numpy(x, *rest):
 
 
 INDEX_GET = Prim("index", INDEX, _index_infer, _index_numpy,
-                 doc="x[i, j, ..] with index arrays at the axes `dims`")
+                 batch=batch_rules.index, doc="x[i, j, ..] with index arrays at the axes `dims`")
 
 
 def _index_lower(x, *indices, dims):
@@ -374,7 +376,7 @@ def _put_numpy(base, value, *rest):
     return out
 
 
-PUT = Prim("index_put", INDEX, _put_infer, _put_numpy,
+PUT = Prim("index_put", INDEX, _put_infer, _put_numpy, batch=batch_rules.index_put,
            doc="base with value written (or added) at index arrays on the axes `dims`")
 
 
@@ -425,7 +427,7 @@ def _scatter_numpy(base, index, src, axis, mode):
     return out
 
 
-SCATTER = Prim("scatter", INDEX, _scatter_infer, _scatter_numpy,
+SCATTER = Prim("scatter", INDEX, _scatter_infer, _scatter_numpy, batch=batch_rules.scatter,
                doc="base[.., index[..], ..] = / += / *= / max= / min= src along an axis")
 
 

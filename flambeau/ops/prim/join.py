@@ -28,7 +28,7 @@ def _cat_numpy(*arrays_and_axis):
     return np.concatenate(arrays, axis)
 
 
-CAT = Prim("cat", OpClass.INDEX, _cat_infer, _cat_numpy,
+CAT = Prim("cat", OpClass.INDEX, _cat_infer, _cat_numpy, batch="axis",
            doc="operands one after another along an axis")
 
 

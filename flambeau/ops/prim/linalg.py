@@ -12,9 +12,11 @@ import numpy as np
 
 from ...base import dtype as dt
 from ...base.errors import LinAlgError
+from ...ir.batch import bottom
 from ...ir.node import Node, OpClass, Prim, make, make_many, realize
 from ...ir.op import Op, apply
 from .contract import matmul
+from . import batch_rules
 from .elementwise import add, cast, conj, div, mul, neg, sub
 from .index import on_host
 from .join import cat
@@ -42,7 +44,7 @@ def mask_like(x, array):
 def eager(nodes):
     """Compute now, so that a refusal is raised at the line that asked for it."""
     for n in nodes if isinstance(nodes, tuple) else (nodes,):
-        realize(n)
+        realize(bottom(n))
     return nodes
 
 
@@ -68,7 +70,7 @@ def same(x, *_):
 _SINGULAR = "The diagonal element of the factor is zero, the inversion could not be completed " \
             "because the input matrix is singular."
 INV = Prim("inv", LIB, same, _refusing("linalg.inv", np.linalg.inv, _SINGULAR),
-           doc="inverses of matrices")
+           batch="leading", doc="inverses of matrices")
 
 
 def _inv_vjp(ctx, g):
@@ -86,7 +88,7 @@ def _solve_infer(a: Node, b: Node):
 
 SOLVE = Prim("solve", LIB, _solve_infer, _refusing(
     "torch.linalg.solve", np.linalg.solve, "The solver failed because the input matrix is "
-    "singular."), doc="x with a @ x = b, b of matrices")
+    "singular."), batch=batch_rules.matrices, doc="x with a @ x = b, b of matrices")
 
 
 def _solve_vjp(ctx, g):
@@ -110,7 +112,8 @@ def _cofactor_numpy(x):
     return sign[..., None, None] * ((u * others[..., None, :]) @ vh)
 
 
-COFACTOR = Prim("cofactor", LIB, same, _cofactor_numpy, doc="the derivative of the determinant")
+COFACTOR = Prim("cofactor", LIB, same, _cofactor_numpy, batch="leading",
+                doc="the derivative of the determinant")
 
 
 def _cofactor_vjp(ctx, g):
@@ -123,7 +126,8 @@ def _cofactor_vjp(ctx, g):
 
 
 _cofactor = Op("cofactor", lambda x: make(COFACTOR, (x,)), _cofactor_vjp, saves=(0,))
-DET = Prim("det", LIB, lambda x: (x.shape[:-2], x.dtype), np.linalg.det, doc="determinants")
+DET = Prim("det", LIB, lambda x: (x.shape[:-2], x.dtype), np.linalg.det, batch="leading",
+           doc="determinants")
 DET_OP = Op("linalg_det", lambda x: make(DET, (x,)), lambda ctx, g: (
     mul(unsqueeze(unsqueeze(g, -1), -1), apply(_cofactor, ctx.operand(0))),), saves=(0,))
 
@@ -133,7 +137,7 @@ def _slogdet_infer(x: Node):
 
 
 SLOGDET = Prim("slogdet", LIB, _slogdet_infer, lambda x: tuple(np.linalg.slogdet(x)),
-               doc="sign and logarithm of the absolute value of determinants")
+               batch="leading", doc="sign and logarithm of the absolute value of determinants")
 def _slogdet_vjp(ctx, g_sign, g):
     a = ctx.operand(0)
     if a.dtype.is_complex:  # the sign turns by the imaginary part of tr(inv(a) da)
@@ -164,7 +168,8 @@ def triangular_solve(a: np.ndarray, b: np.ndarray, upper: bool, unit: bool) -> n
 
 
 TRISOLVE = Prim("solve_triangular", LIB, lambda a, b, upper, unit: _solve_infer(a, b),
-                triangular_solve, doc="x with a @ x = b, a triangular")
+                triangular_solve, batch=batch_rules.matrices,
+                doc="x with a @ x = b, a triangular")
 
 
 def triangle(x, upper: bool, unit: bool = False):
@@ -193,7 +198,8 @@ TRISOLVE_OP = Op("linalg_solve_triangular", lambda a, b, upper, unit: make(
 _NOT_POSITIVE = "The factorization could not be completed because the input is not " \
                 "positive-definite."
 CHOLESKY = Prim("cholesky", LIB, same, _refusing("linalg.cholesky", np.linalg.cholesky,
-                                                 _NOT_POSITIVE), doc="lower Cholesky factors")
+                                                 _NOT_POSITIVE), batch="leading",
+                doc="lower Cholesky factors")
 
 
 def _mirrored(x):
@@ -232,7 +238,8 @@ def _qr_numpy(x, mode):
     return tuple(np.linalg.qr(x, mode))
 
 
-QR = Prim("qr", LIB, _qr_infer, _qr_numpy, doc="orthogonal and upper triangular factors")
+QR = Prim("qr", LIB, _qr_infer, _qr_numpy, batch=batch_rules.qr,
+          doc="orthogonal and upper triangular factors")
 
 
 def _qr_vjp(ctx, gq, gr):
@@ -278,7 +285,7 @@ def _svd_infer(x: Node, full):
 
 
 SVD = Prim("svd", LIB, _svd_infer, lambda x, full: tuple(np.linalg.svd(x, full)),
-           doc="singular value decomposition")
+           batch="leading", doc="singular value decomposition")
 
 
 def _rows(x):
@@ -321,7 +328,7 @@ def _svd_vjp(ctx, gu, gs, gvh):
 SVD_OP = Op("linalg_svd", lambda x, full: make_many(SVD, (x,), (full,)), _svd_vjp,
             saves=("result0", "result1", "result2"), grad_name="LinalgSvdBackward0")
 SVDVALS = Prim("svdvals", LIB, lambda x: ((*x.shape[:-2], min(x.shape[-2:])), x.dtype.to_real()),
-               lambda x: np.linalg.svd(x, compute_uv=False), doc="singular values")
+               lambda x: np.linalg.svd(x, compute_uv=False), batch="leading", doc="singular values")
 
 
 def _svdvals_vjp(ctx, g):
@@ -341,7 +348,8 @@ def _eigh_infer(x: Node, lower):
 
 
 EIGH = Prim("eigh", LIB, _eigh_infer, lambda x, lower: tuple(
-    np.linalg.eigh(x, "L" if lower else "U")), doc="eigenvalues and vectors, symmetric matrices")
+    np.linalg.eigh(x, "L" if lower else "U")), batch="leading",
+    doc="eigenvalues and vectors, symmetric matrices")
 
 
 def _eigh_vjp(ctx, gl, gv):
@@ -368,7 +376,7 @@ def _eig_numpy(x):
     return values.astype(d), vectors.astype(d)
 
 
-EIG = Prim("eig", LIB, _eig_infer, _eig_numpy, doc="eigenvalues and vectors")
+EIG = Prim("eig", LIB, _eig_infer, _eig_numpy, batch="leading", doc="eigenvalues and vectors")
 
 
 def _eig_vjp(ctx, gl, gv):
@@ -408,7 +416,7 @@ def _pinv_numpy(x, tol, hermitian):
     return np.swapaxes(vh, -1, -2).conj() @ (inverse[..., None] * np.swapaxes(u, -1, -2).conj())
 
 
-PINV = Prim("pinv", LIB, _pinv_infer, _pinv_numpy, doc="Moore-Penrose inverses")
+PINV = Prim("pinv", LIB, _pinv_infer, _pinv_numpy, batch="leading", doc="Moore-Penrose inverses")
 
 
 def _pinv_vjp(ctx, g, *_):
@@ -453,7 +461,8 @@ def _lu_infer(x: Node):
     return (x.shape, x.dtype), ((*x.shape[:-2], min(x.shape[-2:])), dt.int32)
 
 
-LU = Prim("lu_factor", LIB, _lu_infer, lu_numpy, doc="packed LU factors and pivots")
+LU = Prim("lu_factor", LIB, _lu_infer, lu_numpy, batch="leading",
+          doc="packed LU factors and pivots")
 
 
 def permutation(pivots: np.ndarray, m: int) -> np.ndarray:
@@ -474,7 +483,7 @@ def permutation_matrix(pivots: np.ndarray, m: int, dtype) -> np.ndarray:
 
 PERMUTATION = Prim("permutation", LIB, lambda pivots, m, to: (
     (*pivots.shape[:-1], m, m), to), lambda pivots, m, to: permutation_matrix(pivots, m, to.np),
-    doc="permutation matrices of LU pivots")
+    batch="leading", doc="permutation matrices of LU pivots")
 PERMUTATION_OP = Op("permutation", lambda pivots, m, to: make(PERMUTATION, (pivots,), (m, to)),
                     nondiff="pivots have no gradient")
 
@@ -524,7 +533,8 @@ def _factored_numpy(b, factor, upper):
 
 
 FACTORED = Prim("cholesky_solve", LIB, lambda b, factor, upper: _solve_infer(factor, b),
-                _factored_numpy, doc="x with a @ x = b, given a's Cholesky factor")
+                _factored_numpy, batch=batch_rules.matrices,
+                doc="x with a @ x = b, given a's Cholesky factor")
 
 
 def _factored_vjp(ctx, g):
@@ -550,7 +560,8 @@ def _factored_inverse(factor, upper):
 
 
 FACTORED_INV = Prim("cholesky_inverse", LIB, lambda x, upper: (x.shape, x.dtype),
-                    _factored_inverse, doc="the inverse of a, given its Cholesky factor")
+                    _factored_inverse, batch="leading",
+                    doc="the inverse of a, given its Cholesky factor")
 
 
 def _factored_inv_vjp(ctx, g):

@@ -17,6 +17,7 @@ from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
 from ..core import is_number, result_type
 from ..results import return_type
+from . import batch_rules
 from .elementwise import cast
 from .index import along, on_host, scatter_add_zeros
 from .shape import reshape, unsqueeze
@@ -39,7 +40,7 @@ def _argsort_numpy(x, axis, descending):
 
 
 ARGSORT = Prim("argsort", LIB, lambda x, axis, descending: (x.shape, dt.int64), _argsort_numpy,
-               doc="positions in stable order along an axis")
+               batch="axis", doc="positions in stable order along an axis")
 
 
 def _positions(x: Node, prim: Prim, axis: int, *params) -> Node:
@@ -109,7 +110,7 @@ def _topk_numpy(x, axis, k, largest):
 
 TOPK = Prim("topk", LIB, lambda x, axis, k, largest: (
     x.shape[:axis] + (k,) + x.shape[axis + 1:], dt.int64), _topk_numpy,
-    doc="positions of the k largest (smallest) along an axis, best first")
+    batch="axis", doc="positions of the k largest (smallest) along an axis, best first")
 
 
 def _topk_lower(x, dim, k, largest):
@@ -150,7 +151,7 @@ def _kth_numpy(x, axis, k):
 
 
 KTH = Prim("kthvalue", LIB, _one_infer, _kth_numpy,
-           doc="position of the k-th smallest along an axis (axis kept)")
+           batch="axis", doc="position of the k-th smallest along an axis (axis kept)")
 
 
 def _mode_numpy(x, axis):
@@ -165,7 +166,7 @@ def _mode_numpy(x, axis):
 
 
 MODE = Prim("mode", LIB, _one_infer, _mode_numpy,
-            doc="position of the most frequent value along an axis (axis kept)")
+            batch="axis", doc="position of the most frequent value along an axis (axis kept)")
 
 
 def _one_position(prim):
@@ -238,6 +239,7 @@ def _search_numpy(sequence, values, right, to):
 
 
 SEARCH = Prim("searchsorted", LIB, _search_infer, _search_numpy,
+              batch=batch_rules.searched,
               doc="where values would be inserted in sorted sequences (last axis)")
 _search = Op("searchsorted", lambda s, v, right, to: make(SEARCH, (s, v), (right, to)),
              nondiff="positions have no gradient")

@@ -141,7 +141,7 @@ def _boxes_numpy(x, starts, ends):
     return values.reshape(index.shape), index
 
 
-BOX_POOL = Prim("box_pool", LIB, _boxes_infer, _boxes_numpy,
+BOX_POOL = Prim("box_pool", LIB, _boxes_infer, _boxes_numpy, batch="folded",
                 doc="max pooling over boxes given by their bounds along each axis")
 BOX_POOL_OP = {
     rank: Op(f"adaptive_max_pool{rank}d",
@@ -185,7 +185,7 @@ def _fraction_numpy(x, samples, kernel, out):
     return np.concatenate(values).reshape(shape), np.concatenate(index).reshape(shape)
 
 
-FRACTION = Prim("fractional_pool", LIB, _fraction_infer, _fraction_numpy,
+FRACTION = Prim("fractional_pool", LIB, _fraction_infer, _fraction_numpy, batch="folded",
                 doc="max pooling over windows whose places come from random samples")
 FRACTION_OP = {
     rank: Op(f"fractional_max_pool{rank}d",

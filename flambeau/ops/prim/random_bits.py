@@ -49,7 +49,7 @@ def _infer(seed: Node, shape: tuple[int, ...]):
 
 
 RANDOM_BITS = Prim("random_bits", OpClass.SOURCE, _infer, philox_numpy,
-                   lambda b, seed, shape: b.random_bits(seed),
+                   lambda b, seed, shape: b.random_bits(seed), batch="random",
                    doc="32 random bits per element from a 0-d int64 seed and the element's index.")
 
 

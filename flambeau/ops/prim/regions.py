@@ -12,6 +12,7 @@ from ...base import shape as sh
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.view import VIEW_SET, broadcast, strided
 from ..core import operand
+from . import batch_rules
 
 Sizes = tuple[int, ...]
 
@@ -43,6 +44,7 @@ def _regions_numpy(rest, *srcs):
 
 
 REGIONS = Prim("regions", OpClass.INDEX, _regions_infer, _regions_numpy,
+               batch=batch_rules.regions,
                doc="A block of disjoint regions (strides, offset), one for each operand after the "
                    "first; the first one, 0-d, fills the rest.")
 

@@ -183,7 +183,7 @@ def _running(beats):
 
 
 def _declare_running(name: str, beats, word: str):
-    prim = Prim(name, OpClass.LIBRARY, _running_infer, _running(beats),
+    prim = Prim(name, OpClass.LIBRARY, _running_infer, _running(beats), batch="axis",
                 doc=f"running {word} and its place")
 
     def lower(x, dim):

@@ -10,6 +10,7 @@ from ...ir.api import api
 from ...ir.node import OpClass, Prim, leaf, make, realize
 from ...ir.op import Op, apply
 from ..core import is_number, result_type
+from . import batch_rules
 from .elementwise import cast
 from .index import on_host
 
@@ -177,7 +178,8 @@ def histc(input, bins=100, min=0, max=0):  # noqa: A002
 
 
 ISIN = Prim("isin", LIB, lambda x, test, invert: (x.shape, dt.bool_),
-            lambda x, test, invert: np.isin(x, test, invert=invert), doc="membership in a set")
+            lambda x, test, invert: np.isin(x, test, invert=invert),
+            batch=batch_rules.membership, doc="membership in a set")
 _isin = Op("isin", lambda x, test, invert: make(ISIN, (x, test), (invert,)),
            nondiff="a truth value has no gradient")
 

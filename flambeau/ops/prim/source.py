@@ -49,7 +49,7 @@ def _check_numpy(index: np.ndarray, size: int, ignore, what: str) -> np.ndarray:
     return index
 
 
-CHECK_RANGE = Prim("check_range", OpClass.LIBRARY, _check_infer, _check_numpy,
+CHECK_RANGE = Prim("check_range", OpClass.LIBRARY, _check_infer, _check_numpy, batch="leading",
                    doc="the operand, refused when a value is outside 0..size-1 (and not `ignore`)")
 
 

@@ -135,7 +135,7 @@ def _fold_numpy(w, size, stride, padding):
     return x[both + inner].astype(w.dtype, copy=False)
 
 
-FOLD = Prim("fold", OpClass.LIBRARY, _fold_infer, _fold_numpy,
+FOLD = Prim("fold", OpClass.LIBRARY, _fold_infer, _fold_numpy, batch="folded",
             doc="windows (N, C, *K, *L) added up where they came from in (N, C, *size)")
 #: pieces above which windows are added up by :data:`FOLD`, not each piece by itself
 MAX_PIECES = 16
