@@ -250,12 +250,12 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
         if bool((deviation < 0).any()):
             raise RuntimeError("normal expects all elements of std >= 0.0")
         values = _normal(generator_of(generator, "normal"), sh.numel(shape), given.dtype)
-        values = (values.reshape(shape) * deviation).astype(given.dtype.np, copy=False)
+        values = np.asarray(values.reshape(shape) * deviation, given.dtype.np)
     else:
         values = _normal(generator_of(generator, "normal"), sh.numel(shape), given.dtype, 0.0,
                          float(std)).reshape(shape)
     centre = mean._array() if isinstance(mean, Tensor) else np.asarray(mean, given.dtype.np)
-    values = (values + centre).astype(given.dtype.np, copy=False)
+    values = np.asarray(values + centre, given.dtype.np)  # a sum of 0-d arrays is no array
     return from_array(values, given.dtype) if out is None else fill_out(out, values)
 
 

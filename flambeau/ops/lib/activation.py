@@ -66,8 +66,8 @@ def _hardtanh_lower(x, min_val, max_val):
 
 def _hardtanh_vjp(ctx, g):
     x = ctx.operand(0)
-    inside = logical_and(gt(x, ctx.min_val), lt(x, ctx.max_val))
-    return (where(inside, g, 0),)
+    outside = logical_or(le(x, ctx.min_val), ge(x, ctx.max_val))
+    return (where(outside, 0, g),)
 
 
 _hardtanh = Op("hardtanh", _hardtanh_lower, _hardtanh_vjp, saves=(0,))
@@ -215,7 +215,7 @@ def _elu_lower(x, alpha, scale, input_scale):
 def _elu_vjp(ctx, g):
     x, alpha, scale, inner = ctx.operand(0), ctx.alpha, ctx.scale, ctx.input_scale
     below = mul(exp(x if inner == 1 else mul(x, inner)), alpha * scale * inner)
-    return (mul(g, where(gt(x, 0), scale, below)),)
+    return (mul(g, where(le(x, 0), below, scale)),)
 
 
 def _elu_op(name, grad_name):
@@ -437,18 +437,18 @@ def hardswish(input, inplace=False):
     return writes("hardswish", input) if inplace else apply(_hardswish, input)
 
 
-def _outside(x, lambd):
-    return logical_or(gt(x, lambd), lt(x, -lambd))
+def _within(x, lambd):
+    return logical_and(ge(x, -lambd), le(x, lambd))
 
 
 def _hardshrink_lower(x, lambd):
     if not x.dtype.is_floating_point:
         raise not_implemented("hardshrink", x.dtype)
-    return where(logical_and(ge(x, -lambd), le(x, lambd)), 0, x)
+    return where(_within(x, lambd), 0, x)
 
 
 _hardshrink = Op("hardshrink", _hardshrink_lower,
-                 lambda ctx, g: (where(_outside(ctx.operand(0), ctx.lambd), g, 0),), saves=(0,))
+                 lambda ctx, g: (where(_within(ctx.operand(0), ctx.lambd), 0, g),), saves=(0,))
 
 
 @api(method=True, functional=True, out=1, cases=cases_plain)
@@ -465,7 +465,7 @@ def _softshrink_lower(x, lambd):
 
 
 _softshrink = Op("softshrink", _softshrink_lower,
-                 lambda ctx, g: (where(_outside(ctx.operand(0), ctx.lambd), g, 0),), saves=(0,))
+                 lambda ctx, g: (where(_within(ctx.operand(0), ctx.lambd), 0, g),), saves=(0,))
 
 
 @api(torch=False, functional=True, out=1, cases=cases_plain)

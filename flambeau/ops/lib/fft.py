@@ -354,7 +354,7 @@ def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tr
     end = start + length if length is not None else (total - n_fft // 2 if center else total)
     y, envelope = (slice_dim(reshape(v, (v.shape[0], total)), 1, start, min(end, total))
                    for v in (y, envelope))
-    if not bool((host(envelope) > 1e-11).all()):
+    if not bool((np.abs(host(envelope)) > 1e-11).all()):
         raise RuntimeError("window overlap add min: 1: the window is zero where a frame starts")
     y = div(y, envelope)
     if end > total:

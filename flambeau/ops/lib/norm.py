@@ -15,7 +15,7 @@ from ...ir.api import api
 from ...ir.node import Node
 from ...ir.op import Op, apply
 from ..core import cast_node, elementwise
-from ..prim.elementwise import ADD, MUL, SUB, add, cast, div, mul, pow, sub
+from ..prim.elementwise import ADD, MUL, SUB, add, cast, conj, div, mul, pow, sub
 from ..prim.pointwise import in_float32, rsqrt, square, widened
 from ..prim.reduce import expand, mean, sum
 from ..prim.shape import reshape
@@ -150,9 +150,11 @@ def _rms_vjp(ctx, g):
     scaled = mul(x, scale)
     gx = None
     if ctx.needs(0):
-        inner = g if weight is None else mul(g, weight)
-        gx = mul(sub(inner, mul(scaled, mean(mul(inner, scaled), axes, True))), scale)
-    return gx, (mul(g, scaled) if ctx.needs(1) else None)
+        # of complex numbers the square, not the squared magnitude: a holomorphic function
+        inner = g if weight is None else mul(g, conj(weight))
+        gx = mul(sub(inner, mul(conj(scaled), mean(mul(inner, conj(scaled)), axes, True))),
+                 conj(scale))
+    return gx, (mul(g, conj(scaled)) if ctx.needs(1) else None)
 
 
 _rms_norm = Op("rms_norm", _rms_lower, _rms_vjp, saves=(0, 1), grad_name="MulBackward0")

@@ -256,21 +256,20 @@ def _logaddexp_lower(prim):
 
 def _logaddexp_vjp(base):
     def vjp(ctx, g):
-        def share(x):
-            # where both are infinite the result equals x and the difference would be NaN
-            gap = where(eq(x, ctx.result()), 0, sub(x, ctx.result()))
-            return mul(g, conj(exp(mul(gap, base))))
+        def share(mine, other):
+            return div(g, conj(add(exp(mul(sub(other, mine), base)), 1)))
 
-        return share(ctx.operand(0)), share(ctx.operand(1))
+        x, y = ctx.operand(0), ctx.operand(1)
+        return share(x, y), share(y, x)
 
     return vjp
 
 
 logaddexp = pair("logaddexp", _logaddexp_lower(LOGADDEXP), _logaddexp_vjp(1.0),
-                 saves=(0, 1, "result"), inplace=False, dtypes="float",
+                 saves=(0, 1), inplace=False, dtypes="float",
                  doc="``log(exp(input) + exp(other))`` without overflow.")
 logaddexp2 = pair("logaddexp2", _logaddexp_lower(LOGADDEXP2), _logaddexp_vjp(math.log(2)),
-                  saves=(0, 1, "result"), inplace=False, dtypes="float",
+                  saves=(0, 1), inplace=False, dtypes="float",
                   doc="``log2(2^input + 2^other)`` without overflow.")
 
 

@@ -265,8 +265,12 @@ def _zero_grads(ctx, *grads):
 
 FLOORDIV, _floor_lower = division("floordiv", _floor_numpy, lambda b, x, y: b.floordiv(x, y),
                                   "floor(x / y)")
-TRUNCDIV, _trunc_lower = division("truncdiv", _trunc_numpy, lambda b, x, y: b.truncdiv(x, y),
-                                  "trunc(x / y)")
+def _trunc_rule(b, x, y):
+    """Of floats the truncated quotient, which 16-bit ones have rounded before."""
+    return b.trunc(b.div(x, y)) if x.dtype.is_floating_point else b.truncdiv(x, y)
+
+
+TRUNCDIV, _trunc_lower = division("truncdiv", _trunc_numpy, _trunc_rule, "trunc(x / y)")
 _div_floor = Op("div_floor", _floor_lower, _zero_grads, grad_name="DivBackward1")
 _div_trunc = Op("div_trunc", _trunc_lower, _zero_grads, grad_name="DivBackward2")
 
@@ -409,7 +413,7 @@ MINIMUM = Prim("minimum", E, same_dtype, np.minimum, lambda b, x, y: b.min(x, y)
                doc="the smaller, NaN if either is")
 
 _relu = Op("relu", lambda x: elementwise(MAXIMUM, x.dtype, x, 0),
-           lambda ctx, g: (where(gt(ctx.result(), 0), g, 0),), saves=("result",))
+           lambda ctx, g: (where(le(ctx.result(), 0), 0, g),), saves=("result",))
 
 
 @api(method=True, inplace=True, functional=False, dtypes="number",

@@ -312,9 +312,13 @@ def _svd_vjp(ctx, gu, gs, gvh):
     gap = sub(_rows(mul(wide, wide)), _columns(mul(wide, wide)))
     gap = add(gap, eye_like(gap, k))
     gv = h(gvh)
-    inner = add(mul(div(skew(matmul(h(u), gu)), gap), _rows(wide)),
+    left = skew(matmul(h(u), gu))
+    inner = add(mul(div(left, gap), _rows(wide)),
                 mul(_columns(wide), div(skew(matmul(h(v), gv)), gap)))
-    inner = add(inner, mul(_columns(cast(gs, u.dtype)), eye_like(inner, k)))
+    diagonal = mul(_columns(cast(gs, u.dtype)), eye_like(inner, k))
+    if u.dtype.is_complex:  # the diagonal of what is skew is imaginary
+        diagonal = add(diagonal, div(mul(left, eye_like(inner, k)), _columns(mul(wide, 2))))
+    inner = add(inner, diagonal)
     out = matmul(u, matmul(inner, vh))
     if m > k:
         part = div(sub(gu, matmul(u, matmul(h(u), gu))), _rows(wide))

@@ -292,7 +292,9 @@ asinh = unary("asinh", np.arcsinh, lambda b, x: b.asinh(x),
 
 def _acosh_vjp(ctx, g):
     x = ctx.operand(0)
-    return (mul(g, conj(mul(rsqrt(sub(x, 1)), rsqrt(add(x, 1))))),)
+    if x.dtype.is_complex:
+        return (mul(g, conj(mul(rsqrt(sub(x, 1)), rsqrt(add(x, 1))))),)
+    return (mul(g, rsqrt(sub(square(x), 1))),)
 
 
 acosh = unary("acosh", np.arccosh, lambda b, x: b.acosh(x), _acosh_vjp, saves=(0,),

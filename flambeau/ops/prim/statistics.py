@@ -264,8 +264,9 @@ def _norm_vjp(ctx, g):
         return (where(mask, mul(sgn(x), div(g, count)), 0),)
     size = abs(x)
     if order < 1:
-        scale = where(eq(size, 0), 0, pow(where(eq(size, 0), 1, size), order - 1))
-        return (mul(mul(sgn(x), scale), mul(g, pow(out, 1 - order))),)
+        # rounded in this order, 16-bit floats give what PyTorch gives
+        scale = where(eq(size, 0), 0, div(1.0, pow(where(eq(size, 0), 1, size), 1 - order)))
+        return (mul(mul(mul(sgn(x), scale), g), pow(out, 1 - order)),)
     if order < 2:
         scale = mul(sgn(x), pow(size, order - 1))
     else:

@@ -15,9 +15,10 @@ from ...base import shape as sh
 from ...ir.node import Node, OpClass, Prim, leaf, make
 from ...ir.op import Op, apply
 from ...ir.view import broadcast, view
-from ..core import elementwise, operand
+from ..core import cast_node, elementwise, operand
 from .elementwise import ADD, COPY, DIV, MUL, TRUNCDIV
 from .index import PUT, TAKE
+from .pointwise import widened
 from .reduce import SUM
 from .regions import Piece, interleaved, padded, pieces_of
 from .shape import reshape
@@ -241,16 +242,20 @@ def _weighted(x: Node, taps: Taps, k: int, dim: int) -> Node:
 
 
 def _resample_lower(x, maps):
+    dtype = x.dtype
+    if any(taps.weight is not None for _, taps in maps):
+        x = widened(x)  # 16-bit floats are rounded once
     for dim, taps in maps:
         out = None
         for k in range(len(taps.index)):
             part = _weighted(make(TAKE, (x, leaf(taps.index[k])), (dim,)), taps, k, dim)
             out = part if out is None else make(ADD, (out, part))
         x = out
-    return x
+    return cast_node(x, dtype)
 
 
 def _resample_back_lower(g, maps):
+    dtype, g = g.dtype, widened(g)
     for dim, taps in reversed(maps):
         shape = g.shape[:dim] + (taps.size,) + g.shape[dim + 1:]
         out = broadcast(operand(0, g.dtype), shape)
@@ -258,7 +263,7 @@ def _resample_back_lower(g, maps):
             part = _weighted(g, taps, k, dim)
             out = make(PUT, (out, part, leaf(taps.index[k])), ((dim,), True))
         g = out
-    return g
+    return cast_node(g, dtype)
 
 
 def resampler(name: str, grad_name: str) -> Op:
