@@ -14,15 +14,22 @@ import weakref
 from collections import Counter
 from itertools import chain
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.flags import values as flags
+from ..base.late import late
 from ..graph.graph import Graph
 from ..ir import node as ir
 from ..ir.node import Node, settle
 from . import interpret
-from .plan import Plan, compile_graph, pooled
+from .outputs import pooled
+
+if TYPE_CHECKING:
+    from . import plan as planner
+else:
+    planner = late(".plan", __package__)
 
 lock = threading.RLock()
 
@@ -196,7 +203,7 @@ def _interpret(todo: list[Node], outer: list[bool], written: list[tuple]) -> Non
         settle(node, array)
 
 
-def _plan_for(graph: Graph, tier: str) -> Plan | None:
+def _plan_for(graph: Graph, tier: str) -> planner.Plan | None:
     """The plan of a structure that repeats; None the first time (or always at tier 0)."""
     plan = _plans.get(graph.key)
     if plan is None:
@@ -208,7 +215,7 @@ def _plan_for(graph: Graph, tier: str) -> Plan | None:
             return None
         while len(_plans) >= MAX_PLANS:
             _plans.pop(next(iter(_plans)))
-        plan = _plans[graph.key] = compile_graph(graph)
+        plan = _plans[graph.key] = planner.compile_graph(graph)
     return plan
 
 

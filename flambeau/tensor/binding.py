@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autograd.tape import GradFn, loosen, spent
 from ..ir.node import CONST
-from ..runtime.plan import pooled
+from ..runtime.outputs import pooled
 from .storage import Storage
 from .tape_template import TapeTemplate
 from .tensor import Tensor
