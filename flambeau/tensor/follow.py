@@ -253,9 +253,13 @@ class Recorder(Replaying):
 
     def after_flush(self, compiled: bool) -> None:
         """Called last by execute.flush: decide what to do with the next calls."""
-        if self.inside or not flags.follow:
-            return
         me = get_ident()
+        if self.inside:
+            return
+        if not flags.follow:
+            if self.mode != OFF and self.owner == me:
+                self._stop()
+            return
         if self.owner != me:
             if self.mode != OFF and self.owner in _running_threads():
                 return
@@ -265,11 +269,15 @@ class Recorder(Replaying):
             return
         trace = self.trace if self.mode == RECORD and not self.poisoned else None
         if not compiled:
-            self._leave()
-            self._clear()
-            self.mode, self.active, self.last = OFF, False, None
+            self._stop()
             return
         self._expect(trace)
+
+    def _stop(self) -> None:
+        """Look at no calls until a flush finds a compiled plan."""
+        self._leave()
+        self._clear()
+        self.mode, self.active, self.last = OFF, False, None
 
     def _expect(self, trace: Trace | None) -> None:
         """Follow what came after ``trace`` last time, or record."""

@@ -78,11 +78,14 @@ class Run:
         return True
 
     def storage(self, alive) -> Storage:
-        """The memory of an output."""
+        """The memory of an output; the run lets go of its array, unless the tape keeps it."""
         storage = self.storages.get(alive.group)
         if storage is None:
             node = leaf_node(self.results[alive.output])
             storage = self.storages[alive.group] = Storage(node)
+            template = self.trace.binding.template
+            if self.live and alive.output not in template.outputs:
+                self.results[alive.output] = None
         return storage
 
     def number(self, t: Tensor):
@@ -91,7 +94,9 @@ class Run:
         if self.recorded or i < 0 or i >= len(self.slots) or self.slots[i] is not t:
             return None
         alive = self.trace.binding.alive.get(i)
-        return self.results[alive.output].item(alive.offset) if alive is not None else None
+        if alive is None or alive.group in self.storages:  # others may have written it
+            return None
+        return self.results[alive.output].item(alive.offset)
 
     def let_go(self) -> bool:
         """Before the plan's buffers are written again: who is still there gets them. False for a
@@ -102,13 +107,14 @@ class Run:
                            for t in (self.slots[i]() for i in alive))
         if not alive or max(map(getrefcount, self.slots)) <= 2:
             return True
-        # the list, the loop's name and getrefcount's argument refer to each
-        held = [t for t in self.slots if t is not None and getrefcount(t) > 3]
-        if self.live:
-            return not held
-        for t in held:
-            if "storage" not in t.__dict__:
-                self.settle(t)
+        for i in alive:
+            t = self.slots[i]
+            # the list, this name and getrefcount's argument refer to it
+            if t is not None and getrefcount(t) > 3:
+                if self.live:
+                    return False
+                if "storage" not in t.__dict__:
+                    self.settle(t)
         return True
 
     # --- histories --------------------------------------------------------------------------------
@@ -117,9 +123,6 @@ class Run:
         """The tape, built when somebody asks for it."""
         if self.tape is None:
             self.tape = self.trace.binding.template.build(self)
-            if not self.live:
-                for fn in self.tape:
-                    fn.release(None)
         return self.tape
 
     def tensor_of(self, output: int) -> Tensor:

@@ -61,6 +61,7 @@ class TapeTemplate:
         self.number = {fn: n for n, fn in enumerate(order)}
         self.leaves: set[int] = set()  # leaves that the tape reads or ends at
         self.nodes: set[int] = set()  # ids of the nodes that the tape keeps
+        self.outputs: set[int] = set()  # the plan's outputs that it keeps
         self.records = [self._record(fn) for fn in order]
         self.roots = [self.number[fn] for fn in roots]
         del self._outputs, self._leaf, self._tensors, self.number, self._seeds
@@ -115,6 +116,7 @@ class TapeTemplate:
             place: tuple[str, Any] = ("node", node)
         elif at is not None:
             place = ("out", at)
+            self.outputs.add(at)
             self.nodes.add(id(node))
             if t is not None and t._node is not None:
                 self.nodes.add(id(t._node))
@@ -131,13 +133,14 @@ class TapeTemplate:
 
     def _seen_through(self, t: Tensor) -> int | None:
         """The leaf that ``t`` is a view of."""
-        for k, leaf in enumerate(self._tensors):
+        for leaf in self._tensors:
             if leaf is not None and leaf.storage is t.storage:
                 return self._known(leaf)
         return None
 
     def build(self, run) -> list[GradFn]:
-        """The tape of a run; one function per record."""
+        """The tape of a run, one function per record; without values where backward has walked
+        it."""
         made: list[GradFn] = []
         for number, record in enumerate(self.records, run.sequence):
             fn = record.cls.__new__(record.cls)
@@ -148,8 +151,12 @@ class TapeTemplate:
                                              for name, at in record.seeds.items()}}
             fn.edges = tuple(self._target(edge, made, run) for edge in record.edges)
             made.append(fn)
-            fn.saved = {at: self._saved(v, made, run) for at, v in record.saved.items()}
-            fn.results = {at: self._saved(v, made, run) for at, v in record.results.items()}
+            if run.live:
+                fn.saved = {at: self._saved(v, made, run) for at, v in record.saved.items()}
+                fn.results = {at: self._saved(v, made, run) for at, v in record.results.items()}
+            else:
+                fn.saved, fn.results = {}, {}
+                fn.released, fn.freed_at = True, "backward()"
         return made
 
     @staticmethod
@@ -164,7 +171,9 @@ class TapeTemplate:
         kind, at = value.place
         if kind == "leaf":
             t = run.kept[at]
-            return Saved(t, t.node(), t._counter)
+            saved = Saved(t, t.node(), t._counter)
+            saved.version = run.versions[at][1]  # writes since then are errors
+            return saved
         if kind == "view":
             k, shape, strides, offset = at
             t = Tensor._view_of(run.kept[k], shape, strides, run.kept[k].offset + offset)
@@ -173,6 +182,8 @@ class TapeTemplate:
         else:
             t = run.tensor_of(at)
         saved = Saved(None, t.node(), t._counter)
+        if kind == "view":
+            saved.version = run.versions[at[0]][1]
         if value.tensor is not None:
             requires, maker, nr = value.tensor
             saved.tensor = t

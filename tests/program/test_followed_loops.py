@@ -1,0 +1,289 @@
+"""Training loops as people write them: followed after a few steps, and to the last bit the same
+numbers as when every call is made in the ordinary way."""
+
+from __future__ import annotations
+
+import pytest
+
+import flambeau as torch
+import flambeau.nn.functional as F
+from flambeau.base import flags
+from flambeau.tensor import follow
+from flambeau.utils.checkpoint import checkpoint
+
+nn = torch.nn
+STEPS = 14
+
+
+def data(steps=STEPS, batch=8):
+    g = torch.Generator().manual_seed(5)
+    return [(torch.randn(batch, 6, generator=g), torch.randint(0, 3, (batch,), generator=g))
+            for _ in range(steps)]
+
+
+def parts(dropout=0.0):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Dropout(dropout), nn.Linear(10, 3))
+    return model, torch.optim.Adam(model.parameters(), lr=1e-2), nn.CrossEntropyLoss()
+
+
+def accuracy_after(seen):
+    model, optimizer, criterion = parts()
+    for x, y in data():
+        optimizer.zero_grad()
+        out = model(x)
+        loss = criterion(out, y)
+        loss.backward()
+        optimizer.step()
+        seen += [loss.item(), (out.argmax(1) == y).sum().item()]
+
+
+def loss_before_backward(seen):
+    model, optimizer, criterion = parts()
+    for x, y in data():
+        loss = criterion(model(x), y)
+        seen.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def accuracy_before_backward(seen):
+    model, optimizer, criterion = parts(dropout=0.3)
+    for x, y in data():
+        optimizer.zero_grad()
+        out = model(x)
+        loss = criterion(out, y)
+        seen.append((out.argmax(1) == y).float().mean().item())
+        loss.backward()
+        optimizer.step()
+        seen.append(loss.item())
+
+
+def accumulation(seen):
+    model, optimizer, criterion = parts()
+    for i, (x, y) in enumerate(data(3 * STEPS)):
+        loss = criterion(model(x), y) / 3
+        loss.backward()
+        seen.append(loss.item())
+        if i % 3 == 2:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def accumulation_without_looking(seen):
+    model, optimizer, criterion = parts()
+    for i, (x, y) in enumerate(data(3 * STEPS)):
+        loss = criterion(model(x), y) / 3
+        loss.backward()
+        if i % 3 == 2:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+    seen += [p.sum().item() for p in model.parameters()]
+
+
+def by_hand(seen):
+    torch.manual_seed(1)
+    w, b = torch.randn(6, 3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    for x, y in data():
+        loss = F.cross_entropy(x @ w + b, y)
+        loss.backward()
+        with torch.no_grad():
+            for p in (w, b):
+                p.sub_(p.grad * 0.1)
+                p.grad.zero_()
+        seen.append(loss.item())
+
+
+def kept_losses(seen):
+    model, optimizer, criterion = parts()
+    kept = []
+    for x, y in data():
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        kept.append(loss.detach())
+    seen += torch.stack(kept).tolist()
+
+
+def two_networks(seen):
+    torch.manual_seed(0)
+    g = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6))
+    d = nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+    og, od = torch.optim.Adam(g.parameters()), torch.optim.Adam(d.parameters())
+    loss = nn.BCEWithLogitsLoss()
+    one, zero = torch.ones(8, 1), torch.zeros(8, 1)
+    for x, _ in data():
+        fake = g(torch.randn(8, 4))
+        od.zero_grad()
+        ld = loss(d(x), one) + loss(d(fake.detach()), zero)
+        ld.backward()
+        od.step()
+        og.zero_grad()
+        lg = loss(d(fake), one)
+        lg.backward()
+        og.step()
+        seen += [ld.item(), lg.item()]
+
+
+def evaluation(seen):
+    model, optimizer, criterion = parts(dropout=0.2)
+    for _ in range(4):
+        model.train()
+        for x, y in data(6):
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            for x, y in data(6):
+                out = model(x)
+                seen += [criterion(out, y).item(), (out.argmax(1) == y).sum().item()]
+
+
+def gradient_norms(seen):
+    model, optimizer, criterion = parts()
+    for x, y in data():
+        optimizer.zero_grad()
+        criterion(model(x), y).backward()
+        seen += [p.grad.norm().item() for p in model.parameters()]
+        optimizer.step()
+
+
+def clipped(seen):
+    model, optimizer, criterion = parts()
+    for x, y in data():
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        seen += [loss.item(), norm.item()]
+
+
+LOOPS = (accuracy_after, loss_before_backward, accuracy_before_backward, accumulation,
+         accumulation_without_looking, by_hand, kept_losses, two_networks, evaluation,
+         gradient_norms, clipped)
+
+
+def numbers(loop, following: bool) -> list:
+    before, flags.values.follow = flags.values.follow, following
+    try:
+        torch.manual_seed(7)
+        seen: list = []
+        loop(seen)
+        return seen
+    finally:
+        flags.values.follow = before
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=lambda f: f.__name__)
+def test_followed_loops_give_the_same_numbers(loop, monkeypatch):
+    monkeypatch.setattr(flags.values, "tier", "1")
+    numbers(loop, True)  # so that every plan is known
+    runs = []
+    run = follow.Recorder._run
+    monkeypatch.setattr(follow.Recorder, "_run", lambda self: runs.append(run(self)) or runs[-1])
+    followed = numbers(loop, True)
+    assert sum(runs) >= STEPS // 2
+    monkeypatch.undo()
+    monkeypatch.setattr(flags.values, "tier", "1")
+    assert followed == numbers(loop, False)
+
+
+def steps_that_part(seen, what):
+    """A loop that asks for its loss before backward, and in one step does something else."""
+    model, optimizer, criterion = parts(dropout=0.3)
+    for i, (x, y) in enumerate(data()):
+        optimizer.zero_grad()
+        out = model(x)
+        loss = criterion(out, y)
+        seen.append(loss.item())
+        if i == 9:
+            what(model, out, loss, seen)
+        else:
+            loss.backward()
+        optimizer.step()
+    seen += [p.sum().item() for p in model.parameters()]
+
+
+def scaled(model, out, loss, seen):
+    (loss * 2).backward()
+
+
+def twice(model, out, loss, seen):
+    loss.backward(retain_graph=True)
+    loss.backward()
+
+
+def walked_again(model, out, loss, seen):
+    loss.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
+
+
+def another_loss(model, out, loss, seen):
+    out.square().mean().backward()
+
+
+def second_derivative(model, out, loss, seen):
+    grads = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
+    sum(g.square().sum() for g in grads).backward()
+
+
+def with_a_hook(model, out, loss, seen):
+    out.register_hook(lambda g: seen.append(g.sum().item()))
+    loss.backward()
+
+
+def looked_at(model, out, loss, seen):
+    seen.append(type(loss.grad_fn).__name__)
+    seen.append(type(loss.grad_fn.next_functions[0][0]).__name__)
+    loss.backward()
+
+
+def weight_written(model, out, loss, seen):
+    with torch.no_grad():
+        model[3].weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    for p in model.parameters():
+        p.grad = None
+
+
+def result_written(model, out, loss, seen):
+    with torch.no_grad():
+        out.zero_()
+    loss2 = out.sum() + loss
+    seen.append(loss2.item())
+    loss2.backward()  # nothing that was saved is out's memory
+
+
+@pytest.mark.parametrize("what", (
+    scaled, twice, walked_again, another_loss, second_derivative, with_a_hook, looked_at,
+    weight_written, result_written), ids=lambda f: f.__name__)
+def test_a_step_that_goes_on_differently(what, monkeypatch):
+    monkeypatch.setattr(flags.values, "tier", "1")
+
+    def loop(seen):
+        steps_that_part(seen, what)
+
+    assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
+
+
+def test_checkpoints_give_the_same_numbers(monkeypatch):
+    monkeypatch.setattr(flags.values, "tier", "1")
+
+    def loop(seen):
+        model, optimizer, criterion = parts(dropout=0.3)
+        for x, y in data():
+            optimizer.zero_grad()
+            hidden = checkpoint(model[:3], x, use_reentrant=False)
+            loss = criterion(model[3:](hidden), y)
+            seen.append(loss.item())
+            loss.backward()
+            optimizer.step()
+
+    assert numbers(loop, True) == numbers(loop, False)
