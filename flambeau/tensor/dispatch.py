@@ -45,7 +45,7 @@ def apply_op(op: Op, operands, params):
     for x in operands:
         if isinstance(x, Tensor):
             nodes.append(x.node())
-            if x._requires or (x._fn if x._base is None else x.grad_fn) is not None:
+            if x._requires or (x._fn is not None if x._base is None else x.requires_grad):
                 needs = True
             elif x._cut is not None:
                 cut = x._cut
@@ -329,6 +329,13 @@ def check_writable(t: Tensor, *, uniform: bool = False) -> None:
                 "a leaf Variable that requires grad is being used in an in-place operation. Write "
                 "inside torch.no_grad() if the change is not part of the model, or work on a copy")
         base = t._base
+        if base is not None and base.requires_grad and t.grad_fn is None:
+            raise RuntimeError(
+                "A view was created in no_grad mode and is being modified inplace with grad mode "
+                "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. "
+                "You can clarify your code by moving both the view and the inplace either both "
+                "inside the no_grad block (if you don't want the inplace to be tracked) or both "
+                "outside (if you want the inplace to be tracked).")
         if base is not None and base._requires and base._fn is None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
                                "in-place operation.")

@@ -137,8 +137,13 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether backward computes a gradient for, or through, this tensor."""
-        return self._requires or self.grad_fn is not None
+        """Whether backward computes a gradient for, or through, this tensor.
+
+        As in PyTorch a view made under ``no_grad`` says what the tensor says that it views, although
+        gradients end at it.
+        """
+        return self._requires or self.grad_fn is not None or (
+            self._base is not None and self._base.requires_grad)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -236,7 +241,10 @@ class Tensor:
         """
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        fn, nr = self._edge()
+        edge = self._edge()
+        if edge is None:  # a view made under no_grad
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        fn, nr = edge
         if fn.out_hooks is None:
             fn.out_hooks = {}
         if self._fn is None:
