@@ -152,6 +152,8 @@ def _visit(fn, arrived, context, wanted, captured, useful, accumulate, capture):
             captured[at] = g
     if isinstance(fn, AccumulateGrad):
         if capture is None or (accumulate and wanted and (fn, 0) in wanted):
+            if fn.variable is not None and not fn.variable._requires:
+                return None  # frozen since the forward pass
             if fn.variable is not None:
                 context.accumulate(fn.variable, arrived[0])
             if fn.post_hooks:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 
 import numpy as np
 
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..base.limits import finfo, iinfo
 from ..ir.node import CONST, Node, OpClass, Prim, Tagged, const, make, pend
 from ..ir.view import broadcast
 
@@ -31,6 +33,33 @@ _number_types = _NumberTypes()
 def is_number(x) -> bool:
     """Whether ``x`` is a Python or NumPy number (not a tensor)."""
     return _number_types[type(x)]
+
+
+def fitting(value, dtype: dt.dtype):
+    """A number as memory of ``dtype`` can hold it: fractions are cut off, small negative numbers
+    wrap around in unsigned integers.
+
+    Raises:
+        RuntimeError: it does not fit.
+    """
+    if dtype is dt.bool_:
+        return bool(value)
+    if isinstance(value, complex) and not dtype.is_complex:
+        if value.imag:
+            raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow: "
+                               "it has an imaginary part")
+        value = value.real
+    if dtype.category == dt.dtype.INT:
+        if not math.isfinite(value):
+            raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
+        value, info = int(value), iinfo(dtype)
+        if not (info.min if dtype.is_signed else -info.max) <= value <= info.max:
+            raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
+        return value if value >= info.min else value % (info.max + 1)
+    if dtype.is_floating_point and 65504 < abs(value) < math.inf \
+            and abs(value) > finfo(dtype).max:
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    return value
 
 
 def result_type(*operands) -> dt.dtype:

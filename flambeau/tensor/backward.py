@@ -253,6 +253,8 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         RuntimeError: an input was not used and ``allow_unused`` is not set.
     """
     outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
+    if not inputs:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if is_grads_batched:
         raise NotImplementedError("autograd.grad(is_grads_batched=True) is not implemented")
     grads = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outputs)

@@ -17,7 +17,7 @@ from ..base import dtype as dt
 from ..base import shape as sh
 from ..ir.node import Node, const, leaf, make
 from ..ir.view import VIEW
-from ..ops.core import is_number
+from ..ops.core import fitting, is_number
 from . import options as opt
 from .follow import one_operation
 from .options import device_of, dtype_of, fill_out, finish, float_dtype, size_of, want_grad
@@ -110,28 +110,6 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pi
         dtype = dt.of_scalar(fill_value) if dtype is None else dtype_of(dtype, "full")
     return _constant(size_of((size,), None, "full"), fitting(fill_value, dtype), dtype, device,
                      requires_grad, out, layout, pin_memory)
-
-
-def fitting(value, dtype: dt.dtype):
-    """A number as ``dtype`` can hold it.
-
-    Raises:
-        RuntimeError: it does not fit.
-    """
-    if dtype.category == dt.dtype.INT:
-        if isinstance(value, complex) or not math.isfinite(value):
-            raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
-        value = int(value)
-        info = np.iinfo(dtype.np)
-        if not (info.min if dtype.is_signed else -int(info.max)) <= value <= info.max:
-            raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
-        return value if value >= info.min else value % (int(info.max) + 1)
-    if isinstance(value, complex) and not dtype.is_complex:
-        if value.imag:
-            raise RuntimeError("value cannot be converted to type "
-                               f"{dtype.name} without overflow: it has an imaginary part")
-        return value.real
-    return bool(value) if dtype is dt.bool_ else value
 
 
 def scalar_tensor(s, *, dtype=None, layout=None, device=None, pin_memory=False,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from ...base import dtype as dt
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
 from ...ir.node import make
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
-from ..core import cast_node, is_number, operand
+from ..core import cast_node, fitting, is_number, operand
 from ..prim.elementwise import COPY
 
 
@@ -43,9 +42,7 @@ _fill = Op("fill", _fill_lower, lambda ctx, g: (None, g))
 @api(inplace=True, dtypes="any", cases=lambda t: [t.call(t.f(2, 3), 1.5)])
 def fill(input, value):  # noqa: A002
     """Every element ``value``."""
-    if is_number(value) and dt.of_scalar(value).is_complex and not input.dtype.is_complex:
-        raise RuntimeError("value cannot be converted to type float without overflow")
-    return apply(_fill, input, value)
+    return apply(_fill, input, fitting(value, input.dtype) if is_number(value) else value)
 
 
 @api("zero", torch=False, inplace=True, dtypes="any")

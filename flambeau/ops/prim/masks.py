@@ -12,7 +12,7 @@ from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, leaf, make, realize
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
-from ..core import is_number, operand, result_type, spread
+from ..core import fitting, is_number, operand, result_type, spread
 from .elementwise import WHERE, cast
 from .elementwise import where as _where
 from .index import TAKE_FLAT, nonzero
@@ -50,9 +50,7 @@ def masked_fill(input, mask, value):  # noqa: A002
     """``value`` (a number or 0-d tensor) where ``mask`` holds, else ``input``."""
     _check_mask("masked_fill", mask)
     if is_number(value):
-        d = dt.of_scalar(value)
-        if d.category > input.dtype.category and input.dtype is not dt.bool_:
-            raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
+        value = fitting(value, input.dtype)
     elif len(value.shape):
         raise RuntimeError("masked_fill only supports a 0-dimensional value tensor, but got "
                            f"tensor with {len(value.shape)} dimension(s).")

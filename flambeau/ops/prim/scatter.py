@@ -10,7 +10,7 @@ from ...ir.api import api
 from ...ir.node import Node, OpClass
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
-from ..core import elementwise, is_number, operand
+from ..core import elementwise, fitting, is_number, operand
 from .elementwise import DIV, FLOORDIV, MUL, cast, div, eq, mul, sub, where
 from .index import (check_along, check_index_dtype, gather, index_select,
                     put_node, scatter_node, take)
@@ -292,6 +292,8 @@ def index_fill(input, dim, index, value):  # noqa: A002
     if index.dtype is not dt.int64:
         raise IndexError(f"index_fill_(): Expected dtype int64 for index, got {index.dtype}")
     _check_lone("index_fill_", value)
+    if is_number(value):
+        value = fitting(value, input.dtype)
     return apply(_index_fill, input, index, value, dim=dim)
 
 
