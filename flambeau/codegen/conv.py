@@ -59,8 +59,7 @@ class ConvPlan:
         for name, value in (("x", x), ("w", w), ("y", y), ("epilogue", epilogue),
                             ("epilogue_args", epilogue_args)):
             main.args[SLOT[name]] = value
-        if pack:
-            main.args[SLOT["temporary"]] = workspace + self._temporary
+        main.args[SLOT["temporary"]] = workspace + self._temporary
 
 
 class ConvKernel:
@@ -103,17 +102,19 @@ class ConvKernel:
         by_columns = -(-whole // column_step)
         tasks = -(-rows // row_step) * by_columns * sets * groups
         panels_a, blocks = -(-rows // t.mr), -(-k // k_step)
-        packed = groups * blocks * panels_a * (t.mr * k_step + t.lanes) * size
-        packed = -(-packed // 64) * 64 + 64
+        packed = 0
+        if rows > 1:
+            packed = groups * blocks * panels_a * (t.mr * k_step + t.lanes) * size
+            packed = -(-packed // 64) * 64 + 64
         spare = 0
         if found.together > 1:
             spare = sets * groups * by_columns * column_step * rows * size + 64
         values = dict(self._values(g, found, rows, k, groups, x), k_step=k_step, row_step=row_step,
                       column_step=column_step)
-        pack = self._pack_weights(rows, k, k_step, groups)
+        pack = [self._pack_weights(rows, k, k_step, groups)] if rows > 1 else []
         chunks = 1 if threads == 1 else min(tasks, 16 * threads)
         main = GemmRow("conv_forward", self._block(values), chunks, self._at("conv_forward"))
-        return ConvPlan([pack, main], packed + spare, found, column_step >= whole, packed)
+        return ConvPlan([*pack, main], packed + spare, found, column_step >= whole, packed)
 
     def _smaller(self, rows: int, panels: int, count: int, row_step: int, column_step: int,
                  threads: int) -> tuple[int, int]:

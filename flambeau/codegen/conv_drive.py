@@ -21,6 +21,7 @@ from dataclasses import replace
 
 from flambeau.codegen.emit import Function, Module, Value
 from flambeau.codegen.emit_types import itemsize, vector
+from flambeau.codegen.gemm_dot import sum_lanes
 from flambeau.codegen.gemm_drive import grow_stack
 from flambeau.codegen.gemm_micro import MicroKernels, Tiling
 from flambeau.codegen.gemm_pack import Packer, transpose
@@ -39,6 +40,8 @@ SLOT = {name: i for i, name in enumerate(SLOTS)}
 _POINTERS = ("table", "x", "w", "y", "temporary", "epilogue", "epilogue_args")
 #: panels of X that are packed at a time
 PANELS = 4
+#: dot products that are made at a time
+DOTS = 4
 
 
 class ConvDrivers:
@@ -70,10 +73,10 @@ class ConvDrivers:
 
     # -- windows --------------------------------------------------------------------------------
 
-    def _entry(self, f: Function, row: Value, entry) -> tuple[Value, Value]:
-        """Offset and mask (a vector of i1) of an entry."""
+    def _entry(self, f: Function, row: Value, entry, keep: Value) -> tuple[Value, Value]:
+        """Offset and mask (a vector of i1) of an entry, of the lanes to keep."""
         at = f.gep(row, entry * 2, "i64")
-        bits = f.cast("trunc", f.load(f.gep(at, 1, "i64"), "i64", 8), f"i{self.t.lanes}")
+        bits = f.cast("trunc", f.load(f.gep(at, 1, "i64"), "i64", 8) & keep, f"i{self.t.lanes}")
         return f.load(at, "i64", 8), f.bitcast(bits, vector("i1", self.t.lanes))
 
     def _read(self, f: Function, p: Value, mask: Value, other: Value | None = None) -> Value:
@@ -88,21 +91,33 @@ class ConvDrivers:
             branch.give(f.load_masked(p, mask, self.vec, other))
         return branch.results[0]
 
-    def _gathered(self, f: Function, x: Value, row: Value, entries: Value) -> Value:
+    def _kept(self, f: Function, count: Value) -> Value:
+        """The first ``count`` bits: the last set may have fewer images than the table."""
+        return f.select(count >= self.t.lanes, f.const(-1, "i64"), (f.const(1, "i64") << count) - 1)
+
+    def _one(self, f: Function, x: Value, row: Value, keep: Value) -> Value:
+        """A vector of windows at table row ``row``, of one entry."""
+        offset, mask = self._entry(f, row, f.const(0, "i64"), keep)
+        return self._read(f, f.gep(x, offset, self.t.elem), mask)
+
+    def _any(self, f: Function, x: Value, row: Value, keep: Value) -> Value:
         """A vector of windows at table row ``row``, of any number of entries."""
+        return self._gathered(f, x, row, self.p["entries"], keep)
+
+    def _gathered(self, f: Function, x: Value, row: Value, entries: Value, keep: Value) -> Value:
         with f.loop(0, entries, carry=[f.zero(self.vec)]) as e:
-            offset, mask = self._entry(f, row, e.i)
+            offset, mask = self._entry(f, row, e.i, keep)
             e.next(self._read(f, f.gep(x, offset, self.t.elem), mask, e.carried[0]))
         return e.results[0]
 
     def _pack_across(self) -> None:
-        """pack_across(to, x, row, entries, taps, channel, k0, k1): one vector of positions, k in
-        [k0, k1); ``row`` is the vector's part of the table."""
+        """pack_across(to, x, row, entries, taps, channel, k0, k1, keep): one vector of positions, k
+        in [k0, k1); ``row`` is the vector's part of the table."""
         f = self.m.function("pack_across", (
             ("ptr", "to", "noalias"), ("ptr", "x", "noalias readonly"), ("ptr", "row", "readonly"),
-            ("i64", "entries"), ("i64", "taps"), ("i64", "channel"), ("i64", "k0"), ("i64", "k1")),
-            internal=True, attributes="noinline")
-        to, x, row, entries, taps, channel, k0, k1 = f.args
+            ("i64", "entries"), ("i64", "taps"), ("i64", "channel"), ("i64", "k0"), ("i64", "k1"),
+            ("i64", "keep")), internal=True, attributes="noinline")
+        to, x, row, entries, taps, channel, k0, k1, keep = f.args
         elem, step = self.t.elem, taps * self.t.nr
         with f.loop(0, taps) as tap:
             first = (k0 + (taps - 1) - tap.i) / taps  # channels c with k0 <= c * taps + tap < k1
@@ -117,16 +132,16 @@ class ConvDrivers:
                             f.gep(out, c.i * step, elem))
 
             with f.if_(entries.eq(1)) as one:
-                offset, mask = self._entry(f, here, f.const(0, "i64"))
+                offset, mask = self._entry(f, here, f.const(0, "i64"), keep)
                 each(lambda p: self._read(f, f.gep(p, offset, elem), mask))
                 one.else_()
                 with f.if_(entries.eq(2)) as two:
-                    offset, mask = self._entry(f, here, f.const(0, "i64"))
-                    other, mask2 = self._entry(f, here, f.const(1, "i64"))
+                    offset, mask = self._entry(f, here, f.const(0, "i64"), keep)
+                    other, mask2 = self._entry(f, here, f.const(1, "i64"), keep)
                     each(lambda p: self._read(f, f.gep(p, other, elem), mask2, self._read(
                         f, f.gep(p, offset, elem), mask)))
                     two.else_()
-                    each(lambda p: self._gathered(f, p, here, entries))
+                    each(lambda p: self._gathered(f, p, here, entries, keep))
 
     def _pack_along(self) -> None:
         """pack_along(to, x, rows, entries, taps, channel, column, k, image, count): the transpose:
@@ -146,20 +161,16 @@ class ConvDrivers:
 
         def blocks(read):
             with f.loop(0, count, t.lanes) as at:
-                move = at.i / t.lanes * words
-                block = transpose(f, [read(x, f.gep(start, move, "i64"))
+                move, keep = at.i / t.lanes * words, self._kept(f, count - at.i)
+                block = transpose(f, [read(x, f.gep(start, move, "i64"), keep)
                                       for x, start in zip(sources, starts, strict=True)])
                 for i, x in enumerate(block):
                     f.store(x, f.gep(to, (at.i + i) * t.nr, t.elem))
 
-        def single(x, row):
-            offset, mask = self._entry(f, row, f.const(0, "i64"))
-            return self._read(f, f.gep(x, offset, t.elem), mask)
-
         with f.if_(entries.eq(1)) as one:
-            blocks(single)
+            blocks(lambda x, row, keep: self._one(f, x, row, keep))
             one.else_()
-            blocks(lambda x, row: self._gathered(f, x, row, entries))
+            blocks(lambda x, row, keep: self._gathered(f, x, row, entries, keep))
 
     def _copy_out(self) -> None:
         """copy_out(to, from, pitch, rows, columns): rows of a panel to rows ``pitch`` apart."""
@@ -226,19 +237,58 @@ class ConvDrivers:
             c = f.select(direct, f.gep(p["y"], image, t.elem), spare)
             pitch = f.select(direct, p["positions"], t.nr)
             panel_step = f.select(direct, f.const(1, "i64"), p["rows"])  # times the first position
-            with f.loop(0, p["k"], p["k_step"]) as block:
-                k = f.min(p["k"] - block.i, p["k_step"])
-                self._pack_panels(f, packed, x, q0, q1, block.i, k)
-                w_block = f.gep(w, block.i / p["k_step"] * panels_a
-                                * self._stride_a(p["k_step"]), t.elem)
-                add = f.select(block.i > 0, f.const(1, "i64"), 0)
-                with f.loop(m0, m1, t.mr) as i, f.loop(q0, q1, t.nr) as j:
-                    panel = f.gep(w_block, i.i / t.mr * self._stride_a(k), t.elem)
-                    at = f.gep(c, i.i * pitch + j.i * panel_step, t.elem)
-                    self.kernels.call_packed(
-                        f, k, panel, f.gep(packed, (j.i - q0) * k, t.elem), at, pitch,
-                        f.min(m1 - i.i, t.mr), f.min(q1 - j.i, t.nr), add)
+            with f.if_(p["rows"].eq(1)) as lone:
+                self._single(f, c, x, f.gep(p["w"], group * p["k"], t.elem), q0, q1)
+                lone.else_()
+                with f.loop(0, p["k"], p["k_step"]) as block:
+                    k = f.min(p["k"] - block.i, p["k_step"])
+                    self._pack_panels(f, packed, x, q0, q1, block.i, k)
+                    w_block = f.gep(w, block.i / p["k_step"] * panels_a
+                                    * self._stride_a(p["k_step"]), t.elem)
+                    add = f.select(block.i > 0, f.const(1, "i64"), 0)
+                    with f.loop(m0, m1, t.mr) as i, f.loop(q0, q1, t.nr) as j:
+                        panel = f.gep(w_block, i.i / t.mr * self._stride_a(k), t.elem)
+                        at = f.gep(c, i.i * pitch + j.i * panel_step, t.elem)
+                        self.kernels.call_packed(
+                            f, k, panel, f.gep(packed, (j.i - q0) * k, t.elem), at, pitch,
+                            f.min(m1 - i.i, t.mr), f.min(q1 - j.i, t.nr), add)
             self._finish(f, spare, group, first, m0, m1, q0, q1)
+
+    def _single(self, f: Function, c: Value, x: Value, w: Value, q0: Value, q1: Value) -> None:
+        """One row, which reads each window once: nothing is packed."""
+        p, t = self.p, self.t
+
+        def row(q: Value, read) -> None:
+            start, keep = self._row(f, q / t.lanes), self._kept(f, q1 - q)
+            with f.loop(0, p["k"] / p["taps"], carry=[f.zero(self.vec)]) as channel:
+                source = f.gep(x, channel.i * p["x_channel"], t.elem)
+                factors = f.gep(w, channel.i * p["taps"], t.elem)
+                with f.loop(0, p["taps"], carry=channel.carried) as tap:
+                    here = f.gep(start, tap.i * p["entries"] * 2, "i64")
+                    factor = f.splat(f.load(f.gep(factors, tap.i, t.elem), t.elem), t.lanes)
+                    tap.next(f.fma(factor, read(f, source, here, keep), tap.carried[0]))
+                channel.next(*tap.results)
+            self._store_some(f, channel.results[0], f.gep(c, q, t.elem), q1 - q)
+
+        with f.if_(p["entries"].eq(1)) as one:
+            with f.loop(q0, q1, t.lanes) as q:
+                row(q.i, self._one)
+            one.else_()
+            with f.loop(q0, q1, t.lanes) as q:
+                row(q.i, self._any)
+
+    def _store_some(self, f: Function, x: Value, to: Value, count: Value) -> None:
+        """Write the first ``count`` lanes, or all."""
+        t = self.t
+        with f.if_(count >= t.lanes) as whole:
+            f.store(x, to)
+            whole.else_()
+            if self.m.host.can_mask(itemsize(t.elem)):
+                f.store_masked(x, to, f.lane_mask(count, t.lanes))
+            else:
+                for i in range(t.lanes - 1):
+                    with f.if_(count > i):
+                        f.store(f.extract(x, i), f.gep(to, i, t.elem))
 
     def _pack_panels(self, f: Function, to: Value, x: Value, q0: Value, q1: Value, k0: Value,
                      k: Value) -> None:
@@ -246,7 +296,8 @@ class ConvDrivers:
         with f.loop(q0, q1, t.lanes) as q:
             at = (q.i - q0) / t.nr * k * t.nr + (q.i - q0) % t.nr
             f.call("pack_across", f.gep(to, at, t.elem), x, self._row(f, q.i / t.lanes),
-                   p["entries"], p["taps"], p["x_channel"], k0, k0 + k)
+                   p["entries"], p["taps"], p["x_channel"], k0, k0 + k,
+                   self._kept(f, q1 - q.i))
 
     def _finish(self, f: Function, spare: Value, group: Value, first: Value,
                 m0: Value, m1: Value, q0: Value, q1: Value) -> None:
@@ -272,7 +323,6 @@ class ConvDrivers:
     def _weight(self, f: Function) -> None:
         p, t = self.p, self.t
         room = f.alloca(t.elem, self._room() + t.mc // t.mr * self._stride_a(t.kc + t.lanes))
-        stack_a = f.gep(room, self._room(), t.elem)
         by_columns = (p["k"] + p["column_step"] - 1) / p["column_step"]
         lo, hi = f.chunk_range(by_columns * p["groups"] * p["parts"])
         sets = self._sets()
@@ -283,17 +333,60 @@ class ConvDrivers:
             c = f.gep(p["w"], (part * p["groups"] + group) * p["rows"] * p["k"], t.elem)
             s0, s1 = sets * part / p["parts"], sets * (part + 1) / p["parts"]
             x = f.gep(p["x"], group * p["x_group"], t.elem)
-            with f.if_(s0 >= s1), f.loop(0, p["rows"]) as r, f.loop(j0, j1) as j:
-                f.store(f.zero(t.elem), f.gep(c, r.i * p["k"] + j.i, t.elem))
-            with f.loop(s0, s1, p["set_step"]) as block:
-                b1 = f.min(block.i + p["set_step"], s1)
-                with f.loop(0, p["together"] * p["positions"], p["position_step"]) as q:
-                    last = f.min(self._width(f, (b1 - 1) * p["together"]) - q.i, p["position_step"])
-                    with f.if_(last > 0):
-                        k = (b1 - 1 - block.i) * p["position_step"] + last
-                        add = f.select((block.i > s0) | (q.i > 0), f.const(1, "i64"), 0)
-                        self._pack_sets(f, room, x, block.i, b1, q.i, j0, j1, k)
-                        self._multiply(f, c, stack_a, room, group, block.i, b1, q.i, j0, j1, k, add)
+            with f.if_((p["rows"] * p["together"]).eq(1)) as lone:
+                self._dots(f, c, x, group, s0, s1, j0, j1)
+                lone.else_()
+                self._sum(f, c, room, x, group, s0, s1, j0, j1)
+
+    def _sum(self, f: Function, c, room, x, group, s0, s1, j0, j1) -> None:
+        """Columns [j0, j1) of the weights, over sets [s0, s1)."""
+        p, t = self.p, self.t
+        stack_a = f.gep(room, self._room(), t.elem)
+        with f.if_(s0 >= s1), f.loop(0, p["rows"]) as r, f.loop(j0, j1) as j:
+            f.store(f.zero(t.elem), f.gep(c, r.i * p["k"] + j.i, t.elem))
+        with f.loop(s0, s1, p["set_step"]) as block:
+            b1 = f.min(block.i + p["set_step"], s1)
+            with f.loop(0, p["together"] * p["positions"], p["position_step"]) as q:
+                last = f.min(self._width(f, (b1 - 1) * p["together"]) - q.i, p["position_step"])
+                with f.if_(last > 0):
+                    k = (b1 - 1 - block.i) * p["position_step"] + last
+                    add = f.select((block.i > s0) | (q.i > 0), f.const(1, "i64"), 0)
+                    self._pack_sets(f, room, x, block.i, b1, q.i, j0, j1, k)
+                    self._multiply(f, c, stack_a, room, group, block.i, b1, q.i, j0, j1, k, add)
+
+    def _dots(self, f: Function, c, x, group, s0, s1, j0, j1) -> None:
+        """The same for one row, as dot products: each window is read once, nothing is packed."""
+        p, t = self.p, self.t
+        with f.loop(j0, j1, DOTS) as j:
+            sources, rows = [], []
+            for i in range(DOTS):
+                at = f.min(j.i + i, j1 - 1)
+                sources.append(f.gep(x, at / p["taps"] * p["x_channel"], t.elem))
+                rows.append(f.gep(p["table"], at % p["taps"] * p["entries"] * 2, "i64"))
+            with f.if_(p["entries"].eq(1)) as one:
+                one.give(*self._dot(f, sources, rows, group, s0, s1, self._one))
+                one.else_()
+                one.give(*self._dot(f, sources, rows, group, s0, s1, self._any))
+            for i, total in enumerate(sum_lanes(f, one.results)):
+                with f.if_(j.i + i < j1):
+                    f.store(total, f.gep(c, j.i + i, t.elem))
+
+    def _dot(self, f: Function, sources, rows, group, s0, s1, read) -> list[Value]:
+        """Sums over images [s0, s1), vectors of some columns."""
+        p, t = self.p, self.t
+        words = p["taps"] * p["entries"] * 2
+        with f.loop(s0, s1, carry=[f.zero(self.vec)] * len(rows)) as image:
+            y = f.gep(p["y"], (image.i * p["groups"] + group) * p["positions"], t.elem)
+            here = [f.gep(source, image.i * p["x_image"], t.elem) for source in sources]
+            with f.loop(0, p["positions"], t.lanes, carry=image.carried) as q:
+                keep = self._kept(f, p["positions"] - q.i)
+                mask = f.bitcast(f.cast("trunc", keep, f"i{t.lanes}"), vector("i1", t.lanes))
+                factor = self._read(f, f.gep(y, q.i, t.elem), mask)
+                at = q.i / t.lanes * words
+                q.next(*[f.fma(factor, read(f, a, f.gep(row, at, "i64"), keep), total)
+                         for a, row, total in zip(here, rows, q.carried, strict=True)])
+            image.next(*q.results)
+        return image.results
 
     def _pack_sets(self, f: Function, to: Value, x: Value, s0: Value, s1: Value, q0: Value,
                    j0: Value, j1: Value, k: Value) -> None:
