@@ -44,6 +44,11 @@ class HostTarget:
     has_masked: bool
     has_f16: bool
 
+    @property
+    def registers(self) -> int:
+        """Vector registers."""
+        return 32 if self.kind in ("avx512", "neon") else 16
+
     def lanes(self, itemsize: int) -> int:
         """Lanes of one vector register for elements of ``itemsize`` bytes."""
         return max(1, self.vector_bytes // itemsize)

@@ -70,6 +70,8 @@ class _Lowering(Tiles):
         self.width = lanes_of(kernel, self.host.vector_bytes)
         ops = sum(len(s.body) for s in kernel.sections)
         self.copies = 4 if ops <= _HEAVY // 2 else 2 if ops <= _HEAVY else 1
+        if kernel.lanes == OUTER and kernel.inner:
+            self.copies = self._columns_at_once()
         self.copies = max(1, min(self.copies, SCRATCH_LANES // self.width))
         if any(i[0] == "op" and i[2] == "random_bits" for s in kernel.sections for i in s.body):
             self.copies = 4  # neighbouring vectors share random words
@@ -78,6 +80,16 @@ class _Lowering(Tiles):
             most = accumulators(self.host.vector_bytes) // self.width
             self.copies = max(1, most) if folds else min(self.copies, 2)
         self.row: dict[int, list[Value]] = {}  # values of the current outer index
+
+    def _columns_at_once(self) -> int:
+        """Vectors of a kernel that walks down columns: as many as registers hold, since each takes
+        only a few bytes of a row."""
+        rows = {i[1] for s in self.k.sections if s.level == "row" for i in s.body
+                if i[0] != "store"}
+        loops = [i for s in self.k.sections if s.level == "loop" for i in s.body]
+        used = {v for i in loops if i[0] == "op" for v in i[4]}
+        live = len(rows & used) + sum(i[0] == "fold" for i in loops)
+        return max((c for c in (4, 2) if c * (live + 2) <= self.host.registers), default=1)
 
     # -- the outer loops -------------------------------------------------------------------------
 

@@ -132,9 +132,7 @@ class Builder:
 
     def is_mine(self, root: int) -> bool:
         """Whether a root's value is computed in this group (and complete)."""
-        if root < 0:
-            return False
-        return self.g.group_of[root] is self.group
+        return root >= 0 and self.g.computes(self.group, root)
 
     def _passes(self) -> None:
         """When each member is computed first, in which passes it is wanted, what is kept."""

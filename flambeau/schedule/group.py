@@ -47,11 +47,13 @@ class Group:
             the group computes ``columns`` parts, folded by another group.
         breaks: steps of the domain at which some member's axis begins, besides 1.
         matrix: rows and columns of a dot group's product.
+        again: members that another group computes too (see ``recompute.py``).
         parts: in how many parts the reductions are divided; their result is then the value of
             a second group that folds the parts.
     """
 
     __slots__ = (
+        "again",
         "breaks",
         "columns",
         "inner",
@@ -77,6 +79,7 @@ class Group:
         self.parts = 1
         self.columns = 0
         self.shapes: set = set()
+        self.again: set[int] = set()
 
     def row_step(self, step: int) -> int | None:
         """The domain step that corresponds to a step of row values."""
@@ -184,6 +187,10 @@ class Grouping:
         self.matrices: dict[int, Access] = {}
         self.reducible: set[int] = set()
         self.reasons: list[tuple[int, Group, str]] | None = None
+
+    def computes(self, group: Group, root: int) -> bool:
+        """Whether a group computes a record's (complete) value."""
+        return self.group_of[root] is group or root in group.again
 
 
 def operands(g: Grouping, i: int) -> list[Access]:

@@ -37,6 +37,7 @@ from .group import (
 )
 from .inline import RANDOM, expand, find_inline
 from .matrices import Refiner, multiplied, readable
+from .recompute import recompute
 from .recurrence import recurrent
 
 
@@ -86,6 +87,7 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
                 g.guards.append(guard)
         else:
             walk.opaque(i, "host")
+    recompute(walk, compiled)
     _find_stored(g)
     return g
 
@@ -481,7 +483,7 @@ def _find_stored(g: Grouping) -> None:
             if g.partial.get(i) is not None and g.group_of[i] is group:
                 continue  # reads the parts, which are memory of their own
             for a in operands(g, i):
-                if g.group_of[a.root] is not group and not g.graph.nodes[a.root].is_leaf \
+                if not g.computes(group, a.root) and not g.graph.nodes[a.root].is_leaf \
                         and a.root not in g.inline:
                     stored.add(a.root)
     stored.update(i for i in g.graph.outputs if not g.graph.nodes[i].is_leaf)
