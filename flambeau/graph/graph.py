@@ -59,8 +59,8 @@ class Graph:
             memory: the donated one is overwritten only after the other has been read.
     """
 
-    __slots__ = ("_key", "_rows", "donated", "leaves", "locs", "nodes", "origin", "outputs",
-                 "overlaps", "turned")
+    __slots__ = ("_key", "_rows", "donated", "from_zero", "leaves", "locs", "nodes", "origin",
+                 "outputs", "overlaps", "turned")
 
     def __init__(self, nodes: list[GNode], leaves: list[int], outputs: list[int],
                  donated: dict[int, int] | None = None,
@@ -71,6 +71,7 @@ class Graph:
         self.locs: list = [None] * len(nodes)  # user lines of the records, for messages
         self.origin: list[int] | None = None  # records of the captured graph, after a pass
         self.turned: frozenset[int] = frozenset()  # products computed transposed
+        self.from_zero = True  # positions of indexing are expected not to count from the end
         self._key: tuple | None = None
         self._rows: tuple | None = None
 

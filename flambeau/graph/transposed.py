@@ -56,7 +56,7 @@ def turn_products(graph: Graph) -> Graph:
         origin.append(i)
     out = Graph(nodes, [number[i] for i in graph.leaves], [number[i] for i in graph.outputs],
                 graph.donated, graph.overlaps)
-    out.origin = origin
+    out.origin, out.from_zero = origin, graph.from_zero
     out.turned = frozenset(number[i] for i in found)
     return out
 

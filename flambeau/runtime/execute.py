@@ -40,6 +40,8 @@ _cut_at: set = set()
 #: plans by structural key
 _plans: dict = {}
 MAX_PLANS = 512
+#: runs of a plan that may end in the interpreter before it is made again, more carefully
+MAX_MISFITS = 3
 #: structures that were seen once, by the key's hash (two with one hash: one is compiled early)
 _seen: dict[int, None] = {}
 MAX_SEEN = 4096
@@ -206,7 +208,11 @@ def _interpret(todo: list[Node], outer: list[bool], written: list[tuple]) -> Non
 def _plan_for(graph: Graph, tier: str) -> planner.Plan | None:
     """The plan of a structure that repeats; None the first time (or always at tier 0)."""
     plan = _plans.get(graph.key)
-    if plan is None:
+    if plan is not None and plan.misfits > MAX_MISFITS:
+        graph.from_zero = False
+        plan = _plans[graph.key] = planner.compile_graph(graph)
+        plan.misfits = -sys.maxsize
+    elif plan is None:
         name = hash(graph.key)
         if tier != "1" and name not in _seen:
             while len(_seen) >= MAX_SEEN:

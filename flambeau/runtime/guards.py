@@ -1,10 +1,11 @@
-"""Conditions on leaves that are checked before anything else in a plan runs.
+"""Conditions on positions: checked by kernels among a plan's own.
 
-Range checks of class numbers and indices would cut a plan in two, and what they protect must not
-run when they fail. So their kernels are the first rows of the plan's table. Each writes whether it
-failed into a byte of a word that the next row looks at: it ends the run when the word is not 0. The
-whole graph is interpreted then, which raises the error with its message (or computes what a kernel
-does not).
+What range checks of class numbers and indices protect must not run when they fail. The checks of
+leaves are the first rows of the plan's table, those of computed positions follow what computes
+them. Each writes whether it failed into a byte of a word that a later row looks at: it ends the run
+when the word is not 0. The whole graph is interpreted then, which raises the error with its message
+(or computes what a kernel does not, such as positions that count from the end). Nothing is written
+over by then: see ``Grouping.guarded``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ..base import dtype as dt
+from ..base import shape as sh
 from ..graph.graph import GNode, Graph
 from ..ir.node import BUFFER, CONST, PRIMS
 from ..schedule.compile import Schedule, schedule_graph
@@ -26,9 +28,10 @@ def guard_schedule(graph: Graph, guard: Guard, threads: int) -> tuple[Schedule, 
 
     Its first leaf is the guarded one; the others are CONSTs, whose numbers come second.
     """
-    leaf = graph.nodes[guard.leaf]
     numbers = (guard.low, guard.high) + ((guard.ignore,) if guard.ignore is not None else ())
-    return _schedule(leaf.shape, leaf.layout, leaf.dtype, len(numbers), threads), numbers
+    layout = None if sh.is_contiguous(guard.shape, guard.strides) else guard.strides
+    return _schedule(guard.shape, layout, graph.nodes[guard.root].dtype, len(numbers),
+                     threads), numbers
 
 
 @lru_cache(maxsize=256)

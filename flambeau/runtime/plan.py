@@ -98,8 +98,12 @@ class Plan:
         self._run_small = team.small_runner()
         self._threads, self._workspace = threads, 0
         self._tables: list = []  # what the rows' arguments point to
-        self._checks = [(guard.leaf, *guard_schedule(self._graph, guard, threads))
-                        for guard in dict.fromkeys(schedule.grouping.guards)]
+        #: guards, with the schedules and numbers of their checks; those of leaves come first
+        self._checks = [(guard, *guard_schedule(self._graph, guard, threads))
+                        for guard in sorted(dict.fromkeys(schedule.grouping.guards),
+                                            key=lambda x: not self._graph.nodes[x.root].is_leaf)]
+        self._early = sum(self._graph.nodes[g.root].is_leaf for g, _, _ in self._checks)
+        self.misfits = 0  # how often a check failed although nothing was wrong
         self._cells()
         self._layout()
         #: weak references to the arrays that the cells hold; None where nobody keeps count
@@ -143,12 +147,14 @@ class Plan:
         """Write cells, numbers, argument blocks and tables into one block of words."""
         extra = sum(len(numbers) for _, _, numbers in self._checks)
         self._flag_word = self._cell_count + 2 * len(self._consts) + extra
-        self._flag_words = -(-len(self._checks) // PER_WORD)
+        early = -(-self._early // PER_WORD)
+        self._flag_words = early + len(self._checks) - self._early
         words: list[int] = [0] * (self._flag_word + self._flag_words)
         patches: list[list[tuple[int, int, int]]] = [[]]  # per segment: cell, offset, word
         rows: list[list[tuple[int, int, int]]] = [[]]  # per segment: function, word, chunks
         self.row_names: list[list[str]] = [["addresses"]]  # per segment, for the profile
         self._steps: list = [0]  # segment numbers and host entries in running order
+        self._stops: list[list[int]] = [[]]  # per segment: the words that may end the run
 
         def add(e: Entry, cell_of: Callable[[int], tuple[int, int]], name: str) -> None:
             previous = 0  # where the last block that is no row began
@@ -168,12 +174,22 @@ class Plan:
                 else:
                     previous = at
 
-        for n, (_, check, _) in enumerate(self._checks):
-            for e in check.entries:
-                add(e, partial(self._cell_of_check, n), f"check: {profile.name(check.graph, e)}")
-        for word in range(self._flag_words):
-            rows[0].append((0, self._flag_word + word, team.STOP))
-            self.row_names[0].append(profile.STOP)
+        def check(numbers: Iterable[int], words: Iterable[int]) -> None:
+            for n in numbers:
+                found = self._checks[n][1]
+                for e in found.entries:
+                    name = profile.name(found.graph, e)
+                    add(e, partial(self._cell_of_check, n), f"check: {name}")
+            for word in words:
+                rows[-1].append((0, self._flag_word + word, team.STOP))
+                self.row_names[-1].append(profile.STOP)
+                self._stops[-1].append(word)
+
+        check(range(self._early), range(early))
+        late: dict[int, list[int]] = {}  # checks by the group that computes what they check
+        for n in range(self._early, len(self._checks)):
+            group = self.schedule.grouping.group_of[self._checks[n][0].root]
+            late.setdefault(group.order, []).append(n)
         for e in self.schedule.entries:
             if e.kind == "host":
                 self._steps.append(HostStep(self, e.record))
@@ -181,8 +197,11 @@ class Plan:
                 rows.append([])
                 patches.append([])
                 self.row_names.append(["addresses"])
+                self._stops.append([])
             else:
                 add(e, self._cell_of, profile.name(self._graph, e))
+            for n in late.get(e.group.order, ()):
+                check([n], [early + n - self._early])
         self._write(words, rows, patches)
 
     def _write(self, words: list[int], rows: list, patches: list) -> None:
@@ -215,13 +234,14 @@ class Plan:
 
     def _cell_of_check(self, n: int, root: int) -> tuple[int, int]:
         """Cell and byte offset of a value of check ``n``."""
-        leaf, check, numbers = self._checks[n]
+        guard, check, numbers = self._checks[n]
         if root == 0:
-            return self._position[leaf], 0
+            cell, at = self._cell_of(guard.root)
+            return cell, at + guard.offset * self._graph.nodes[guard.root].dtype.itemsize
         if root in check.graph.leaves:
             return self._check_cells[n] + root - 1, 0
         kind, at = check.place[root]
-        return (self._arena_cell, at) if kind == "arena" else \
+        return (self._arena_cell, at + self.schedule.arena) if kind == "arena" else \
             (self._check_cells[n] + len(numbers), 0)
 
     def _fill_checks(self, base: int) -> None:
@@ -232,14 +252,16 @@ class Plan:
             for k, number in enumerate(numbers):  # an int32 is the low half of the word
                 self.words[at], self.words[cell + k] = number, base + 8 * at
                 at += 1
-            self.words[cell + len(numbers)] = base + 8 * self._flag_word + n
+            early = -(-self._early // PER_WORD)
+            flag = n if n < self._early else 8 * (early + n - self._early)
+            self.words[cell + len(numbers)] = base + 8 * self._flag_word + flag
         self._flags = self.words.data[self._flag_word:self._flag_word + self._flag_words]
 
     def _memory(self, base: int) -> None:
         """The arena, the numbers' places and the outputs' pools."""
         nodes, graph = self._graph.nodes, self._graph
         most = max((check.arena for _, check, _ in self._checks), default=0)
-        self._arena_size = -(-max(self.schedule.arena, most) // 128) * 128 + 128
+        self._arena_size = -(-(self.schedule.arena + most) // 128) * 128 + 128
         self._memory_size = self._arena_size + self._workspace + 64
         self._place_arena(0)
         self.words[self._arena_cell + 2] = base
@@ -378,7 +400,10 @@ class Plan:
                 else:
                     slot[()] = array
             results = self.execute(arrays)
-            return self.interpreted(arrays) if results is None else results
+            if results is None:
+                results = self.interpreted(arrays)
+                self.misfits += 1
+            return results
 
     def bind(self, position: int, array: np.ndarray) -> None:
         """Let a BUFFER leaf read ``array`` (of the leaf's shape, dtype and layout)."""
@@ -501,7 +526,7 @@ class Plan:
         for step in self._steps:
             if type(step) is int:
                 self._segment(step)
-                if step == 0 and self.stopped():
+                if any(self._flags[word] for word in self._stops[step]):
                     return False
             elif flags.debug:
                 profile.host(self, step, state)

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from ..base import shape as sh
 from ..graph.access import Access
+from ..ir.node import CONST
 from .build import Step
 from .copies import Region, Rows, copies
-from .group import Group, Grouping, Guard, operands
+from .group import Group, Grouping, operands
 
 
 class Scatter(NamedTuple):
@@ -63,24 +64,17 @@ def can_assemble(g: Grouping, i: int) -> bool:
 
 
 def _is_row_sum(g: Grouping, i: int) -> bool:
-    """Whether an index_put adds whole rows at positions that are a leaf's."""
+    """Whether an index_put adds whole rows at positions that lie one after another."""
     node, nodes = g.graph.nodes[i], g.graph.nodes
-    if len(node.srcs) != 3 or node.params[0] != (0,) or node.params[1] is not True:
+    if len(node.srcs) != 3 or node.params[0] != (0,) or node.params[1] is not True \
+            or not g.graph.from_zero:
         return False
     rows, index = g.reads[i][1], g.reads[i][2]
-    leaf = nodes[index.root]
-    value = nodes[node.srcs[1]]
-    return (node.dtype.name in ("float32", "float64") and leaf.is_leaf and index.plain
-            and leaf.dtype.name in ("int64", "int32") and rows.plain and value.numel() > 0
+    positions, value = nodes[index.root], nodes[node.srcs[1]]
+    return (node.dtype.name in ("float32", "float64") and value.numel() > 0
+            and positions.prim is not CONST and positions.dtype.name in ("int64", "int32")
+            and all(sh.is_contiguous(a.shape, a.strides) for a in (rows, index))
             and value.shape == (*nodes[node.srcs[2]].shape, *node.shape[1:]))
-
-
-def guard_of(g: Grouping, i: int) -> Guard | None:
-    """What the positions of a row sum must satisfy."""
-    node = g.graph.nodes[i]
-    if node.prim.name != "index_put":
-        return None
-    return Guard(g.reads[i][2].root, 0, node.shape[0], None)
 
 
 def in_place(g: Grouping, i: int, leaf: int) -> bool:

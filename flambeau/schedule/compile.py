@@ -133,7 +133,8 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
     group = s.grouping.group_of[record]
     if node.shape != target.shape or node.dtype is not target.dtype or node.layout is not None:
         return False
-    if group is None or group.kind in ("host", "weight", "recurrence"):
+    if group is None or group.kind in ("host", "weight", "recurrence") \
+            or group.order <= s.grouping.guarded:
         return False
     if group.kind == "dot" and group.members[0] == record:
         return False

@@ -146,13 +146,30 @@ class Group:
 
 
 class Guard(NamedTuple):
-    """What must hold before a plan may run: a leaf's integers lie in [low, high), or are
-    ``ignore``. Where it does not hold, the graph is interpreted (and raises the right error)."""
+    """What must hold of integers that are positions in memory: they lie in [low, high), or are
+    ``ignore``. Where it does not hold, the plan stops and the graph is interpreted (which raises
+    the right error, or computes what kernels do not).
 
-    leaf: int
+    Attributes:
+        root: the record in whose memory they are: a leaf, checked before anything else runs, or a
+            computed one, checked as soon as it is there.
+        shape, strides, offset: which of its elements.
+    """
+
+    root: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
     low: int
     high: int
     ignore: int | None
+
+
+def guard(a: Access, high: int, low: int = 0, ignore: int | None = None) -> Guard:
+    """A guard of what an access reads."""
+    axes = [(n, s) for n, s in zip(a.shape, a.strides, strict=True) if n > 1 and s]
+    return Guard(a.root, tuple(n for n, _ in axes), tuple(s for _, s in axes), a.offset, low, high,
+                 ignore)
 
 
 class Grouping:
@@ -169,7 +186,9 @@ class Grouping:
         inline: records that belong to no group, with their cost: see ``inline.py``.
         matrices: views that only products read, and how (``matrices.py``).
         lookups: table lookups that kernels can do.
-        guards: checks of leaves to be made before each run.
+        guards: checks of positions to be made in each run.
+        guarded: the last group that a guard waits for; -1 if all guards are of leaves. What runs
+            up to there writes over no leaf, so that a run may stop.
         reducible: reductions that kernels can compute.
     """
 
@@ -183,6 +202,7 @@ class Grouping:
         self.reads: dict[int, list[Access]] = {}
         self.inline: dict[int, int] = {}
         self.guards: list[Guard] = []
+        self.guarded = -1
         self.lookups: set[int] = set()
         self.matrices: dict[int, Access] = {}
         self.reducible: set[int] = set()
@@ -221,8 +241,14 @@ def _operands(g: Grouping, i: int) -> list[Access]:
     return [g.matrices.get(s) or g.access[s] for s in node.srcs]
 
 
-#: primitives that look positions up along an axis, their first parameter
-LOOKUPS = {"take", "take_along"}
+#: primitives that look positions up along an axis
+LOOKUPS = {"take", "take_along", "index"}
+
+
+def axis_of(node: GNode) -> int:
+    """The axis that a lookup looks up along."""
+    axis = node.params[0]
+    return axis[0] if node.prim.name == "index" else axis
 
 
 def _taken(g: Grouping, i: int) -> list[Access]:
@@ -230,7 +256,7 @@ def _taken(g: Grouping, i: int) -> list[Access]:
     the looked-up axis is :func:`take_step`."""
     node = g.graph.nodes[i]
     table, index = (g.access[s] for s in node.srcs)
-    axis, rank = node.params[0], len(index.shape)
+    axis, rank = axis_of(node), len(index.shape)
     if node.prim.name == "take_along":
         beside = (*table.strides[:axis], 0, *table.strides[axis + 1:])
         return [Access(index.root, node.shape, index.strides, index.offset, False),
@@ -244,7 +270,7 @@ def _taken(g: Grouping, i: int) -> list[Access]:
 def take_step(g: Grouping, i: int) -> int:
     """The step of a lookup's table along the looked-up axis."""
     node = g.graph.nodes[i]
-    return g.access[node.srcs[0]].strides[node.params[0]]
+    return g.access[node.srcs[0]].strides[axis_of(node)]
 
 
 def reduced_runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

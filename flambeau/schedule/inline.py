@@ -38,6 +38,7 @@ def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> dict[in
         compiled: those that kernels can compute elementwise.
     """
     nodes, outputs = g.graph.nodes, set(g.graph.outputs)
+    outputs.update(each.root for each in g.guards)  # these have to be in memory
     cost: dict[int, int] = {}
     readers = [0] * len(nodes)
     for i in computed:

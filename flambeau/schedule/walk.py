@@ -18,7 +18,7 @@ from ..graph.graph import GNode, Graph
 from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
 from ..kernel.sums import LONG_OUTER, along, parts_of
-from .assemble import can_assemble, guard_of
+from .assemble import can_assemble
 from .conv import NAMES, convolved, matrix_of, packed, windowed
 from .group import (
     COLUMN,
@@ -29,8 +29,9 @@ from .group import (
     ROW,
     Group,
     Grouping,
-    Guard,
+    axis_of,
     folds,
+    guard,
     operands,
     reduced_runs,
     triple,
@@ -61,10 +62,11 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
                 compiled.add(i)
         elif i in g.lookups:
             compiled.add(i)
-            g.guards.append(Guard(g.reads[i][0].root, 0,
-                                  graph.nodes[node.srcs[0]].shape[node.params[0]], None))
+            g.guards.append(guard(g.reads[i][0], graph.nodes[node.srcs[0]].shape[axis_of(node)]))
         elif cls is OpClass.REDUCE and _compiled(graph, i) and folds(node, operands(g, i)[0]):
             g.reducible.add(i)
+        elif node.prim.name == "index_put" and can_assemble(g, i):
+            g.guards.append(guard(g.reads[i][2], node.shape[0]))
     g.inline = find_inline(g, computed, compiled)
     walk = _Walk(g)
     for i in computed:
@@ -82,9 +84,6 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
             walk.opaque(i, "recurrence")
         elif can_assemble(g, i):
             walk.opaque(i, "assemble")
-            guard = guard_of(g, i)
-            if guard is not None:
-                g.guards.append(guard)
         else:
             walk.opaque(i, "host")
     recompute(walk, compiled)
@@ -117,13 +116,12 @@ def _compiled(graph: Graph, i: int) -> bool:
 
 
 def _looked_up(g: Grouping, i: int) -> bool:
-    """Whether a kernel can look up the table: the positions are all of a leaf's integers."""
-    node, nodes = g.graph.nodes[i], g.graph.nodes
-    index = g.access[node.srcs[1]]
-    leaf = nodes[index.root]
-    return (leaf.is_leaf and leaf.prim is not CONST and leaf.dtype.name in ("int64", "int32")
-            and (index.plain or index.root == node.srcs[1]) and 0 not in node.shape
-            and node.dtype.name in _KINDS and node.dtype.itemsize >= 4)
+    """Whether a kernel can look up the table."""
+    node = g.graph.nodes[i]
+    if node.prim.name == "index" and (len(node.srcs) != 2 or not g.graph.from_zero):
+        return False
+    return (0 not in node.shape and node.dtype.name in _KINDS and node.dtype.itemsize >= 4
+            and _positions(g, g.access[node.srcs[1]]))
 
 
 def _resolve(g: Grouping) -> set[int]:
@@ -152,6 +150,9 @@ def _resolve(g: Grouping) -> set[int]:
                     g.access[s] = whole(s, graph.nodes[s].shape)
         if node.prim.cls is OpClass.REDUCE and node.prim.fold is not None:
             _keep_summand(g, i, stored)
+        if name == "index_put":
+            for s in node.srcs[1:]:
+                _keep_rows(g, s, stored)
         found = None
         if node.prim.cls is OpClass.VIEW:
             src = node.srcs[0]
@@ -169,7 +170,7 @@ def _resolve(g: Grouping) -> set[int]:
                 found = through(g.access[src], *node.params)
         elif name == "check_range" and _guarded(g, node):
             found = g.access[node.srcs[0]]
-            g.guards.append(Guard(found.root, 0, *node.params[:2]))
+            g.guards.append(guard(found, node.params[0], ignore=node.params[1]))
         elif name == "copy" and g.access[node.srcs[0]].shape == node.shape:
             found = g.access[node.srcs[0]]
         if found is not None and i in outputs:
@@ -209,12 +210,23 @@ def _keep_summand(g: Grouping, i: int, stored: set[int]) -> None:
         g.access[src] = whole(src, g.graph.nodes[src].shape)
 
 
+def _keep_rows(g: Grouping, i: int, stored: set[int]) -> None:
+    """Store rows or positions that do not lie one after another."""
+    a, node = g.access[i], g.graph.nodes[i]
+    if not node.is_leaf and not sh.is_contiguous(a.shape, a.strides):
+        stored.add(i)
+        g.access[i] = whole(i, node.shape)
+
+
 def _guarded(g: Grouping, node: GNode) -> bool:
-    """Whether a range check reads all of a leaf, so that it can be made before the plan runs."""
-    a = g.access[node.srcs[0]]
-    leaf = g.graph.nodes[a.root]
-    return (leaf.is_leaf and leaf.prim is not CONST and node.dtype.name in ("int64", "int32")
-            and (a.root == node.srcs[0] or a.plain) and 0 not in node.shape)
+    """Whether a kernel can make a range check."""
+    return 0 not in node.shape and _positions(g, g.access[node.srcs[0]])
+
+
+def _positions(g: Grouping, a: Access) -> bool:
+    """Whether what is read are integers in memory that can be guarded."""
+    root = g.graph.nodes[a.root]
+    return root.prim is not CONST and root.dtype.name in ("int64", "int32")
 
 
 class _Walk:
@@ -311,8 +323,9 @@ class _Walk:
             return self.refuse(i, group, f"{list(node.shape)} is neither the group's "
                                          f"{group.total} elements nor its {group.rows} rows")
         if node.prim.name in LOOKUPS and (
-                group.kind == "dot" or self.g.group_of[reads[1].root] is group):
-            return self.refuse(i, group, "a lookup needs its table complete and a loop of its own")
+                group.kind == "dot" or any(self.g.group_of[a.root] is group for a in reads)):
+            return self.refuse(i, group, "a lookup needs table and positions complete and a loop "
+                                         "of its own")
         if group.kind == "dot":
             if node.prim.name == "random_bits":
                 return self.refuse(i, group, "random bits are cheaper in a loop of their own")
@@ -487,3 +500,6 @@ def _find_stored(g: Grouping) -> None:
                         and a.root not in g.inline:
                     stored.add(a.root)
     stored.update(i for i in g.graph.outputs if not g.graph.nodes[i].is_leaf)
+    for root in {each.root for each in g.guards if not g.graph.nodes[each.root].is_leaf}:
+        stored.add(root)
+        g.guarded = max(g.guarded, g.group_of[root].order)

@@ -14,11 +14,12 @@ from ...base.errors import IndexValueError
 from ...ir.api import api
 from ...ir.node import PRIMS, Node, OpClass, Prim, leaf, make, realize
 from ...ir.op import Op, apply
-from ...ir.view import broadcast
+from ...ir.view import broadcast, view
 from ..core import cast_node, elementwise, operand
 from . import batch_rules
 from .elementwise import ADD, WHERE
 from .shape import reshape
+from .source import iota
 
 INDEX = OpClass.INDEX
 
@@ -444,10 +445,17 @@ def scatter_node(base: Node, index: Node, src: Node, dim: int, mode: str) -> Nod
     return reshape(make(SCATTER, (flat[0], cast_node(flat[1], dt.int64), src), (0, mode)), ())
 
 
+def _scatter_zeros_lower(g, index, size, dim):
+    if size and index.shape == (*size[:dim], 1, *size[dim + 1:]):  # one place each: compared
+        strides = tuple(int(i == dim) for i in range(len(size)))
+        places = view(iota(size[dim]), size, strides)
+        at = elementwise(PRIMS["eq"], dt.int64, places, broadcast(index, size))
+        return make(WHERE, (at, broadcast(g, size), operand(0, g.dtype)))
+    return scatter_node(broadcast(operand(0, g.dtype), size), index, g, dim, "add")
+
+
 _scatter_zeros = Op(
-    "gather_backward",
-    lambda g, index, size, dim: scatter_node(broadcast(operand(0, g.dtype), size), index, g, dim,
-                                             "add"),
+    "gather_backward", _scatter_zeros_lower,
     lambda ctx, g: (apply(_gather, g, ctx.operand(1), dim=ctx.dim), None), saves=(1,))
 
 

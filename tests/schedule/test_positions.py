@@ -1,0 +1,74 @@
+"""Positions in memory that a plan computes itself: looked up, added at, checked on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import flambeau as torch
+from flambeau.base import flags
+from flambeau.debug import explain
+from flambeau.runtime import execute
+
+
+class Reader:
+    """Rows of a table at positions that are computed, and an update of the table."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.table = torch.randn(20, 6, requires_grad=True)
+        self.text = torch.randint(0, 20, (100,))
+        self.head = torch.nn.Linear(6, 20)
+        self.optimizer = torch.optim.SGD([self.table, *self.head.parameters()], 0.1)
+
+    def step(self, more: int = 0):
+        start = torch.randint(0, 80, (4, 1)) + more
+        found = self.text[start + torch.arange(9)]
+        x = torch.nn.functional.embedding(found[:, :-1], self.table)
+        logits = self.head(x).flatten(0, 1)
+        loss = torch.nn.functional.cross_entropy(logits, found[:, 1:].flatten())
+        loss = loss + self.table[found[:, 0]].sum()
+        loss = loss + logits.gather(1, found[:, :1].repeat(8, 1)).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
+def test_no_host_steps():
+    reader = Reader()
+    assert "host" not in str(explain(reader.step))
+
+
+def test_tiers_agree():
+    results = []
+    for tier in ("0", "auto"):
+        with flags.override(tier=tier):
+            reader = Reader()
+            losses = [reader.step() for _ in range(6)]
+            results.append([*losses, reader.table.detach().numpy().copy()])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_position_out_of_range_is_an_error_and_changes_nothing():
+    reader = Reader()
+    for _ in range(6):
+        reader.step()
+    before = reader.table.detach().clone()
+    with pytest.raises(IndexError, match="is out of bounds for dimension 0 with size 100"):
+        reader.step(50)
+    assert torch.equal(reader.table, before)
+    reader.step()
+    assert not torch.equal(reader.table, before)
+
+
+def test_positions_from_the_end():
+    """They are computed all the same; the plan is made again when it has stopped too often."""
+    results = []
+    for tier in ("0", "auto"):
+        with flags.override(tier=tier):
+            reader = Reader()
+            results.append([reader.step(-90) for _ in range(12)])
+    assert results[0] == results[1]
+    assert any(not plan.graph.from_zero for plan in execute._plans.values())
