@@ -5,9 +5,84 @@ from __future__ import annotations
 from ..autograd.modes import enable_grad, no_grad
 from ..tensor import Tensor
 from .algorithm import check_lr, scalar
-from .functions import cat, view_as_real
+from .functions import add_scaled_, cat, one_operation, view_as_real
 from .line_search import Point, strong_wolfe
 from .optimizer import Optimizer
+
+# What happens between two looks at a number is one operation each, so that iterations which repeat
+# are followed. Numbers that nobody looks at stay tensors.
+
+
+def _flat_gradient(params, grads) -> tuple[Tensor, Tensor]:
+    """All gradients as one vector (zeros for None), and its largest component."""
+    parts = []
+    for p, grad in zip(params, grads, strict=True):
+        part = p.new_zeros(p.numel()) if grad is None else grad.reshape(-1)
+        parts.append(view_as_real(part).reshape(-1) if part.is_complex() else part)
+    flat = cat(parts)
+    return flat, flat.abs().max()
+
+
+def _move(params, direction, *, t: float) -> Tensor:
+    """Go ``t`` times the direction; returns the largest component of the way."""
+    return _move_by(params, direction.mul(t))
+
+
+def _move_by(params, way: Tensor) -> Tensor:
+    at = 0
+    for p in params:
+        if p.is_complex():
+            p = view_as_real(p)
+        n = p.numel()
+        p.add_(way[at:at + n].view(p.shape))
+        at += n
+    return way.abs().max()
+
+
+def _arrive(params, direction, grad, *, t: float) -> tuple[Tensor, Tensor]:
+    """Go where the gradient is known already; the largest component of the way and of it."""
+    return _move_by(params, direction.mul(t)), grad.abs().max()
+
+
+def _copies(params) -> list[Tensor]:
+    return [p.clone() for p in params]
+
+
+def _restore(params, home) -> None:
+    for p, start in zip(params, home, strict=True):
+        p.copy_(start)
+
+
+def _slope(grad, direction) -> Tensor:
+    return grad.dot(direction)
+
+
+def _curvature(grad, before, direction, *, t: float) -> tuple[Tensor, ...]:
+    """The last change of the gradient and the way it came from, ``y`` and ``s``; ``y s``, its
+    inverse, and ``y s / y y``. ``before`` becomes ``grad``."""
+    y, s = grad.sub(before), direction.mul(t)
+    before.copy_(grad)
+    ys = y.dot(s)
+    return y, s, ys, 1.0 / ys, ys / y.dot(y)
+
+
+def _two_loops(grad, differences, moves, inverses, scale) -> tuple[Tensor, Tensor, Tensor]:
+    """Minus the approximate inverse Hessian times the gradient: the direction, the slope in it and
+    its largest component."""
+    d = grad.neg()
+    alphas = []
+    for y, s, r in zip(reversed(differences), reversed(moves), reversed(inverses), strict=True):
+        alphas.append(s.dot(d) * r)
+        add_scaled_(d, y, -alphas[-1])
+    d.mul_(scale)
+    for y, s, r, alpha in zip(differences, moves, inverses, reversed(alphas), strict=True):
+        add_scaled_(d, s, alpha - y.dot(d) * r)
+    return d, grad.dot(d), d.abs().max()
+
+
+_flat_gradient, _copies, _restore = map(one_operation, (_flat_gradient, _copies, _restore))
+_slope, _two_loops = one_operation(_slope), one_operation(_two_loops)
+_move, _arrive, _curvature = (one_operation(f, ("t",)) for f in (_move, _arrive, _curvature))
 
 
 class LBFGS(Optimizer):
@@ -42,35 +117,21 @@ class LBFGS(Optimizer):
     def _params(self) -> list[Tensor]:
         return self.param_groups[0]["params"]
 
-    # -- all parameters as one vector -----------------------------------------------------------
-
-    def _gradient(self) -> Tensor:
-        parts = []
-        for p in self._params:
-            part = p.new_zeros(p.numel()) if p.grad is None else p.grad.reshape(-1)
-            parts.append(view_as_real(part).reshape(-1) if part.is_complex() else part)
-        return cat(parts)
-
-    def _move(self, t: float, direction: Tensor) -> None:
-        at = 0
-        for p in self._params:
-            if p.is_complex():
-                p = view_as_real(p)
-            n = p.numel()
-            p.add_(direction[at:at + n].view(p.shape), alpha=t)
-            at += n
+    def _gradient(self) -> tuple[Tensor, Tensor]:
+        params = self._params
+        return _flat_gradient(params, [p.grad for p in params])
 
     def _evaluator(self, closure, direction: Tensor):
         """Value, gradient and slope at a step length; the parameters stay where they are."""
-        home = [p.clone() for p in self._params]
+        home = _copies(self._params)
 
         def evaluate(t: float) -> Point:
-            self._move(t, direction)
-            value = float(closure())
-            grad = self._gradient()
-            for p, start in zip(self._params, home, strict=True):
-                p.copy_(start)
-            return Point(t, value, grad, float(grad.dot(direction)))
+            _move(self._params, direction, t=t)
+            value = closure()
+            grad, _ = self._gradient()
+            _restore(self._params, home)
+            slope = _slope(grad, direction)
+            return Point(t, float(value), grad, float(slope))
 
         return evaluate
 
@@ -92,81 +153,78 @@ class LBFGS(Optimizer):
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
         first_loss = closure()
-        loss, grad = float(first_loss), self._gradient()
+        grad, largest = self._gradient()
+        loss = float(first_loss)
         state["func_evals"] += 1
-        if float(grad.abs().max()) <= group["tolerance_grad"]:
+        if float(largest) <= group["tolerance_grad"]:
             return first_loss
         evaluations = 1
         for iteration in range(1, group["max_iter"] + 1):
-            direction = self._direction(state, grad, group["history_size"])
-            if state.get("prev_flat_grad") is None:
-                state["prev_flat_grad"] = grad.clone()
-            else:
-                state["prev_flat_grad"].copy_(grad)
-            state["prev_loss"], lr = loss, scalar(group["lr"])
+            direction, slope, size = self._direction(state, grad, group["history_size"])
+            state["prev_loss"], lr = loss, float(scalar(group["lr"]))
             state["t"] = lr if state["n_iter"] > 1 else min(1.0, 1 / float(grad.abs().sum())) * lr
-            slope = float(grad.dot(direction))
+            slope = float(slope)
             if slope > -group["tolerance_change"]:
                 break
-            loss, grad, used = self._advance(state, group, closure, direction, Point(
-                0.0, loss, grad, slope), iteration, group["max_eval"] - evaluations)
+            last = iteration == group["max_iter"]
+            start = Point(0.0, loss, grad, slope)
+            if group["line_search_fn"] is None:
+                found, used = self._advance(state, closure, direction, start, last)
+            else:
+                found, used = self._search(state, group, closure, direction, start, float(size),
+                                           group["max_eval"] - evaluations)
+            loss, grad, largest, way = found
             evaluations += used
             state["func_evals"] += used
-            if (iteration == group["max_iter"] or evaluations >= group["max_eval"]
-                    or self._converged(state, group, direction, grad, loss)):
+            if (last or evaluations >= group["max_eval"]
+                    or float(largest) <= group["tolerance_grad"]
+                    or float(way) <= group["tolerance_change"]
+                    or abs(loss - state["prev_loss"]) < group["tolerance_change"]):
                 break
         return first_loss
 
-    def _advance(self, state, group, closure, direction, start, iteration, evaluations_left):
-        """Move along the direction; returns the loss and gradient there and the evaluations."""
+    def _advance(self, state, closure, direction, start, last: bool):
+        """Move along the direction by a fixed length.
+
+        Returns:
+            The loss there, the gradient and its largest component, the largest component of the
+            way; and the number of evaluations.
+        """
+        way = _move(self._params, direction, t=state["t"])
+        if last:  # the next step begins by evaluating here anyway
+            return (start.value, start.grad, None, way), 0
+        value = closure()
+        grad, largest = self._gradient()
+        return (float(value), grad, largest, way), 1
+
+    def _search(self, state, group, closure, direction, start, size: float, evaluations_left):
+        """Move along the direction as far as a line search says; returns what _advance() does."""
         name = group["line_search_fn"]
-        if name is None:
-            self._move(state["t"], direction)
-            if iteration == group["max_iter"]:  # the next step begins by evaluating here anyway
-                return start.value, start.grad, 0
-            return float(closure()), self._gradient(), 1
         if name != "strong_wolfe":
             raise RuntimeError(f"only 'strong_wolfe' is supported, not {name!r}")
-        found, used = strong_wolfe(self._evaluator(closure, direction), start, state["t"],
-                                   float(direction.abs().max()), max_steps=evaluations_left)
-        state["t"] = found.t
-        self._move(found.t, direction)
-        return found.value, found.grad, used
+        found, used = strong_wolfe(self._evaluator(closure, direction), start, state["t"], size,
+                                   max_steps=evaluations_left)
+        state["t"] = float(found.t)
+        way, largest = _arrive(self._params, direction, found.grad, t=state["t"])
+        return (found.value, found.grad, largest, way), used
 
     @staticmethod
-    def _converged(state, group, direction, grad, loss) -> bool:
-        if float(grad.abs().max()) <= group["tolerance_grad"]:
-            return True
-        if float(direction.mul(state["t"]).abs().max()) <= group["tolerance_change"]:
-            return True
-        return abs(loss - state["prev_loss"]) < group["tolerance_change"]
-
-    @staticmethod
-    def _direction(state: dict, grad: Tensor, history_size: int) -> Tensor:
-        """Minus the approximate inverse Hessian times the gradient (the two-loop recursion)."""
+    def _direction(state: dict, grad: Tensor, history_size: int) -> tuple[Tensor, ...]:
+        """The next direction, the slope in it and its largest component."""
         state["n_iter"] += 1
         if state["n_iter"] == 1:
-            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
-            state["d"] = grad.neg()
-            return state["d"]
-        y, s = grad.sub(state["prev_flat_grad"]), state["d"].mul(state["t"])
-        ys = float(y.dot(s))
-        differences, moves, ro = state["old_dirs"], state["old_stps"], state["ro"]
-        if ys > 1e-10:
-            if len(differences) == history_size:
-                for history in (differences, moves, ro):
+            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1, prev_flat_grad=grad.clone())
+            state["d"] = d = grad.neg()
+            return d, _slope(grad, d), d.abs().max()
+        y, s, ys, inverse, scale = _curvature(grad, state["prev_flat_grad"], state["d"],
+                                              t=float(state["t"]))
+        histories = state["old_dirs"], state["old_stps"], state["ro"]
+        if float(ys) > 1e-10:
+            for history, new in zip(histories, (y, s, inverse), strict=True):
+                if len(history) == history_size:
                     history.pop(0)
-            differences.append(y)
-            moves.append(s)
-            ro.append(1.0 / ys)
-            state["H_diag"] = ys / float(y.dot(y))
-        d = grad.neg()
-        alphas = []
-        for y, s, r in zip(reversed(differences), reversed(moves), reversed(ro), strict=True):
-            alphas.append(float(s.dot(d)) * float(r))
-            d.add_(y, alpha=-alphas[-1])
-        d.mul_(float(state["H_diag"]))
-        for y, s, r, alpha in zip(differences, moves, ro, reversed(alphas), strict=True):
-            d.add_(s, alpha=alpha - float(y.dot(d)) * float(r))
-        state["d"] = d
-        return d
+                history.append(new)
+            state["H_diag"] = scale
+        found = _two_loops(grad, *histories, state["H_diag"])
+        state["d"] = found[0]
+        return found

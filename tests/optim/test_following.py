@@ -213,3 +213,25 @@ def test_a_gradient_scaler_whose_scale_grows(calls):
         scaler.update()
     assert (calls["recorded"], calls["followed"]) == (0, 2)
     assert scaler.get_scale() == 128.0
+
+
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_lbfgs(search, calls):
+    flambeau.manual_seed(0)
+    model = nn.Linear(3, 2)
+    x, y = flambeau.randn(10, 3), flambeau.randn(10, 2)
+    optimizer = optim.LBFGS(model.parameters(), lr=0.5, max_iter=4, history_size=3,
+                            tolerance_grad=0, tolerance_change=0, line_search_fn=search)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (model(x) - y).pow(4).mean()
+        loss.backward()
+        return loss
+
+    for _ in range(16):
+        calls.update(recorded=0, followed=0)
+        optimizer.step(closure)
+    assert calls["followed"] >= 3
+    if search is None:  # a line search goes other ways from step to step
+        assert calls["recorded"] == 0
