@@ -6,11 +6,12 @@ import functools
 
 from ..autograd.modes import enable_grad, is_grad_enabled
 from ..autograd.tape import AccumulateGrad
-from ..ops.lib.joining import stack
+from ..ops.lib.shape import movedim
 from ..tensor import Tensor
 from ..tensor.backward import grad as autograd_grad
 from ..tensor.batching import lift_to_active
-from ..tensor.creation import zeros, zeros_like
+from ..tensor.creation import eye, zeros, zeros_like
+from .batching import vmap
 from .tree import flatten, tree_map, unflatten
 
 
@@ -172,6 +173,9 @@ def jvp(func, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux:
     if not isinstance(primals, tuple):
         raise RuntimeError(f"jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it "
                            f"should be valid to call f(*primals), got {type(primals)}")
+    for x in flatten(primals)[0]:
+        if isinstance(x, Tensor) and not (x.is_floating_point() or x.is_complex()):
+            raise ValueError(f"Expected primal to be floating point or complex, but got: {x.dtype}")
     with _Level() as level:
         chosen = _fresh(primals)
         leaves, spec = flatten(chosen)
@@ -179,30 +183,55 @@ def jvp(func, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux:
         if step_spec != spec:
             raise RuntimeError("jvp(f, primals, tangents): Expected primals and tangents to have "
                                "the same python structure.")
+        for x, v in zip(leaves, steps, strict=True):
+            if isinstance(x, Tensor) and tuple(x.shape) != tuple(v.shape):
+                raise RuntimeError("jvp(f, primals, tangents): a tangent of shape "
+                                   f"{tuple(v.shape)} for a primal of shape {tuple(x.shape)}")
         out = func(*chosen)
         aux = None
         if has_aux:
             out, aux = out
         outputs, out_spec = flatten(out)
-        weights = [zeros_like(o).requires_grad_() for o in outputs]
-        back = _gradients(outputs, leaves, weights)
-        along = _gradients(back, weights, steps)
+        for o in outputs:
+            if not isinstance(o, Tensor):
+                raise RuntimeError("jvp(f, primals, tangents): Expected f(*primals) to return only "
+                                   f"tensors, got {type(o)}")
+        smooth = [o for o in outputs if o.is_floating_point() or o.is_complex()]
+        weights = [_fresh(zeros_like(o)) for o in smooth]
+        back = _gradients(smooth, leaves, weights)
+        found = iter(_gradients(back, weights, steps))
+        along = [next(found) if o.is_floating_point() or o.is_complex() else zeros_like(o)
+                 for o in outputs]
         own = leaves + weights
         result = (level.settle(out, own), level.settle(unflatten(out_spec, along), own))
         return (*result, level.settle(aux, own)) if has_aux else result
 
 
-def _units(t: Tensor):
-    for k in range(t.numel()):
-        unit = zeros(t.numel(), dtype=t.dtype)
-        unit[k] = 1
-        yield unit.reshape(t.shape)
+def _units(t: Tensor) -> Tensor:
+    """One tensor of t's shape per element along a first axis, 1 at that element."""
+    return eye(t.numel(), dtype=t.dtype).reshape(t.numel(), *t.shape)
+
+
+def _rows(output: Tensor, leaves: list, chunk_size: int | None) -> list:
+    """The derivatives of an output's elements by the leaves: (*output, *leaf) each."""
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+    tensors = [leaves[i] for i in places]
+    out: list = [None] * len(leaves)
+    if not output.numel():
+        rows: tuple = tuple(zeros(0, *t.shape, dtype=t.dtype) for t in tensors)
+    else:
+        rows = vmap(lambda u: tuple(_gradients([output], tensors, [u])),
+                    chunk_size=chunk_size)(_units(output))
+    for i, t, r in zip(places, tensors, rows, strict=True):
+        out[i] = r.reshape((*output.shape, *t.shape))
+    return out
 
 
 def jacrev(func, argnums=0, *, has_aux: bool = False, chunk_size: int | None = None,
            _preallocate_and_copy: bool = False):
     """A function that gives the Jacobian of ``func``: for each output, one tensor of shape
-    (*output, *argument) per argument in ``argnums``."""
+    (*output, *argument) per argument in ``argnums``; rows are computed together, at most
+    ``chunk_size`` at once."""
 
     @functools.wraps(func)
     def wrapper(*args, **kwargs):
@@ -218,13 +247,12 @@ def jacrev(func, argnums=0, *, has_aux: bool = False, chunk_size: int | None = N
                 out, aux = out
             leaves, spec = flatten(chosen)
             outputs, out_spec = flatten(out)
-            per_output = []
             for o in outputs:
-                rows = [_gradients([o], leaves, [u]) for u in _units(o)]
-                joined = [stack([r[i] for r in rows]).reshape((*o.shape, *leaf.shape))
-                          if isinstance(leaf, Tensor) else None for i, leaf in enumerate(leaves)]
-                tree = unflatten(spec, joined)
-                per_output.append(tree[0] if isinstance(argnums, int) else tuple(tree))
+                if not isinstance(o, Tensor):
+                    raise RuntimeError("jacrev: Expected all outputs of the function to be "
+                                       f"tensors, got {type(o)}")
+            trees = [unflatten(spec, _rows(o, leaves, chunk_size)) for o in outputs]
+            per_output = [t[0] if isinstance(argnums, int) else tuple(t) for t in trees]
             result = level.settle(unflatten(out_spec, per_output), leaves)
             return (result, level.settle(aux, leaves)) if has_aux else result
 
@@ -232,8 +260,46 @@ def jacrev(func, argnums=0, *, has_aux: bool = False, chunk_size: int | None = N
 
 
 def jacfwd(func, argnums=0, has_aux: bool = False, *, randomness: str = "error"):
-    """The same as :func:`jacrev`, column by column in PyTorch; here computed by rows."""
-    return jacrev(func, argnums, has_aux=has_aux)
+    """The same as :func:`jacrev`, column by column: for functions of few numbers with many
+    results."""
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        nums = _choose(args, argnums)
+        leaves, spec = flatten([args[n] for n in nums])
+        for x in leaves:
+            if not isinstance(x, Tensor):
+                raise RuntimeError("jacfwd: Expected all inputs to be Tensors, got "
+                                   f"{type(x)}")
+
+        def chosen(*values):
+            full = list(args)
+            for n, a in zip(nums, unflatten(spec, values), strict=True):
+                full[n] = a
+            return func(*full, **kwargs)
+
+        def push(*steps):
+            return jvp(chosen, tuple(leaves), steps, has_aux=has_aux)[1:]
+
+        columns = []
+        aux = out_spec = None
+        for k, leaf in enumerate(leaves):
+            steps = [zeros_like(x) for x in leaves]
+            steps[k] = _units(leaf)
+            axes = tuple(0 if i == k else None for i in range(len(leaves)))
+            out, *rest = vmap(push, axes, randomness=randomness)(*steps)
+            if rest:  # the same for all columns
+                aux = tree_map(lambda t: t[0] if isinstance(t, Tensor) else t, rest[0])
+            flat, out_spec = flatten(out)
+            columns.append([movedim(o, 0, -1).reshape((*o.shape[1:], *leaf.shape)) for o in flat])
+        per_output = []
+        for parts in zip(*columns, strict=True):
+            tree = unflatten(spec, parts)
+            per_output.append(tree[0] if isinstance(argnums, int) else tuple(tree))
+        result = unflatten(out_spec, per_output)
+        return (result, aux) if has_aux else result
+
+    return wrapper
 
 
 def hessian(func, argnums=0):

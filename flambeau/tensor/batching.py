@@ -7,11 +7,14 @@ requires a gradient is *lifted* first: backward then adds up what the examples s
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..autograd import modes
 from ..ir import batch
-from ..ir.node import Node
+from ..ir.node import Node, leaf
 from ..ir.op import Op, apply
 from ..ops.prim.reduce import sum as sum_
+from ..runtime import execute
 from .tensor import Tensor
 
 
@@ -98,6 +101,33 @@ def lift_to_active(x: Tensor) -> Tensor:
     """``x`` as batched at all levels at work, so that gradients by it are one per example."""
     stack = batch.state.stack
     return _lift_to(x, {level.number: level.size for level in stack}) if stack else x
+
+
+# --- random numbers -------------------------------------------------------------------------------
+
+
+def drawing() -> list[batch.Level]:
+    """The levels at which random numbers that are drawn now differ between examples.
+
+    Raises:
+        RuntimeError: vmap's randomness forbids them.
+    """
+    return batch.refuse_or_levels() if batch.state.stack else []
+
+
+def values_of(t: Tensor, stack: list[batch.Level]) -> np.ndarray:
+    """The values of a tensor with the axes of levels in front."""
+    if not stack:
+        return t._array()
+    node = t.node()
+    for level in reversed(stack):
+        node = batch.physical(node, level.number, level.size)
+    return execute.realize(node)
+
+
+def drawn(values: np.ndarray, stack: list[batch.Level], dtype=None) -> Node:
+    """Values with the axes of levels in front, as a node of one example."""
+    return batch.wrapped_all(leaf(values, dtype), stack)
 
 
 def check_write(t: Tensor, node: Node) -> None:

@@ -17,8 +17,8 @@ from ..ir.op import Op, apply
 from ..ops.core import same_dtype
 from ..ops.prim.elementwise import mul
 from ..ops.prim.special_gamma import igamma64, lgamma64
+from .batching import drawing, drawn, values_of
 from .generator import Generator
-from .host import from_array
 from .options import generator_of, type_name
 from .random import _few_pairs, unit
 from .tensor import Tensor
@@ -84,7 +84,9 @@ def standard_gamma(input: Tensor, generator=None) -> Tensor:  # noqa: A002
     """
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"\"gamma_cpu\" not implemented for '{type_name(input.dtype)}'")
-    sample = from_array(gamma_numbers(generator_of(generator, "_standard_gamma"), input._array()))
+    stack = drawing()
+    sample = Tensor._wrap(drawn(gamma_numbers(generator_of(generator, "_standard_gamma"),
+                                              values_of(input, stack)), stack))
     if input.requires_grad and modes.state.grad:
         return apply(_gamma_op, input, sample)
     return sample

@@ -6,7 +6,6 @@ import importlib
 import sys
 import types
 
-from ..base.absent import absent
 from ..ir.node import realizer
 from ..ops.lib.dropout import seed_source
 from ..runtime import execute
@@ -75,9 +74,20 @@ def _autograd(module) -> None:
         setattr(module, name, part)
     module.variable.Variable = legacy.Variable
     module.function.BackwardCFunction = module.graph.Node
-    module.forward_ad.__getattr__ = absent(
-        "torch.autograd.forward_ad", "there is no forward mode; torch.func.jvp and "
-        "torch.autograd.functional.jvp give the same numbers")
+    _late(module.forward_ad, f"{module.__name__.rpartition('.')[0]}.func.forward_ad")
+
+
+def _late(module, full: str) -> None:
+    """Give a module the public names of a front-end module, which is imported when one is used."""
+
+    def __getattr__(name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(full), name)
+
+    module.__getattr__ = __getattr__
+    module.__dir__ = lambda: [n for n, v in vars(importlib.import_module(full)).items()
+                              if getattr(v, "__module__", "") == full and not n.startswith("_")]
 
 
 class _accepted:  # noqa: N801

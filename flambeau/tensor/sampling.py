@@ -22,6 +22,7 @@ from ..ir.op import Op, apply
 from ..ops.lib.assignment import fill
 from . import options as opt
 from . import random as R
+from .batching import drawing, drawn, values_of
 from .creation import like
 from .dispatch import assign, check_writable, snapshot, write
 from .host import from_array
@@ -114,6 +115,7 @@ def _integers(g, n: int, dtype: dt.dtype, low: int, high: int, *, contiguous=Tru
 def _make(draw, name: str, shape, dtype: dt.dtype, generator, out, layout, device, pin_memory,
           requires_grad) -> Tensor:
     """A tensor of ``shape`` with ``draw(generator, n, dtype)``'s numbers."""
+    stack = drawing()
     if layout is not None or pin_memory:
         opt.check_extras(layout, pin_memory)
     generator = generator_of(generator, name)
@@ -126,8 +128,9 @@ def _make(draw, name: str, shape, dtype: dt.dtype, generator, out, layout, devic
     if device is not dv.CPU:
         t = Tensor._wrap(zeros_node(shape, dtype), device)
         return want_grad(t) if requires_grad else t
-    array = draw(generator, sh.numel(shape), dtype).reshape(shape)
-    return finish(leaf(array, dtype), device, requires_grad)
+    full = (*(level.size for level in stack), *shape)
+    array = draw(generator, sh.numel(full), dtype).reshape(full)
+    return finish(drawn(array, stack, dtype), device, requires_grad)
 
 
 def _out_dtype(dtype, out, name: str) -> dt.dtype:
@@ -193,8 +196,12 @@ def randperm(n, *, generator=None, out=None, dtype=dt.int64, layout=None, device
     dtype = dtype_of(dtype, "randperm") if out is None else out.dtype
     if dtype.category == dt.dtype.INT and n - 1 > np.iinfo(dtype.np).max:
         raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
-    return _make(lambda g, n, d: R.permutation(g, n).astype(d.np, copy=False), "randperm", (n,),
-                 dtype, generator, out, layout, device, pin_memory, requires_grad)
+    def draw(g, count, d):  # several orders, one after another, for the examples of vmap
+        orders = [R.permutation(g, n) for _ in range(count // n if n else 1)]
+        return np.concatenate(orders).astype(d.np, copy=False)
+
+    return _make(draw, "randperm", (n,), dtype, generator, out, layout, device, pin_memory,
+                 requires_grad)
 
 
 def _like(draw, name: str):
@@ -243,10 +250,12 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
         return _make(lambda g, n, d: _normal(g, n, d, float(mean), float(std)), "normal",
                      size_of((size,), None, "normal"), _out_dtype(dtype, out, "normal"), generator,
                      out, layout, device, pin_memory, requires_grad)
+    stack = drawing()
     given = mean if isinstance(mean, Tensor) else std
-    shape = sh.broadcast_shapes(*[tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)])
+    shape = (*(level.size for level in stack), *sh.broadcast_shapes(
+        *[tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)]))
     if isinstance(std, Tensor):
-        deviation = std._array()
+        deviation = values_of(std, stack)
         if bool((deviation < 0).any()):
             raise RuntimeError("normal expects all elements of std >= 0.0")
         values = _normal(generator_of(generator, "normal"), sh.numel(shape), given.dtype)
@@ -254,9 +263,11 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
     else:
         values = _normal(generator_of(generator, "normal"), sh.numel(shape), given.dtype, 0.0,
                          float(std)).reshape(shape)
-    centre = mean._array() if isinstance(mean, Tensor) else np.asarray(mean, given.dtype.np)
+    centre = values_of(mean, stack) if isinstance(mean, Tensor) else \
+        np.asarray(mean, given.dtype.np)
     values = np.asarray(values + centre, given.dtype.np)  # a sum of 0-d arrays is no array
-    return from_array(values, given.dtype) if out is None else fill_out(out, values)
+    return Tensor._wrap(drawn(values, stack, given.dtype)) if out is None \
+        else fill_out(out, values)
 
 
 # --- draws that depend on a tensor ----------------------------------------------------------------
@@ -274,8 +285,8 @@ def _without_gradient(name: str) -> Op:
     return op
 
 
-def _drawn_from(input: Tensor, name: str, values: np.ndarray) -> Tensor:  # noqa: A002
-    result = from_array(values)
+def _drawn_from(input: Tensor, name: str, values: np.ndarray, stack) -> Tensor:  # noqa: A002
+    result = Tensor._wrap(drawn(values, stack))
     if input.requires_grad and modes.state.grad:
         return apply(_without_gradient(name), input, result)
     return result
@@ -283,20 +294,22 @@ def _drawn_from(input: Tensor, name: str, values: np.ndarray) -> Tensor:  # noqa
 
 def bernoulli(input, p=None, *, generator=None, out=None) -> Tensor:  # noqa: A002
     """1 with the probability that stands in ``input`` (or with probability ``p``), else 0."""
-    g = generator_of(generator, "bernoulli")
+    g, stack = generator_of(generator, "bernoulli"), drawing()
     if p is not None:
-        bits = R.bernoulli(g, input.numel(), float(p)).reshape(tuple(input.shape))
+        full = (*(level.size for level in stack), *input.shape)
+        bits = R.bernoulli(g, sh.numel(full), float(p)).reshape(full)
     else:
-        bits = R.bernoulli_each(g, _probabilities(input))
+        bits = R.bernoulli_each(g, _probabilities(input, stack))
     values = bits.astype(input.dtype.np)
-    return fill_out(out, values) if out is not None else _drawn_from(input, "bernoulli", values)
+    return fill_out(out, values) if out is not None \
+        else _drawn_from(input, "bernoulli", values, stack)
 
 
-def _probabilities(p: Tensor) -> np.ndarray:
+def _probabilities(p: Tensor, stack=()) -> np.ndarray:
     if p.dtype.category != dt.dtype.FLOAT:
         raise NotImplementedError(
             f"\"bernoulli_tensor_cpu_p_\" not implemented for '{type_name(p.dtype)}'")
-    return p._array()
+    return values_of(p, stack)
 
 
 def multinomial(input, num_samples: int, replacement: bool = False, *,  # noqa: A002
@@ -312,21 +325,25 @@ def multinomial(input, num_samples: int, replacement: bool = False, *,  # noqa: 
     if not replacement and num_samples > input.shape[-1]:
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without "
                            f"replacement: {num_samples} > {input.shape[-1]}")
-    weights = input._array().reshape(-1, input.shape[-1])
+    stack = drawing()
+    weights = values_of(input, stack)
+    lead = weights.shape[:-1]
+    weights = weights.reshape(-1, input.shape[-1])
     values = R.multinomial(generator_of(generator, "multinomial"), weights, int(num_samples),
                            bool(replacement))
-    values = values.reshape(*input.shape[:-1], int(num_samples))
+    values = values.reshape(*lead, int(num_samples))
     if out is not None and out.dtype is not dt.int64:
         raise RuntimeError(f"multinomial expects Long tensor out, got: {type_name(out.dtype)}")
-    return from_array(values) if out is None else fill_out(out, values)
+    return Tensor._wrap(drawn(values, stack)) if out is None else fill_out(out, values)
 
 
 def poisson(input, generator=None) -> Tensor:  # noqa: A002
     """Poisson numbers with the rates that stand in ``input``."""
     if input.dtype.category != dt.dtype.FLOAT:
         raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{type_name(input.dtype)}'")
-    return _drawn_from(input, "poisson",
-                       R.poisson(generator_of(generator, "poisson"), input._array()))
+    stack = drawing()
+    values = R.poisson(generator_of(generator, "poisson"), values_of(input, stack))
+    return _drawn_from(input, "poisson", values, stack)
 
 
 # --- in place -------------------------------------------------------------------------------------
@@ -339,7 +356,11 @@ def _fill(t: Tensor, name: str, draw, generator) -> Tensor:
     if t.device.type == "meta":
         t._counter.version += 1
         return t
-    shape = tuple(t.shape)
+    stack = drawing()
+    shape = (*(level.size for level in stack), *t.shape)
+    if stack:
+        values = draw(g, sh.numel(shape), t.dtype, contiguous=True).reshape(shape)
+        return assign(t, Tensor._wrap(drawn(values, stack, t.dtype)))
     contiguous = sh.is_contiguous(shape, t.strides)
     values = draw(g, sh.numel(shape), t.dtype, contiguous=contiguous)
     return _store(t, name, values if contiguous else _memory_order(values, shape, t.strides))
@@ -426,7 +447,12 @@ def bernoulli_(self, p=0.5, *, generator=None):
     """Fill with 1 (probability ``p``, a number or a tensor) and 0."""
     if isinstance(p, Tensor):
         check_writable(self)
-        shape = tuple(self.shape)
+        stack, shape = drawing(), tuple(self.shape)
+        if stack:
+            full = (*(level.size for level in stack), *shape)
+            chances = np.broadcast_to(_probabilities(p, stack), full)
+            bits = R.bernoulli_each(generator_of(generator, "bernoulli_"), chances)
+            return assign(self, Tensor._wrap(drawn(bits.astype(self.dtype.np), stack)))
         chances = np.broadcast_to(_probabilities(p), shape)
         order = stride_order(shape, self.strides)[::-1]  # the order of the memory
         values = R.bernoulli_each(generator_of(generator, "bernoulli_"), chances.transpose(order))

@@ -14,6 +14,7 @@ from ..base import dtype as dt
 from ..tensor import Tensor, no_grad
 from ..tensor.backward import grad as _grad
 from ..tensor.convert import tensor
+from .gradcheck_modes import batched_differs, forward_jacobians
 
 
 class GradcheckError(RuntimeError):
@@ -37,16 +38,16 @@ def gradcheck(func, inputs, *, eps: float = 1e-6, atol: float = 1e-5, rtol: floa
         nondet_tol: how much a second backward may differ from the first.
         check_undefined_grad: also run backward with the gradients of some outputs missing.
         check_grad_dtypes: a gradient must have its input's dtype.
+        check_forward_ad: compare the derivatives along directions (``torch.func.jvp``) as well.
+        check_batched_grad: gradients of a batch at once (vmap) must be those one by one.
+        check_batched_forward_grad: accepted; the two checks above cover it.
         fast_mode: compare one random combination of the Jacobian's rows and columns only.
         masked: accepted; there are no sparse tensors.
 
     Raises:
         GradcheckError: the Jacobians differ.
         ValueError: no input requires a gradient.
-        NotImplementedError: forward mode or batched gradients are asked for.
     """
-    if check_forward_ad or check_batched_grad or check_batched_forward_grad:
-        raise NotImplementedError("gradcheck: forward mode and batched gradients")
     args = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     try:
         _check_inputs(args)
@@ -54,6 +55,7 @@ def gradcheck(func, inputs, *, eps: float = 1e-6, atol: float = 1e-5, rtol: floa
             _check(func, args, eps, atol, rtol, nondet_tol, fast_mode, check_grad_dtypes)
         if check_undefined_grad:
             _check_undefined(func, args)
+        _check_modes(func, args, check_forward_ad, check_batched_grad, eps, atol, rtol)
     except GradcheckError:
         if raise_exception:
             raise
@@ -75,8 +77,6 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, eps: float = 1e-6, atol: f
         gen_non_contig_grad_outputs: give the generated ones a layout with gaps.
         others: as in :func:`gradcheck`.
     """
-    if check_fwd_over_rev:
-        raise NotImplementedError("gradgradcheck: forward mode")
     args = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     if grad_outputs is None:
         rng = np.random.RandomState(0)
@@ -107,7 +107,8 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, eps: float = 1e-6, atol: f
                      raise_exception=raise_exception, nondet_tol=nondet_tol,
                      check_undefined_grad=check_undefined_grad,
                      check_grad_dtypes=check_grad_dtypes, fast_mode=fast_mode,
-                     check_batched_grad=check_batched_grad, check_backward_ad=check_rev_over_rev)
+                     check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev,
+                     check_backward_ad=check_rev_over_rev)
 
 
 def _check_inputs(args: tuple) -> None:
@@ -254,6 +255,20 @@ def _check_fast(func, args, results, wanted, eps, atol, rtol) -> None:
             if not np.isclose(a, n, rtol, atol * max(1.0, v.sum())):
                 raise _mismatch(o, i, n, a, "The above quantities relating the numerical and "
                                             "analytical jacobians are computed in fast mode.")
+
+
+def _check_modes(func, args, forward: bool, batched: bool, eps, atol, rtol) -> None:
+    wanted = [x for x in args if isinstance(x, Tensor) and x.requires_grad]
+    for o, out in enumerate(_outputs(func(*args))):
+        if forward:
+            numerical = _numerical(func, args, wanted, o, eps)
+            found = forward_jacobians(func, args, wanted, o, _real, _like)
+            for i, (n, a) in enumerate(zip(numerical, found, strict=True)):
+                if not np.allclose(a, n, rtol, atol):
+                    raise _mismatch(o, i, tensor(n), tensor(a), "by forward mode")
+        if batched and (why := batched_differs(out, wanted, _real, _like)):
+            raise GradcheckError(f"gradcheck or gradgradcheck failed while testing batched "
+                                 f"gradient computation, output {o}: {why}")
 
 
 def _check_undefined(func, args) -> None:
