@@ -38,6 +38,7 @@ from .group import (
 )
 from .inline import RANDOM, expand, find_inline
 from .matrices import Refiner, multiplied, readable
+from .merge import merge
 from .recompute import recompute
 from .recurrence import recurrent
 
@@ -86,6 +87,7 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
             walk.opaque(i, "assemble")
         else:
             walk.opaque(i, "host")
+    merge(walk)
     recompute(walk, compiled)
     _find_stored(g)
     return g
