@@ -1,14 +1,80 @@
-"""A few random programs; ``python -m flambeau.testing.fuzz`` runs any number of them."""
+"""A few random programs of each family; ``python -m flambeau.testing.fuzz`` runs any number."""
 
+import os
+
+import numpy as np
 import pytest
 from flambeau.testing import fuzz
+from flambeau.testing.fuzz import judging, running
+from flambeau.testing.fuzz.jobs import Report, reports
+from flambeau.testing.fuzz.shrinking import shrink
 
 
-def test_random_programs_agree_with_torch(capsys):
+@pytest.mark.parametrize("family", fuzz.FAMILIES)
+def test_random_programs_agree_with_torch(family, capsys):
     pytest.importorskip("torch")
-    assert fuzz.main(["--programs", "25", "--seed", "77000"]) == 0, capsys.readouterr().out
+    arguments = ["--programs", "8", "--seed", "77000", "--family", family, "--as-is"]
+    assert fuzz.main(arguments) == 0, capsys.readouterr().out
 
 
-def test_programs_can_be_run_by_themselves():
-    text = fuzz.Writer(3).program()
-    compile(fuzz.head(text, "flambeau") + text + fuzz.calls(text), "<program>", "exec")
+@pytest.mark.parametrize("family", fuzz.FAMILIES)
+def test_programs_are_programs(family):
+    for seed in range(20):
+        name, text = fuzz.program(seed, family)
+        assert name == family
+        running.compiled(text)
+        assert fuzz.program(seed, family) == (name, text)
+
+
+def _planted(monkeypatch, capsys, seeds, **fault) -> str:
+    """The report of the programs with a fault in trace following."""
+    pytest.importorskip("torch")
+    owner, name, value = fault["owner"], fault["name"], fault["value"]
+    monkeypatch.setattr(owner, name, value)
+    programs = ["--programs", str(len(seeds)), "--seed", str(seeds[0]), "--tiers", "1"]
+    assert fuzz.main([*programs, "--family", "steps", "--as-is"]) == 1
+    return capsys.readouterr().out
+
+
+def _outcome(*log) -> running.Outcome:
+    return running.Outcome(log=[running.plain(x) for x in log])
+
+
+def test_differences_that_rounding_explains():
+    a, b = (np.array([1.0, 2.0], np.float32), np.array([1.0, 2.01], np.float32))
+    shaky = iter(np.array([1.0, 2.0 + 0.002 * k], np.float32) for k in range(99))
+    assert judging.differs(_outcome(a), _outcome(b), lambda n: _outcome(a)).startswith("log[0]")
+    assert not judging.differs(_outcome(a), _outcome(b), lambda n: _outcome(next(shaky)))
+    assert not judging.differs(_outcome(a), _outcome(a * (1 + 1e-6)), None)
+
+
+def test_differences_in_kind():
+    def same(n):
+        return _outcome(1)
+
+    assert "2 here" in judging.differs(_outcome(1), _outcome(1, 2), same)
+    assert "PyTorch int 1, flambeau int 2" in judging.differs(_outcome(1), _outcome(2), same)
+    assert "bool True" in judging.differs(_outcome(1), _outcome(True), same)
+
+
+def test_nothing_is_said_after_a_branch_on_a_rounding_error():
+    assert not judging.differs(_outcome(1, 5), _outcome(1, 6),
+                               lambda n: _outcome(1, 6) if n == 2 else _outcome(1, 5))
+
+
+def test_shrinking_leaves_what_matters():
+    text = ("import torch\na = 1\nb = 2\nfor i in range(9):\n    if a:\n        c = b\n"
+            "    d = a\n    bad = 1\n")
+    small = shrink(text, lambda t: "bad" in t)
+    assert small == "import torch\nbad = 1\n"
+
+
+def _die_at_three(seed: int) -> Report:
+    if seed == 3:
+        os.abort()
+    return Report(seed, family="x")
+
+
+def test_the_death_of_a_worker_is_a_failure():
+    found = {r.seed: r.failure for r in reports(iter(range(6)), _die_at_three, 2)}
+    assert found == {**dict.fromkeys((0, 1, 2, 4, 5), ""), 3: "the process died: SIGABRT"}

@@ -1,0 +1,156 @@
+"""Whether two logs of a program agree, up to what rounding explains.
+
+Logs that agree closely need no thought. Where they do not, PyTorch runs the program several times
+again with every inexact operation's operands and results changed by about a rounding error (Monte
+Carlo arithmetic): how far its own results then scatter is what another order of additions may do to
+them. A difference many times as large is a fault. A program whose own log changes its structure (a
+branch on a rounding error) says nothing from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from .running import Outcome
+
+#: relative and absolute difference that needs no explanation, by dtype
+CLOSE = {"float32": (1e-4, 1e-5), "float64": (1e-9, 1e-10), "float16": (2e-3, 1e-4),
+         "bfloat16": (1.6e-2, 1e-3)}
+#: how many times the scatter of PyTorch's own results a difference may be
+TIMES = 10
+#: scattered runs: first a few, all before a program is called a failure
+RUNS = (3, 12)
+
+
+def leaves(entry, path: str = "") -> Iterator[tuple[str, object]]:
+    """Arrays and numbers of a log entry, with where they stand."""
+    if isinstance(entry, tuple) and entry[:1] in (("dict",), ("sequence",)):
+        items = entry[1] if entry[0] == "dict" else enumerate(entry[1])
+        for key, value in items:
+            yield from leaves(value, f"{path}[{key!r}]")
+    else:
+        yield path, entry
+
+
+def numbers(log: list) -> list[tuple[str, str, object]]:
+    """A log as (place, kind, value); values are float64 arrays where kind is a floating dtype."""
+    out: list[tuple[str, str, object]] = []
+    for n, entry in enumerate(log):
+        for path, x in leaves(entry):
+            place = f"log[{n}]{path}"
+            if isinstance(x, tuple) and len(x) == 3:
+                name = x[0].rpartition(".")[2]
+                wide = x[2].astype(np.float64) if name in CLOSE else x[2]
+                out.append((place, f"{name}{list(x[1])}", wide))
+            elif isinstance(x, np.ndarray):
+                wide = x.astype(np.float64) if x.dtype.name in CLOSE else x
+                out.append((place, f"{x.dtype.name}{list(x.shape)}", wide))
+            elif type(x) is float:
+                out.append((place, "float32[]", np.array(x)))
+            else:
+                out.append((place, type(x).__name__, x))
+    return out
+
+
+def _unlike(a: list, b: list) -> tuple[int, str]:
+    """The first item where two logs differ in structure or in exact values; -1 for none."""
+    for n, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x[:2] != y[:2]:
+            return n, f"{x[0]} is {_show(x)} under PyTorch, {y[0]} is {_show(y)} here"
+        if x[1].partition("[")[0] not in CLOSE and not np.array_equal(x[2], y[2]):
+            return n, f"{x[0]}: PyTorch {_show(x)}, flambeau {_show(y)}"
+    if len(a) != len(b):
+        n = min(len(a), len(b))
+        more = _show((a if len(a) > n else b)[n])
+        return n, f"{len(a)} values under PyTorch, {len(b)} here; the first alone is {more}"
+    return -1, ""
+
+
+def _show(x) -> str:
+    return f"{x[1]} {np.array2string(np.asarray(x[2]), precision=7, threshold=24)}"
+
+
+def beyond(a: list, b: list) -> dict[int, np.ndarray]:
+    """Where two logs of one structure differ by more than needs no explanation."""
+    found = {}
+    for n, (x, y) in enumerate(zip(a, b, strict=False)):
+        limits = CLOSE.get(x[1].partition("[")[0])
+        if limits is None or x[1] != y[1] or x[2].shape != y[2].shape:
+            continue
+        with np.errstate(all="ignore"):
+            size = np.abs(x[2])
+            top = np.max(size, initial=1.0, where=np.isfinite(size))
+            apart = np.abs(x[2] - y[2])
+            bad = apart > limits[0] * size + limits[1] * top
+            bad |= (x[2] != y[2]) & ~np.isfinite(apart)
+            bad &= ~(np.isnan(x[2]) & np.isnan(y[2]))
+        if bad.any():
+            found[n] = bad
+    return found
+
+
+def identical(a: list, b: list) -> str:
+    """The first value in which two runs of flambeau are not equal in every bit."""
+    for x, y in zip(numbers(a), numbers(b), strict=False):
+        if x[:2] != y[:2] or not np.array_equal(
+                np.asarray(x[2]), np.asarray(y[2]),
+                equal_nan=x[1].partition("[")[0] in CLOSE):
+            return f"{x[0]}: {_show(x)} and {_show(y)}"
+    return "" if len(a) == len(b) else f"logs of {len(a)} and {len(b)} entries"
+
+
+def differs(expected: Outcome, found: Outcome, again: Callable[[int], Outcome]) -> str:
+    """The first difference of two logs that rounding does not explain, in words; else empty.
+
+    Args:
+        expected, found: what PyTorch and flambeau gave.
+        again: runs the program under PyTorch with rounding errors drawn from a seed.
+    """
+    a, b = numbers(expected.log), numbers(found.log)
+    unlike, why = _unlike(a, b)
+    apart = beyond(a, b if unlike < 0 else b[:unlike])
+    if unlike < 0 and not apart:
+        return ""
+    spread: dict[int, np.ndarray] = {}
+    end = len(a) + 1  # the first item that PyTorch itself does not always give
+    for n in range(RUNS[-1]):
+        other = numbers(again(n).log)
+        at, _ = _unlike(a, other)
+        end = at if 0 <= at < end else end
+        for k in apart:
+            if k < min(end, len(other)):
+                with np.errstate(all="ignore"):
+                    off = _apart(a[k][2], other[k][2])
+                spread[k] = np.maximum(spread.get(k, 0.0), off)
+        if n + 1 in RUNS and not _unexplained(a, b, apart, spread, end) and \
+                not 0 <= unlike < end:
+            return ""
+    bad = _unexplained(a, b, apart, spread, end)
+    first = min([*bad, unlike] if 0 <= unlike < end else bad)
+    return why if first == unlike else bad[first]
+
+
+def _apart(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    off = np.abs(x - y)
+    return np.where(np.isfinite(off), off, np.inf)
+
+
+def _unexplained(a: list, b: list, apart: dict, spread: dict, end: int) -> dict[int, str]:
+    out = {}
+    for k, bad in apart.items():
+        if k >= end:
+            continue
+        with np.errstate(all="ignore"):
+            # scatter of one element may be small by chance: that of its neighbours counts too
+            wide = np.maximum(spread[k], 0.1 * np.mean(spread[k]) if spread[k].size else 0.0)
+            off = _apart(a[k][2], b[k][2])
+            bad = bad & ~(off <= TIMES * wide)
+        if bad.any():
+            at = np.unravel_index(int(np.argmax(np.where(bad, off, -1))), bad.shape)
+            where = [int(i) for i in at]
+            out[k] = (f"{a[k][0]} {a[k][1]}{where if where else ''}: PyTorch {a[k][2][at]:.9g}, "
+                      f"flambeau {b[k][2][at]:.9g}; rounding explains "
+                      f"{TIMES * np.broadcast_to(wide, bad.shape)[at]:.2g}")
+    return out

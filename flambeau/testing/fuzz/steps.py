@@ -1,0 +1,233 @@
+"""Loops whose rounds are mostly alike, for the trace follower: what it must notice happens in some
+of the rounds only.
+
+A body is a few quiet statements, a loss, an update and a read, so that most rounds are followed.
+Into it come *events*, each in some rounds: other data (shape, strides, dtype, aliasing, whether it
+requires a gradient), other numbers, other modes, tensors that stay alive, memory that NumPy reads
+or writes, gradients that are there already, hooks, errors, early ends, other steps.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+
+from .tensors import frame, head
+from .writer import Writer, block
+
+#: where the rounds get their input from
+SOURCES = ("x = rows[i % 8]",) * 5 + (
+    "x = data[i % 8]", "x = data[i % 8]", "x = rows[0]", "x = data[(i * 3) % 8, :, :]",
+    "x = torch.randn(MxN)", "x = torch.tensor(lists[i % 3])", "x = rows[i % 8] * 1",
+    "x = data[i % 8].clone()", "x = rows[i % 8] if i < 3 else rows[0]", "x = data[:2].mean(0)",
+    "x = torch.from_numpy(arrays[i % 4])", "x = turned[i % 4].t()")
+
+#: another ``x`` in the rounds of an event
+OTHER_INPUTS = (
+    "x = turned[i % 4].t()", "x = data.transpose(0, 1)[:, 0]", "x = x.expand(x.shape) + 0",
+    "x = state", "x = state.detach()", "x = state.view(MxN)", "x = prev", "x = p0.detach()",
+    "x = p0.detach().clone()", "x = x[:1].expand(MxN)", "x = data[0, :1].expand(MxN)",
+    "x = x.clone().requires_grad_()", "x = torch.nn.Parameter(x.clone())", "x = p0",
+    "x = x.double().float()", "x = p0 * 1", "x = torch.full((MxN,), 0.5)", "x = torch.zeros(MxN)",
+    "x = torch.from_numpy(arrays[i % 4])", "x = kept[0] if kept else x", "x = data[i % 8]",
+    "x = x.flip(0)", "x = torch.cat([x, x])[ROWS:]", "label = labels[0]", "label = label.clone()",
+    "label = torch.zeros(ROWS, dtype=torch.long)", "label = labels[i % 8].int()", "x = rows[1]",
+    "x = x.detach()[:]", "x = x.t().contiguous().t()", "x = data[i % 8].detach().requires_grad_()")
+
+#: what else may be done to what the steps use
+CHANGES = (
+    # memory, written behind the back of the steps
+    "state = torch.ones(MxN)", "data[i % 8].mul_(0.5)", "rows[(i + 1) % 8].add_(0.25)",
+    "state.numpy()[0] = 0.5", "rows[(i + 1) % 8].numpy()[...] *= 0.5", "data.numpy()[:, 0] = 0.25",
+    "p0.detach().numpy()[0] *= 0.5", "p0.detach()[0] = 0.2", "p1.data.mul_(0.9)",
+    "model[0].weight.data[0] = 0.1", "arrays[(i + 1) % 4][0] = 0.5", "prev.fill_(0.5)",
+    "p0.data = p0.data.clone() * 0.9", "p0.data = rows[2]", "p0.data = state",
+    "p1.data = p1.data.flip(0)", "state, prev = prev, state", "state = state.view(MxN)",
+    "state = state.clone()", "prev = state", "prev = state.view(-1).view(MxN)",
+    "state = prev.t().contiguous().t()", "state = data[3]", "prev = p0.detach()",
+    "with torch.no_grad(): p0.copy_(rows[1])", "with torch.no_grad(): p0.clamp_(-0.5, 0.5)",
+    # references that stay
+    "kept.append(state)", "kept.append(state.detach())", "kept.append(state[0])",
+    "kept.append(p0.detach())", "kept.append(p0.grad)", "kept.append(p0 * 1)",
+    "kept.append(state.numpy())", "kept.append(p0.detach().numpy())", "kept.append(x)",
+    "kept.append(p1.detach()[1:])", "held = prev.numpy()", "kept.append(memoryview(state.numpy()))",
+    "log.append(p0.detach())", "log.append(state)", "log.append(state.view(-1))",
+    "log.append(p0.detach()[0])", "log.append(p0.grad)", "log.append(prev)",
+    # what is known of tensors
+    "p1.requires_grad_(not p1.requires_grad)", "model.requires_grad_(i % 2 == 0)",
+    "model[0].bias.requires_grad_(False)", "p0.grad = torch.ones(MxN)", "p0.grad = None",
+    "p1.grad = torch.zeros_like(p1)", "p0.grad = state", "opt.zero_grad(set_to_none=False)",
+    "opt.zero_grad()", "for p in model.parameters(): p.grad = None",
+    "scale = 0.25", "scale *= 0.5", "scale = 2", "scale = True", "scale = float(i)",
+    "opt.param_groups[0]['lr'] *= 0.5", "opt.param_groups[0]['weight_decay'] = 0.1",
+    "torch.manual_seed(i)", "torch.rand(3)", "log.append(torch.rand(2))",
+    "handle = p0.register_hook(lambda g: g * 0.5)", "handle.remove() if handle else None",
+    "model[1].register_forward_hook(lambda m, a, out: out * 0.5)",
+    "model[0].register_forward_hook(lambda m, a, out: log.append(out.shape))",
+    "p1 = p1.detach().clone().requires_grad_()", "model = copy.deepcopy(model)",
+    "model.load_state_dict({k: v * 0.5 for k, v in model.state_dict().items()})",
+    "model.train(not model.training)",
+    "model[0].weight = torch.nn.Parameter(torch.ones(5, COLUMNS))",
+    # reads
+    "log.append(p0.grad.tolist() if p0.grad is not None else 0)", "log.append(p0.detach().clone())",
+    "log.append(model(x).detach())", "log.append((x.detach() @ p0.detach().T).sum().item())",
+    "log.append(opt.state_dict()['param_groups'][0]['lr'])", "log.append(state._version)",
+    "log.append((p0.requires_grad, p1.requires_grad, x.requires_grad))", "log.append(scale)",
+    "log.append(bool((state > prev).any()))", "log.append(p0.detach().numpy().copy())",
+    "log.append(p1.grad is None)", "log.append(state.is_contiguous())", "log.append(prev.stride())",
+    "log.append([p.grad is not None for p in model.parameters()])",
+    "log.append(float(p0.detach().norm()))", "log.append(copy.deepcopy(state))",
+    # a step of another kind
+    "with torch.no_grad(): log.append(model(x).mean())",
+    "(p0.square().mean() + model(x).mean()).backward()",
+    "log.append(torch.autograd.grad(model(x).sum(), p0, allow_unused=True)[0])",
+    "log.append(torch.autograd.grad((p0 * x).square().sum(), p0)[0])")
+
+#: after the loss is known
+LATE = ("log.append(loss.grad_fn is None)", "kept.append(loss)", "kept.append(loss.detach())",
+        "log.append(loss.requires_grad)", "log.append(loss.item())", "kept.append(OUT)",
+        "kept.append(OUT.detach())", "OUT.detach().mul_(0.5)",
+        "log.append(OUT.detach().numpy().copy())",
+        "loss = loss * 2", "kept.append(OUT.detach().numpy())", "log.append(OUT.stride())",
+        "log.append(OUT.grad_fn is None)", "held = OUT", "log.append(OUT.is_leaf)",
+        "OUT.retain_grad() if OUT.requires_grad and not OUT.is_leaf else None", "del loss",
+        "OUT.register_hook(lambda g: g * 0.5) if OUT.requires_grad else None",
+        "loss.backward(retain_graph=True)", "log.append(float(loss) > 1)", "return")
+
+#: when an event happens: mostly after the rounds in which following begins
+WHEN = ("i == 5", "i == 6", "i == 6", "i == 7", "i == 8", "i in (5, 8)", "i in (6, 7)", "i >= 6",
+        "i > 6", "i % 3 == 2", "i == rounds - 1", "i in (4, 9)")
+
+
+class Steps(Writer):
+    """Writes a loop of steps."""
+
+    def text(self, form: str, out: str = "x") -> str:
+        """A line with the program's own sizes and result."""
+        m, n = self.matrix
+        return form.replace("MxN", f"{m}, {n}").replace("ROWS", str(m)).replace(
+            "COLUMNS", str(n)).replace("OUT", out)
+
+    def event(self, forms: tuple[str, ...], out: str = "x") -> list[str]:
+        lines = [self.text(self.r.choice(forms), out)]
+        if self.r.random() < 0.1 and lines != ["return"]:
+            lines.append(self.text(self.r.choice(CHANGES)))
+        if "backward" in lines[0] or "grad" in lines[0] or "kept[0]" in lines[0]:
+            lines = self.tried(lines)
+        return block(f"if {self.r.choice(WHEN)}:", lines)
+
+    def tried(self, lines: list[str]) -> list[str]:
+        """Errors are noted and go no further."""
+        return [*block("try:", lines), *block("except (RuntimeError, ValueError) as e:",
+                                              ["log.append('refused')"])]
+
+    def mode(self, lines: list[str]) -> list[str]:
+        """The lines under a mode that changes from round to round."""
+        return block(self.r.choice([
+            "with torch.set_grad_enabled(i % 3 != 2):", "with torch.set_grad_enabled(i < 5):",
+            "with torch.autocast('cpu', torch.bfloat16, enabled=i % 4 == 3):",
+            "with torch.enable_grad():", "with torch.autograd.set_grad_enabled(i != 6):"]), lines)
+
+    def loss(self, out: str, forward: list[str]) -> list[str]:
+        """Of all that nothing else uses: a history that no backward pass frees keeps a trace from
+        being followed (in a few programs, some is left over)."""
+        made = [f"t{k}" for k in range(self.count)]
+        ends = [n for n in made if not any(
+            re.search(rf"\b{n}\b", line.partition(" = ")[2]) for line in forward)]
+        if self.r.random() < 0.1:
+            ends = ends[:1]
+        total = " + ".join(f"{n}.square().mean()" for n in dict.fromkeys([out, *ends]))
+        more = self.r.choice(["model(x).square().mean()", "(p0 * p1).mean() * scale",
+                              "torch.nn.functional.cross_entropy(model(x), label % COLUMNS)",
+                              "(model(x) - x).abs().mean() + (p0 * p1).mean()",
+                              "torch.nn.functional.mse_loss(model(x) * p1, prev)"])
+        return [f"loss = {total} + {self.text(more)}"]
+
+    def update(self) -> list[str]:
+        clip = self.r.choice([[], ["torch.nn.utils.clip_grad_norm_([p0, p1], 1.0)"]])
+        by_hand = ["loss.backward()", *block("with torch.no_grad():", block(
+            "for p in (p0, p1, *model.parameters()):", block("if p.grad is not None:", [
+                self.r.choice(["p.sub_(p.grad, alpha=0.01)", "p -= 0.01 * p.grad",
+                               "p.copy_(p - 0.1 * p.grad)"]), "p.grad = None"])))]
+        gradients = ["grads = torch.autograd.grad(loss, [p0, p1], allow_unused=True)",
+                     "for p, g in zip((p0, p1), grads):",
+                     "    p.data.sub_(0.01 * g) if g is not None else None"]
+        usual = ["opt.zero_grad()", "loss.backward()", *clip, "opt.step()"]
+        return self.r.choice([
+            usual, usual, usual, ["loss.backward()", *clip, "opt.step()", "opt.zero_grad()"],
+            usual, by_hand, by_hand, ["loss = loss.detach()"], self.r.choice([gradients, [
+                "opt.zero_grad(set_to_none=False)", "loss.backward()", "opt.step()"],
+                ["loss.backward()", *block("if i % 2:", ["opt.step()", "opt.zero_grad()"])]])])
+
+    def carried(self, out: str) -> list[str]:
+        """What goes from round to round."""
+        return [self.r.choice([
+            f"state.add_({out}.detach() * 0.1)", f"state = state * 0.9 + {out}.detach() * 0.1",
+            f"prev = {out}.detach()", f"prev.copy_({out}.detach())", "state.mul_(scale)",
+            f"state[i % {self.rows}] = {out}.detach()[0]", f"state[0] += {out}.detach()[0]",
+            f"prev = {out}.detach().clone()", f"state.lerp_({out}.detach(), 0.1)",
+            f"prev, state = state, {out}.detach() * 0.5", f"state = prev; prev = {out}.detach()",
+            "state.add_(torch.randn_like(state), alpha=0.01)", "state.lerp_(x.detach(), 0.1)",
+            "state.add_(x.detach() * 0.1)", "state.mul_(0.9).add_(x.detach(), alpha=0.1)"])]
+
+    def reads(self, out: str) -> list[str]:
+        usual = ["log.append(loss.item())"]
+        return self.r.choice([
+            usual, usual, usual, usual, usual, ["log.append(loss)"], [f"log.append({out})"],
+            [f"log.append({out}.tolist())", "log.append(loss.item())"], self.r.choice([
+                ["log.append(loss.detach())"], block("if i % 4 == 3:", usual), [
+                    f"log.append({out}.detach())"], [f"log.append({out}.detach().sum().item())"],
+                ["log.append(loss.item())", f"log.append({out}.detach())"]])])
+
+    def body(self) -> list[str]:
+        r = self.r
+        first = [self.text(r.choice(SOURCES)), "label = labels[i % 8]"]
+        forward = [line for _ in range(r.randint(1, 4)) for line in self.quiet()]
+        if r.random() < 0.25:
+            forward += r.choice([self.tracked_write, self.random, self.other_dtype])()
+        out = self.pick_like(self.matrix)
+        if out in ("state", "prev", "p0"):
+            forward.append(f"out = {out} * 1")
+            out = "out"
+        loss = self.loss(out, forward)
+        if r.random() < 0.15:
+            forward, loss = self.mode(forward + loss), []
+        if r.random() < 0.85:  # what is made on the way dies before the backward pass
+            forward = block("def forward(x):", [*forward, *loss, f"return {out}, loss"])
+            loss = [f"{out}, loss = forward(x)"]
+        # most optimizers' steps end with a flush, and what was made before it and still has a
+        # history keeps the next trace from being followed: hence the carried state comes first
+        parts = [first, forward, loss, self.carried(out) if r.random() < 0.6 else [],
+                 self.tried(self.update()), self.carried(out) if r.random() < 0.2 else [],
+                 self.reads(out)]
+        for _ in range(r.choice([0, 1, 1, 1, 2, 2])):
+            kind, at = r.random(), r.randrange(1, len(parts) + 1)
+            if kind < 0.35:
+                parts[0] = parts[0] + self.event(OTHER_INPUTS)
+            elif kind < 0.8 or at < 3:
+                parts.insert(at, self.event(CHANGES))
+            else:
+                parts.insert(at, self.event(LATE, out))
+        return [line for part in parts for line in part]
+
+
+def write(r: random.Random) -> list[str]:
+    """The lines of one program."""
+    w = Steps(r)
+    m, n = w.matrix
+    lines = ["import torch", "import copy", "import numpy as np", *head(w)[1:],
+             f"turned = [torch.randn({n}, {m}) for _ in range(4)]",
+             f"arrays = [np.full(({m}, {n}), 0.1 * k, np.float32) for k in range(4)]",
+             "lists = [d.tolist() for d in data[:3]]", "held = handle = None",
+             f"rounds = {(rounds := r.choice([8, 9, 10, 11]))}"]
+    names = "state, prev, scale, held, handle, p1, model"
+    loop = frame(w, w.body(), rounds, names, 0.85)
+    if loop[0].startswith("for"):
+        loop = [line.replace("return", "continue") if line.endswith("return") else line
+                for line in loop]
+    end = ["log += [p.detach() for p in model.parameters()]",
+           "log += [p0.detach(), p1.detach(), state, prev]",
+           "log += [k if hasattr(k, 'detach') else np.array(k) for k in kept if k is not None]",
+           "log.append(np.array(held) if isinstance(held, np.ndarray) else held)",
+           "log += [*rows[:3], data[0], p0.grad]"]
+    return [*lines, *loop, *end]
