@@ -83,6 +83,10 @@ class Binding:
         self.alive: dict[int, _Alive] = {}
         self.template: TapeTemplate | None = None  # the tape that is still wanted
         self._outputs(flushed, leaves, tensors, slots, seeds, first)
+        kept = {alive.output for alive in self.alive.values()}
+        if self.template is not None:
+            kept |= self.template.outputs
+        self.unkept = [n for n in range(len(flushed.outputs)) if n not in kept]
         self.consumes = self._consumed()
         self.earlier = {*self.consumes, *(x[1] for x in self.from_run)}
         del self.runs

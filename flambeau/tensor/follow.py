@@ -37,6 +37,7 @@ from .runs import Run
 from .trace import Poison, Trace
 
 _RECENT = 8
+_LATELY = 16  # runs, after which a trace that was not among them holds no tensors any more
 _MAX_LIVE = 4  # runs with an unwalked history that are remembered
 _GIVE_UP = 4  # replays in a row after which a trace is no longer followed
 
@@ -57,6 +58,7 @@ class Recorder(Replaying):
         self.last: Trace | None = None
         self.replayed_seeds: list[int] = []
         self.recent: list[Trace] = []  # followed lately, the last one first
+        self.count = 0  # runs so far
         self._clear()
 
 
@@ -164,8 +166,9 @@ class Recorder(Replaying):
         """The Python number of a bare tensor of one element that the last run computed, else
         None."""
         found = self.done.number(t) if self.done is not None else None
-        if found is None and self.runs:
-            found = next((x for x in (run.number(t) for run in self.runs) if x is not None), None)
+        if found is None and (self.left or self.runs):
+            numbers = (run.number(t) for run in self._known_runs())
+            found = next((x for x in numbers if x is not None), None)
         return found
 
     def number_in(self, storage):
@@ -178,13 +181,24 @@ class Recorder(Replaying):
                 return None
         return value.item()
 
-    def _release_done(self) -> None:
-        """Before buffers of earlier runs are written again: who is still there gets them."""
+    def _release_done(self, plan) -> None:
+        """Before the plan's buffers are written again: who still holds some gets them."""
         done, self.done = self.done, None
         if self.runs:
-            self.runs = [run for run in self.runs if not run.let_go()][:_MAX_LIVE]
+            self.runs = [run for run in self.runs if run.live and run.held()][:_MAX_LIVE]
         if done is not None and not done.live:
-            done.let_go()
+            if done.trace.binding.plan is plan:
+                done.let_go()
+            elif done.held():
+                self.left.insert(0, done)
+        if self.left:
+            for run in self.left:
+                if run.trace.binding.plan is plan:
+                    run.let_go()
+            for run in self.left[_MAX_LIVE:]:
+                run.let_go()
+            self.left = [run for run in self.left[:_MAX_LIVE]
+                         if run.trace.binding.plan is not plan and run.held()]
 
     # --- flushing ---------------------------------------------------------------------------------
 
@@ -234,7 +248,7 @@ class Recorder(Replaying):
             return
         trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags)
         self.trace = trace = self._merge(trace)
-        self.runs = [run for run in self.runs if run.live and not run.let_go()][:_MAX_LIVE - 1]
+        self.runs = [run for run in self.runs if run.live and run.held()][:_MAX_LIVE - 1]
         if trace.binding.template is not None:
             self.runs.insert(0, Run(trace, self.slots, flushed.arrays, self.seeds, tensors,
                                     recorded=True))
@@ -319,7 +333,22 @@ class Recorder(Replaying):
         if trace in self.recent:
             self.recent.remove(trace)
         self.recent.insert(0, trace)
+        for old in self.recent[_RECENT:]:
+            old.release()
         del self.recent[_RECENT:]
+
+    def _forget_old(self) -> None:
+        """Traces that have not run lately hold nothing of the program."""
+        for trace in self.recent:
+            if trace.known and self.count - trace.used >= _LATELY:
+                trace.release()
+
+    def forget(self, t: Tensor) -> None:
+        """A tensor is about to get other memory or another geometry."""
+        if execute.outstanding:
+            execute.flush()
+        for trace in self.recent:
+            trace.forget(t)
 
     def _alternatives(self) -> list[Trace]:
         """Other traces that begin with the calls matched so far."""
@@ -371,7 +400,7 @@ class Recorder(Replaying):
     def _leave(self) -> None:
         """The trace that was followed is not the next one."""
         if self.mode == FOLLOW and self.trace is not None:
-            self.trace.release()
+            self.trace.leave()
 
     def sync(self) -> None:
         """Versions are about to be read."""
@@ -393,8 +422,8 @@ class Recorder(Replaying):
         execute.outstanding = False  # what the program made beside the trace runs first
         if ir.pending:
             execute.flush_pending()
-        self._release_done()
         plan = binding.plan
+        self._release_done(plan)
         if plan.user is not binding:
             self._rebind(binding)
         if binding.earlier:
@@ -418,6 +447,9 @@ class Recorder(Replaying):
         if results is None:
             return self._give_up(plan, "made again to name the line of an index out of range")
         trace.finish(results)
+        trace.used = self.count = self.count + 1
+        if not self.count % _LATELY:
+            self._forget_old()
         self._leave_results(trace, results)
         steps.clear()
         self._expect(trace)

@@ -12,6 +12,7 @@ from ..base import dtype as dt
 from ..base import shape as sh
 from ..base import srcloc
 from ..ir.node import leaf
+from ..runtime import execute
 from . import history
 from .size import Size
 from .storage import Storage
@@ -279,6 +280,7 @@ class _HostMethods:
         return self.resize_(tuple(other.shape))
 
     def _replace(self, storage: Storage, shape) -> None:
+        execute.follower.forget(self)
         self.storage, self.shape, self.offset = storage, Size(shape), 0
         self.strides = sh.contiguous_strides(shape)
         self._node = None

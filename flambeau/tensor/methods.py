@@ -14,6 +14,7 @@ from ..autograd import modes
 from ..base import dtype as dt
 from ..ir.api import API, ApiFunction
 from ..ops.core import is_number
+from ..runtime import execute
 from .dispatch import assign, check_writable, snapshot, write
 from .follow import call, entry_point
 from .override import NOTHING, PUBLIC, foreign
@@ -195,6 +196,7 @@ def in_place(function, name: str):
     """``Tensor.name_``: compute from a snapshot, then write."""
     if name in _GEOMETRY:
         def method(self, *args, **kwargs):
+            execute.follower.forget(self)
             out = function(self, *args, **kwargs)
             self.shape, self.strides, self.offset = out.shape, out.strides, out.offset
             self._node = None

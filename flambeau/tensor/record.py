@@ -37,6 +37,8 @@ class Recording:
     def __init__(self):
         #: runs whose history is still wanted, the last one first
         self.runs: list[Run] = []
+        #: older runs than ``done`` of other plans, whose results the program still holds
+        self.left: list[Run] = []
 
     def _clear(self) -> None:
         self.entries: list[Entry] = []
@@ -139,7 +141,10 @@ class Recording:
 
     def _settle_done(self, t: Tensor) -> bool:
         """Make a bare tensor of an earlier run an ordinary one; False where it is none."""
-        return any([run.settle(t) for run in (self.done, *self.runs) if run is not None])
+        return any([run.settle(t) for run in self._known_runs()])
+
+    def _known_runs(self) -> list[Run]:
+        return [*([self.done] if self.done is not None else ()), *self.left, *self.runs]
 
     def _note(self, entry: Entry, args, out) -> None:
         entry.draws = self.draws

@@ -37,6 +37,9 @@ class Run:
         self.recorded = recorded
         self.storages: dict[int, Storage] = {}
         self.tape: list | None = None
+        if not recorded:  # else the arrays belong to ordinary tensors
+            for n in trace.binding.unkept:
+                results[n] = None
         template = trace.binding.template
         self.live = template is not None
         if template is not None:
@@ -84,7 +87,7 @@ class Run:
             node = leaf_node(self.results[alive.output])
             storage = self.storages[alive.group] = Storage(node)
             template = self.trace.binding.template
-            if self.live and alive.output not in template.outputs:
+            if not self.live or alive.output not in template.outputs:
                 self.results[alive.output] = None
         return storage
 
@@ -98,24 +101,28 @@ class Run:
             return None
         return self.results[alive.output].item(alive.offset)
 
-    def let_go(self) -> bool:
-        """Before the plan's buffers are written again: who is still there gets them. False for a
-        run that must be kept, since its history is wanted."""
+    def held(self) -> list:
+        """The tensors that the program still refers to; of a recorded run those whose history is
+        still wanted."""
         alive = self.trace.binding.alive
         if self.recorded:
-            return not any(t is not None and t._fn is not None and not t._fn.released
-                           for t in (self.slots[i]() for i in alive))
+            return [t for t in (self.slots[i]() for i in alive)
+                    if t is not None and t._fn is not None and not t._fn.released]
         if not alive or max(map(getrefcount, self.slots)) <= 2:
-            return True
+            return []
+        found = []
         for i in alive:
             t = self.slots[i]
             # the list, this name and getrefcount's argument refer to it
             if t is not None and getrefcount(t) > 3:
-                if self.live:
-                    return False
-                if "storage" not in t.__dict__:
-                    self.settle(t)
-        return True
+                found.append(t)
+        return found
+
+    def let_go(self) -> None:
+        """Before the plan's buffers are written again: who is still there gets them."""
+        for t in self.held():
+            if "storage" not in t.__dict__:
+                self.settle(t)
 
     # --- histories --------------------------------------------------------------------------------
 
@@ -144,7 +151,8 @@ class Run:
     def consume(self) -> None:
         """Backward has walked the history: keep only what the program still holds."""
         self.live = False
-        wanted = {alive.output for alive in self.trace.binding.alive.values()}
+        wanted = {alive.output for alive in self.trace.binding.alive.values()
+                  if alive.group not in self.storages}
         self.results = [r if n in wanted else None for n, r in enumerate(self.results)]
 
     def locate(self, address: int) -> tuple[str, int, int] | None:

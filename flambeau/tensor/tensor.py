@@ -313,6 +313,7 @@ class Tensor:
         if not isinstance(value, Tensor):
             raise TypeError("Variable data has to be a tensor, but got "
                             f"{type(value).__name__}")
+        execute.follower.forget(self)
         self.storage, self.shape, self.strides = value.storage, value.shape, value.strides
         self.offset, self.dtype = value.offset, value.dtype
         self._node, self._stamp = value._node, value._stamp

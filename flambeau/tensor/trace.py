@@ -137,6 +137,9 @@ class Trace:
         self.replays = self.upgrades = 0
         self.steps = None
         self.runs = 0  # since versions were counted
+        self.used = 0  # when it ran last, by the recorder's count of runs
+        self.counts: list[int] = []
+        self.left: list[int] = []
         self.common: weakref.WeakKeyDictionary[Trace, int] = weakref.WeakKeyDictionary()
         self.touches = -1
         self.storages: list = [None] * len(leaves)
@@ -168,14 +171,30 @@ class Trace:
 
     def release(self) -> None:
         """Hold nothing of the program."""
-        self.count_writes()
-        self.nodes: list = [None] * len(self.leaves)
-        self.counts: list[int] = []
+        self.leave()
+        self.known, self.left = False, []  # whether the plan has the addresses of all leaves
         self.storages: list = [None] * len(self.leaves)
+        self.stamps: list = [0] * len(self.leaves)
         self.binding.starts = [0] * len(self.leaves)
         self.usual: list[int] = []
         if self.steps is not None:
             self.steps.last[:] = self.nodes
+
+    def leave(self) -> None:
+        """Another trace is followed next: keep nobody from writing over what this one writes."""
+        self.count_writes()
+        if self.counts:
+            self.left = self.counts  # as they were when another trace took over
+        self.nodes: list = [None] * len(self.leaves)
+        self.counts = []
+
+    def forget(self, t: Tensor) -> None:
+        """A tensor is about to get other memory or another geometry."""
+        if self.steps is not None:
+            for k, known in enumerate(self.steps.last):
+                if known is t:
+                    self.steps.last[k] = None
+                    self.known = False
 
     def held_are_known(self) -> bool:
         """Whether every slot that is still referred to was so at the recording."""
@@ -198,8 +217,10 @@ class Trace:
             uses: the earlier runs, by trace, that leaves with a history come from.
         """
         bound, nodes = self.steps.bound, self.nodes
-        if not self.counts or self.plan_moves:
+        if self.plan_moves or not self.known:
             return self._bind_all(bound, uses)
+        if not self.counts:
+            return self._bind_again(changed, bound, uses)
         for k in changed:
             if not self._bind_one(k, bound[k], uses):
                 return False
@@ -214,21 +235,41 @@ class Trace:
             return self._bind_all(bound, uses)
         return True
 
+    def _bind_again(self, changed: list[int], bound: list, uses: dict) -> bool:
+        """Other traces ran meanwhile: all is where it was, unless a storage or a new user of its
+        content says otherwise."""
+        if not self.left:
+            return self._bind_all(bound, uses)
+        for k in changed:
+            if not self._bind_one(k, bound[k], uses):
+                return False
+        self.nodes[:] = map(_node_of, self.storages)
+        counts = list(map(sys.getrefcount, self.nodes))
+        for k in changed:
+            self.left[k] = counts[k]
+        if list(map(_stamp_of, self.storages)) != self.stamps or counts != self.left:
+            return self._bind_all(bound, uses)
+        if changed and not self._apart(changed):
+            return False
+        self.counts, self.touches = counts, execute.touches
+        return True
+
     def _bind_all(self, bound: list, uses: dict) -> bool:
         for k, t in enumerate(bound):
             if t is None or not self._bind_one(k, t, uses):
                 return False
         if not self._apart(range(len(bound))):
             return False
+        self.nodes[:] = map(_node_of, self.storages)
         self.counts = list(map(sys.getrefcount, self.nodes))
-        self.touches = execute.touches
+        self.touches, self.known = execute.touches, True
         return True
 
     def _bind_one(self, k: int, t: Tensor, uses: dict) -> bool:
         origin = self.leaves[k].origin
         if origin is not None:
             self.binding.bind_result(k, uses[origin[0]], origin[1])
-            self.nodes[k], self.storages[k] = _NOTHING.node, _NOTHING
+            self.nodes[k], self.storages[k], self.stamps[k] = _NOTHING.node, _NOTHING, 0
             return True
         self.nodes[k] = None
         storage = t.storage
@@ -237,7 +278,7 @@ class Trace:
         if storage.memory is not None or self.leaves[k].written \
                 and not self.binding.exclusive(t) or not self.binding.bind(k, storage, t.offset):
             return False
-        self.nodes[k], self.storages[k] = storage.node, storage
+        self.nodes[k], self.storages[k], self.stamps[k] = storage.node, storage, storage.stamp
         return True
 
     def _apart(self, changed: Sequence[int]) -> bool:
@@ -274,7 +315,8 @@ class _Nothing:
     """Stands for the storage of a bare tensor."""
 
     node = object()
+    stamp = 0
 
 
 _NOTHING = _Nothing()
-_node_of = attrgetter("node")
+_node_of, _stamp_of = attrgetter("node"), attrgetter("stamp")

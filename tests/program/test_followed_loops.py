@@ -273,6 +273,20 @@ def test_a_step_that_goes_on_differently(what, monkeypatch):
     assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
 
 
+@pytest.mark.parametrize("move", (
+    lambda b, other: setattr(b, "data", other), lambda b, other: b.set_(other),
+    lambda b, other: b.resize_(2)), ids=("data", "set_", "resize_"))
+def test_a_leaf_that_gets_other_memory(move):
+    b, other = torch.arange(4.0), torch.full((4,), 3.0)
+    seen = []
+    for i in range(12):
+        seen.append((b + 1).sum().item())
+        if i == 8:
+            move(b, other)
+    assert seen[:9] == [10.0] * 9
+    assert seen[9:] == [(b + 1).sum().item()] * 3 != [10.0] * 3
+
+
 def test_checkpoints_give_the_same_numbers(monkeypatch):
     monkeypatch.setattr(flags.values, "tier", "1")
 
