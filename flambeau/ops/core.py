@@ -52,8 +52,12 @@ def fitting(value, dtype: dt.dtype):
     if dtype.category == dt.dtype.INT:
         if not math.isfinite(value):
             raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
-        value, info = int(value), iinfo(dtype)
-        if not (info.min if dtype.is_signed else -info.max) <= value <= info.max:
+        info = iinfo(dtype)
+        low = info.min if dtype.is_signed or isinstance(value, float) else -info.max
+        if value < low:
+            raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
+        value = int(value)
+        if not low <= value <= info.max:
             raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
         return value if value >= info.min else value % (info.max + 1)
     if dtype.is_floating_point and 65504 < abs(value) < math.inf \
@@ -200,6 +204,15 @@ def to_bool(*nodes_and_params):
 
 
 # --- checks used by many functions ------------------------------------------------------------
+
+
+def no_derivative(name: str):
+    """The gradient rule of an operation for which PyTorch has none: it raises in backward."""
+
+    def vjp(ctx, *grads):
+        raise RuntimeError(f"derivative for aten::{name} is not implemented")
+
+    return vjp
 
 
 def check_float(name: str, x) -> None:

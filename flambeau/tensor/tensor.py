@@ -139,8 +139,8 @@ class Tensor:
     def requires_grad(self) -> bool:
         """Whether backward computes a gradient for, or through, this tensor.
 
-        As in PyTorch a view made under ``no_grad`` says what the tensor says that it views, although
-        gradients end at it.
+        As in PyTorch a view made under ``no_grad`` says what the tensor says that it views,
+        although gradients end at it.
         """
         return self._requires or self.grad_fn is not None or (
             self._base is not None and self._base.requires_grad)

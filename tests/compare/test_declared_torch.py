@@ -12,18 +12,6 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-#: differences that are known: each is a mistake to be mended, then its line goes
-KNOWN = {
-    "nn.functional.grid_sample": "nearest: the gradient of the grid is None instead of zero",
-    "Tensor.fill_diagonal": "a fraction as value of integers is refused",
-    "addcmul": "a fraction as value of integers is refused",
-    "masked_fill": "a fraction as value of integers is refused",
-    "hypot": "integers are accepted", "gradient": "uint8 is accepted",
-    "trapezoid": "uint8 wraps around",
-    "floor_divide": "backward says that nothing requires a gradient, not what has no derivative",
-    "heaviside": "as floor_divide", "histogram": "as floor_divide",
-    "remainder": "number and tensor: as floor_divide",
-}
 #: not compared: why
 APART = {
     "kthvalue": "which of equal values it names is not specified",
@@ -66,12 +54,10 @@ def outcome(module, *case):
 
 
 @pytest.mark.parametrize("label", labels())
-def test_same_as_torch(label, request):
+def test_same_as_torch(label):
     entry = API[label]
     if is_random(entry) or function(torch, label) is None or label in APART:
         pytest.skip(APART.get(label, "random, or PyTorch has no such function"))
-    if label in KNOWN:
-        request.applymarker(pytest.mark.xfail(reason=KNOWN[label]))
     dtypes = {"float": ("float32", "float64"), "int": ("int64", "int32"),
               "number": ("float32", "int64", "int32", "uint8"),
               "any": ("float32", "int64", "bool")}[entry.dtypes]

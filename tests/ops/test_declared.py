@@ -95,7 +95,8 @@ def test_any_layout(label):
 
 
 def differentiable(label, call):
-    """A function of the tensors that require gradients, and those tensors; None without any."""
+    """A function of the tensors that require gradients, and those tensors; None without any, and
+    where PyTorch has no derivative."""
     inputs = [t for t in call.tensors() if t.requires_grad]
 
     def replaced(x, new):
@@ -110,7 +111,8 @@ def differentiable(label, call):
                                         **{k: replaced(v, new) for k, v in call.kwargs.items()})
         return tuple(t for t in flat(result) if hasattr(t, "dtype"))
 
-    if not inputs or not any(t.requires_grad for t in call_with(*inputs)):
+    results = [t for t in call_with(*inputs) if t.requires_grad] if inputs else []
+    if not results or any(type(t.grad_fn).__name__ == "NotImplemented" for t in results):
         return None, ()
     return call_with, tuple(inputs)
 

@@ -11,7 +11,7 @@ from ..prim.elementwise import add, clone, div, mul, sub
 from ..prim.join import cat
 from ..prim.reduce import sum
 from ..prim.scan import cumsum
-from ..prim.shape import reshape, slice_dim
+from ..prim.shape import reshape, slice_dim, squeeze
 
 
 def _steps(x, dim: int):
@@ -147,6 +147,8 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
         (dim,) if isinstance(dim, int) else dim, rank)
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    if input.dtype is dt.uint8:
+        raise RuntimeError("torch.gradient does not support uint8 input.")
     spacings = _spacings(spacing, axes)
     for axis, h in zip(axes, spacings, strict=True):
         size = input.shape[axis] if rank else 1
@@ -169,15 +171,15 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
 # --- the trapezoidal rule -----------------------------------------------------------------------
 
 
-def _areas(name, y, x, dx, dim: int):
-    """Twice the area of each trapezoid along ``dim``."""
-    if y.dtype is dt.bool_ or (x is not None and x.dtype is dt.bool_):
-        raise RuntimeError(f"{name}: received a bool input for `y` or `x`, but bool is not "
-                           "supported")
+def _pairs(y, dim: int):
+    """Sums of neighbours along ``dim``."""
     n = y.shape[dim]
-    pairs = add(slice_dim(y, dim, 1, n), slice_dim(y, dim, 0, max(n - 1, 0)))
-    if x is None:
-        return mul(pairs, 1.0 if dx is None else dx) if dx not in (None, 1) else pairs
+    return add(slice_dim(y, dim, 1, n), slice_dim(y, dim, 0, max(n - 1, 0)))
+
+
+def _areas(name, y, x, dim: int):
+    """Twice the area of each trapezoid along ``dim``."""
+    n, pairs = y.shape[dim], _pairs(y, dim)
     if len(x.shape) == 1 and len(y.shape) > 1:
         if x.shape[0] != n:
             raise RuntimeError(f"{name}: There must be one `x` value for each sample point: "
@@ -190,14 +192,32 @@ def _areas(name, y, x, dx, dim: int):
     return mul(pairs, _steps(x, at))
 
 
-def _declare_rule(name: str, fold, doc: str):
+def _integral(y, dx, dim: int):
+    """With equal steps (PyTorch's formula: small integers wrap around in the sum of the ends)."""
+    n = y.shape[dim]
+    if not n:
+        return mul(sum(y, dim), 1.0)
+    ends = add(slice_dim(y, dim, 0, 1), slice_dim(y, dim, n - 1, n))
+    return mul(sub(sum(y, dim), squeeze(mul(ends, 0.5), dim)), dx)
+
+
+def _running_integral(y, dx, dim: int):
+    return cumsum(mul(_pairs(y, dim), dx / 2), dim)
+
+
+def _declare_rule(name: str, fold, even, doc: str):
     def rule(y, x=None, *, dx=None, dim=-1):
         if not y.shape:
             raise IndexError(f"{name}: Dimension out of range for a 0-d tensor")
         dim = sh.wrap_dim(dim, len(y.shape))
         if x is not None and is_number(x):
             x, dx = None, x
-        return div(fold(_areas(name, y, x, dx, dim), dim), 2)
+        if y.dtype is dt.bool_ or (x is not None and x.dtype is dt.bool_):
+            raise RuntimeError(f"{name}: received a bool input for `y` or `x`, but bool is not "
+                               "supported")
+        if x is None:
+            return even(y, 1.0 if dx is None else dx, dim)
+        return div(fold(_areas(name, y, x, dim), dim), 2)
 
     rule.__name__ = rule.__qualname__ = name
     rule.__doc__ = doc
@@ -205,8 +225,10 @@ def _declare_rule(name: str, fold, doc: str):
                cases=lambda t: [t.call(t.f(2, 5)), t.call(t.f(2, 5), t.f(5))])(rule)
 
 
-trapezoid = _declare_rule("trapezoid", sum, "The integral along ``dim`` of samples ``y`` at ``x`` "
-                          "(or ``dx`` apart) by the trapezoidal rule.")
+trapezoid = _declare_rule(
+    "trapezoid", sum, _integral,
+    "The integral along ``dim`` of samples ``y`` at ``x`` (or ``dx`` apart) by the trapezoidal "
+    "rule.")
 cumulative_trapezoid = _declare_rule(
-    "cumulative_trapezoid", cumsum, "The integral up to each sample along ``dim`` by the "
-    "trapezoidal rule.")
+    "cumulative_trapezoid", cumsum, _running_integral,
+    "The integral up to each sample along ``dim`` by the trapezoidal rule.")

@@ -10,12 +10,14 @@ import numpy as np
 
 from ...base import dtype as dt
 from ...ir.api import api
+from ...ir.node import make
+from ...ir.op import Op
 from ..prim.binary import fmod
 from ..prim.comparison import logical_and
 from ..prim.contract import matmul
-from ..prim.elementwise import add, cast, div, eq, ge, le, mul, sub, where
+from ..prim.elementwise import COPY, add, cast, div, eq, ge, le, mul, sub, where
 from ..prim.index import gather, on_host
-from ..prim.pointwise import abs, floor, round  # noqa: A004
+from ..prim.pointwise import abs, floor, round, zeros_of  # noqa: A004
 from ..prim.reduce import expand
 from ..prim.shape import reshape, select, transpose
 from ..prim.ternary import clamp
@@ -210,11 +212,16 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros",  # noqa: A00
         places = [_padded(at, n, padding_mode, align_corners)
                   for at, n in zip(places, size, strict=True)]
         if mode == "nearest":
-            out = _fetch(flat, [round(at) for at in places], size, shape)
+            out = _steady(_fetch(flat, [round(at) for at in places], size, shape), grid)
         else:
             out = _linear(flat, places, size, shape)
     return reshape(out, (batch, channels, *shape))
 
+
+#: the first operand; the gradient of the second is zero, not None
+_steady = Op("steady", lambda x, grid: make(COPY, (x,)),
+             lambda ctx, g: (g, zeros_of(ctx.operand(1))), saves=(1,),
+             grad_name="GridSampler2DBackward0")
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")

@@ -11,7 +11,7 @@ from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make_many
 from ...ir.op import Op, apply
-from ..core import cast_node, is_number
+from ..core import cast_node, is_number, no_derivative
 from ..prim.comparison import isnan, logical_not
 from ..prim.contract import matmul
 from ..prim.elementwise import add, cast, conj, div, gt, mul, ne, sqrt, sub, where
@@ -319,7 +319,8 @@ def _histogram_numpy(x, *rest):
 HISTOGRAM = Prim("histogram", OpClass.LIBRARY, _histogram_infer, _histogram_numpy,
                  doc="counts and edges of bins")
 _histogram = Op("histogram", lambda x, *rest, bins, density: make_many(
-    HISTOGRAM, (x, *rest), (bins, density)), nondiff="counts have no gradient")
+    HISTOGRAM, (x, *rest), (bins, density)), no_derivative("histogram"),
+                grad_name="NotImplemented")
 _HISTOGRAM = return_type("histogram", "hist", "bin_edges")
 
 

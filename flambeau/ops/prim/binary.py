@@ -11,7 +11,7 @@ from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
 from ..results import return_type
-from ..core import elementwise, is_number, result_type, same_dtype, to_float
+from ..core import elementwise, is_number, no_derivative, result_type, same_dtype, to_float
 from .elementwise import (MAXIMUM, MINIMUM, add, cast, check_tensor, conj, div, division, eq, exp,
                           ge, gt, le, log, lt, mul, neg, pow, sub, where)
 from .pointwise import in_float32, not_implemented, zeros_of
@@ -54,7 +54,8 @@ def _promoting(prim, floats=False, refuse=()):
 
     def lower(x, y):
         d = result_type(x, y)
-        if d.name in refuse or (d.is_complex and "complex" in refuse):
+        if d.name in refuse or (d.is_complex and "complex" in refuse) \
+                or (d.category < dt.dtype.FLOAT and "int" in refuse):
             raise not_implemented(prim.name, d)
         return elementwise(prim, to_float(d) if floats else d, x, y)
 
@@ -93,6 +94,8 @@ _remainder = Op("remainder", _remainder_lower, _mod_vjp("floor"),
                 saves=_saves_if_second, grad_name="RemainderBackward1")
 _remainder_scalar = Op("remainder_scalar", _remainder_lower, _mod_vjp("floor"),
                        saves=_saves_if_second, grad_name="RemainderBackward0")
+_remainder_of = Op("remainder_of_scalar", _remainder_lower, no_derivative("remainder"),
+                   grad_name="NotImplemented")
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -101,7 +104,8 @@ def remainder(input, other):
     """Remainder of the division, with the sign of ``other`` (Python's ``%``)."""
     if is_number(other):
         check_tensor("remainder", "input", 1, input)
-    return apply(_remainder_scalar if is_number(other) else _remainder, input, other)
+        return apply(_remainder_scalar, input, other)
+    return apply(_remainder_of if is_number(input) else _remainder, input, other)
 
 
 # --- larger and smaller -------------------------------------------------------------------------
@@ -181,7 +185,8 @@ def _hypot_vjp(ctx, g):
     return mul(scale, ctx.operand(0)), mul(scale, ctx.operand(1))
 
 
-hypot = pair("hypot", _promoting(HYPOT, refuse=("complex",)), _hypot_vjp, saves=(0, 1, "result"),
+hypot = pair("hypot", _promoting(HYPOT, refuse=("complex", "int")), _hypot_vjp,
+             saves=(0, 1, "result"), dtypes="float",
              doc="``sqrt(input^2 + other^2)`` without overflow in between.")
 COPYSIGN = Prim("copysign", E, same_dtype, np.copysign, doc="|x| with the sign of y")
 
@@ -340,10 +345,6 @@ def _heaviside_lower(x, y):
     return elementwise(HEAVISIDE, x.dtype, x, y)
 
 
-def _heaviside_vjp(ctx, g):
-    return zeros_of(g), where(eq(ctx.operand(0), 0), g, 0)
-
-
 @api(method=True, inplace=True, out=1, dtypes="any",
      cases=lambda t: [t.call(t.f(2, 3), t.f(3))])
 def heaviside(input, values):
@@ -353,7 +354,8 @@ def heaviside(input, values):
     return apply(_heaviside, input, values)
 
 
-_heaviside = Op("heaviside", _heaviside_lower, nondiff="PyTorch declares none")
+_heaviside = Op("heaviside", _heaviside_lower, no_derivative("heaviside"),
+                grad_name="NotImplemented")
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",

@@ -14,8 +14,8 @@ from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
-from ..core import (cast_node, elementwise, is_number, operand, result_type, same_dtype, spread,
-                    to_float)
+from ..core import (cast_node, elementwise, is_number, no_derivative, operand, result_type,
+                    same_dtype, spread, to_float)
 
 E = OpClass.ELEMENTWISE
 
@@ -282,7 +282,8 @@ def floor_divide(input, other):  # noqa: A002
     return apply(_floor_divide, input, other)
 
 
-_floor_divide = Op("floor_divide", _floor_lower, nondiff="PyTorch declares none")
+_floor_divide = Op("floor_divide", _floor_lower, no_derivative("floor_divide"),
+                   grad_name="NotImplemented")
 
 
 # --- powers -------------------------------------------------------------------------------------

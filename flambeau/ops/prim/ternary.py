@@ -7,7 +7,7 @@ import math
 from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.op import Op, apply
-from ..core import elementwise, is_number, operand, result_type
+from ..core import elementwise, fitting, is_number, operand, result_type
 from .elementwise import (ADD, DIV, MAXIMUM, MINIMUM, MUL, SUB, cast_node, check_tensor, conj,
                           conj_or_number, div, ge, gt, le, lt, mul, neg, sub, where)
 from .pointwise import not_implemented
@@ -168,9 +168,8 @@ def _addcmul_lower(x, a, b, value=1):
     d = result_type(x, a, b)
     if d is dt.bool_:
         raise not_implemented("addcmul", d)
-    if isinstance(value, float) and d.category < dt.dtype.FLOAT:
-        raise RuntimeError("value cannot be converted to type int64_t without overflow: "
-                           f"addcmul of {d} tensors needs a whole number, got {value}")
+    if d.category < dt.dtype.FLOAT and is_number(value):
+        value = fitting(value, d)
     w, x, a, b = _wide(d, x, a, b)
     product = elementwise(MUL, w, a, b)
     if value != 1:
