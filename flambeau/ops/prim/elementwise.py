@@ -459,8 +459,8 @@ def spread_shape(x, y):
 eq = _compare("eq", np.equal, ())
 ne = _compare("ne", np.not_equal, ("not_equal",))
 lt = _compare("lt", np.less, ("less",))
-le = _compare("le", np.less_equal, ("less_equal",))
-gt: Callable = _compare("gt", np.greater, ("greater",))
+le: Callable = _compare("le", np.less_equal, ("less_equal",))
+gt = _compare("gt", np.greater, ("greater",))
 ge = _compare("ge", np.greater_equal, ("greater_equal",))
 
 
