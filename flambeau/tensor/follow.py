@@ -320,14 +320,18 @@ class Recorder(Replaying):
 
     def _follow(self, trace: Trace) -> None:
         """Expect the calls of a trace from now on."""
-        self._leave()
-        self._clear()
+        if self.mode == FOLLOW:
+            self._leave()
+            self.pos, self.changed, self.seeds, self.uses = 0, [], [], {}
+        else:
+            self._clear()
         self.mode, self.trace = FOLLOW, trace
         if trace.steps is None:
             trace.steps = Steps(trace.entries, trace.leaves, trace.slot_count, trace.numbers,
                                 self._bind, self._draw)
         self.functions = trace.steps.functions
-        self._remember(trace)
+        if not self.recent or trace is not self.recent[0]:
+            self._remember(trace)
 
     def _remember(self, trace: Trace) -> None:
         if trace in self.recent:
