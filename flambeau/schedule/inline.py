@@ -25,7 +25,7 @@ LIMIT = 3
 #: not tie that reader to a place in the order
 RANDOM = 24
 #: elementwise primitives that cost much more than a multiplication
-DEAR = {"take", "take_along", "exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "gelu",
+DEAR = {"exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "gelu",
         "sin", "cos", "expm1", "log1p", "erfinv", "exp2", "log2", "rsqrt", "reciprocal", "atan2",
         "tan", "remainder", "fmod", "floordiv", "truncdiv"}
 
@@ -49,8 +49,8 @@ def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> dict[in
         cost.clear()
         for i in computed:
             node = nodes[i]
-            if i not in compiled or i in outputs or i in banned or node.prim.name in DEAR \
-                    or node.prim.cls is OpClass.VIEW:
+            if i not in compiled or i in g.lookups or i in outputs or i in banned \
+                    or node.prim.name in DEAR or node.prim.cls is OpClass.VIEW:
                 continue
             price = RANDOM if node.prim.name == "random_bits" else 1
             for a in g.reads[i]:

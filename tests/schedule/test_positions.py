@@ -72,3 +72,13 @@ def test_positions_from_the_end():
             results.append([reader.step(-90) for _ in range(12)])
     assert results[0] == results[1]
     assert any(not plan.graph.from_zero for plan in execute._plans.values())
+
+
+def test_a_lookup_is_no_part_of_an_expression():
+    table, other = torch.randn(6, 4), torch.randn(6, 4)
+    rows = torch.randint(0, 6, (6,))
+    with flags.override(tier="1"):
+        found = (other.exp().reshape((24,)).mean() + table[rows].square().mean()).item()
+    expected = other.numpy().astype(float)
+    expected = np.exp(expected).mean() + (table.numpy()[rows.numpy()] ** 2).mean()
+    assert abs(found - expected) < 1e-5
