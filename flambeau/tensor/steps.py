@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from ..autograd.modes import state
 from .tensor import Tensor
-from .trace import Entry, Leaf
+from .trace import NOBODY, Entry, Leaf
 
 MISS = object()
 
@@ -38,7 +38,7 @@ class Steps:
                  draw):
         self.slots: list = [None] * slots
         self.bound: list = [None] * len(leaves)
-        self.last: list = [None] * len(leaves)
+        self.last: list = [NOBODY] * len(leaves)
         self.numbers: list = [0.0] * numbers
         self._no_slots, self._no_leaves = [None] * slots, [None] * len(leaves)
         self._leaves = leaves

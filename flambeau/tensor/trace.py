@@ -20,6 +20,10 @@ from .storage import Storage
 from .tensor import Tensor
 
 
+#: stands for no tensor among the last run's (None could be an argument)
+NOBODY = object()
+
+
 class Poison(Exception):
     """Raised while recording by what cannot be followed; that recording is dropped."""
 
@@ -178,7 +182,7 @@ class Trace:
         self.binding.starts = [0] * len(self.leaves)
         self.usual: list[int] = []
         if self.steps is not None:
-            self.steps.last[:] = self.nodes
+            self.steps.last[:] = [NOBODY] * len(self.leaves)
 
     def leave(self) -> None:
         """Another trace is followed next: keep nobody from writing over what this one writes."""
@@ -193,7 +197,7 @@ class Trace:
         if self.steps is not None:
             for k, known in enumerate(self.steps.last):
                 if known is t:
-                    self.steps.last[k] = None
+                    self.steps.last[k] = NOBODY
                     self.known = False
 
     def held_are_known(self) -> bool:

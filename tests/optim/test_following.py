@@ -102,9 +102,19 @@ def test_steps_are_followed_and_compute_the_same(name, options, calls, monkeypat
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in CONFIGURATIONS}))
-def test_a_learning_rate_as_a_tensor(name, calls):
-    train(lambda model: getattr(optim, name)(model.parameters(), lr=flambeau.tensor(0.01)), calls,
-          bias=name != "Muon")
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_a_learning_rate_as_a_tensor(name, scheduled, calls):
+    schedules = []
+
+    def make(model):
+        optimizer = getattr(optim, name)(model.parameters(), lr=flambeau.tensor(0.01))
+        schedules[:] = [optim.lr_scheduler.ExponentialLR(optimizer, 0.9)] * scheduled
+        return optimizer
+
+    _, optimizer = train(make, calls, bias=name != "Muon", after_step=lambda model, optimizer: [
+        schedule.step() for schedule in schedules])
+    expected = 0.01 * 0.9 ** 16 if scheduled else 0.01
+    assert optimizer.param_groups[0]["lr"].item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["Adam", "Adamax", "NAdam", "RAdam", "SGD", "RMSprop"])

@@ -92,3 +92,17 @@ def test_states_that_stay_in_a_variable(kind):
     with pytest.raises(RuntimeError, match="second time"):
         last = kept[0][0] if kind == "LSTM" else kept[0]
         last.sum().backward()
+
+
+def test_an_argument_that_is_missing_in_another_loop():
+    weight, bias, other = torch.randn(2, 3), torch.randn(2), torch.randn(5, 3)
+
+    def loss(w, b):
+        x = torch.ones(4, 3)
+        return [nn.functional.linear(x, w, b).square().mean().item() for _ in range(6)][-1]
+
+    with_bias = loss(weight, bias)
+    loss(other, None)
+    expected = (torch.ones(4, 3) @ weight.T).square().mean().item()
+    assert loss(weight, None) == pytest.approx(expected)
+    assert loss(weight, bias) == with_bias

@@ -6,6 +6,7 @@ import types
 import warnings
 
 from ...tensor import Tensor
+from ..functions import one_operation, set_
 from ..optimizer import Optimizer
 
 _SEE = ("See more details at "
@@ -35,10 +36,17 @@ def values_of(optimizer: Optimizer, key: str) -> list:
     return [copied(group[key]) for group in optimizer.param_groups]
 
 
+def _fill(x: Tensor, *, number: float) -> None:
+    set_(x, number, x)
+
+
+_fill = one_operation(_fill, ("number",))
+
+
 def set_value(group: dict, key: str, value) -> None:
     """Set an option; one that is a tensor is written into."""
     if isinstance(group[key], Tensor):
-        group[key].fill_(value.item() if isinstance(value, Tensor) else value)
+        _fill(group[key], number=float(value))
     else:
         group[key] = value
 
