@@ -1,7 +1,7 @@
 """Copies into regions of a record's memory.
 
-Rows of neighbours are copied by a loop kernel; rows with steps, and pairs of rows that interleave,
-by the kernels of ``codegen/rows.py``.
+Rows of neighbours are copied by a loop kernel; short rows, rows with steps, and pairs of rows that
+interleave, by the kernels of ``codegen/rows.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from .group import Grouping
 
 #: outer axes of the row kernels
 AXES = 4
+#: rows of neighbours that are shorter are copied element by element
+SHORT = 16
 
 
 class Region(NamedTuple):
@@ -82,12 +84,16 @@ def copy_step(g: Grouping, to: int, region: Region) -> Step:
 
 
 def _strided(g: Grouping, to: int, region: Region) -> Rows | None:
-    """A copy of rows with steps; None where a loop kernel does it as well or better."""
+    """A copy of short rows or of rows with steps; None where a loop kernel does it as well or
+    better."""
     a, strides, offset = region
     steps = [list(a.strides), list(strides)]
     sizes = merge_axes(list(a.shape), steps, 0)
-    if not sizes or len(sizes) > AXES + 1 or steps[1][-1] == 1 and (
-            steps[0][-1] in (0, 1) or 1 in steps[0]):
+    if not 0 < len(sizes) <= AXES + 1:
+        return None
+    source, target = steps[0][-1], steps[1][-1]
+    if target == 1 and (source == 0 or source == 1 and sizes[-1] >= SHORT
+                        or source != 1 and 1 in steps[0]):
         return None
     size = g.graph.nodes[to].dtype.itemsize
     lead = AXES + 1 - len(sizes)

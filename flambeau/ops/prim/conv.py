@@ -19,12 +19,12 @@ from ...base import shape as sh
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
 from ...ir.view import broadcast, view
-from ..core import cast_node
+from ..core import cast_node, operand
 from .correlate import CORRELATE, CORRELATE_WEIGHT, parts_of, planes, zeros
-from .elementwise import ADD, COPY, conj
+from .elementwise import ADD, conj
 from .reduce import SUM
 from .reduce import sum as sum_over
-from .regions import interleaved, pieces_of
+from .regions import REGIONS, interleaved, pieces_of
 from .shape import reshape
 
 
@@ -72,10 +72,12 @@ def _turned(w: Node, chosen: list[list[int]], groups: int) -> Node:
     steps = sh.contiguous_strides(w.shape)
     inner = [(len(mine), s * (mine[1] - mine[0] if len(mine) > 1 else 0), s * mine[0])
              for mine, s in zip(chosen, steps[2:], strict=True)]
-    part = view(w, (groups, c, o, *[m for m, _, _ in inner]),
-                (o * steps[0], steps[1], steps[0], *[s for _, s, _ in inner]),
+    shape = (groups, c, o, *[m for m, _, _ in inner])
+    part = view(w, shape, (o * steps[0], steps[1], steps[0], *[s for _, s, _ in inner]),
                 sum(a for _, _, a in inner))
-    return reshape(make(COPY, (part,)), (groups * c, o, math.prod(m for m, _, _ in inner)))
+    whole = ((sh.contiguous_strides(shape), 0),)
+    copied = make(REGIONS, (operand(0, w.dtype), part), (shape, whole))
+    return reshape(copied, (groups * c, o, math.prod(shape[3:])))
 
 
 def _conv_weight(x: Node, y: Node, kernel, stride, padding, dilation, groups) -> Node:
