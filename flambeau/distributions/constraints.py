@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..ops.lib.joining import cat as join, stack as pile
 from ..ops.lib.linalg import eigvalsh
 
 
@@ -234,6 +235,68 @@ class _CorrCholesky(_LowerCholesky):
     def check(self, value):
         rows = (value * value).sum(-1)
         return super().check(value) & ((rows - 1).abs() <= 1e-4 * value.shape[-1]).all(-1)
+
+
+class cat(Constraint):  # noqa: N801
+    """Constraints of pieces along an axis, of given lengths (1 each)."""
+
+    def __init__(self, cseq, dim: int = 0, lengths=None):
+        self.cseq, self.dim = list(cseq), dim
+        self.lengths = list(lengths) if lengths is not None else [1] * len(self.cseq)
+        if len(self.cseq) != len(self.lengths):
+            raise ValueError(f"{len(self.cseq)} constraints for {len(self.lengths)} lengths")
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether one of them is."""
+        return any(c.is_discrete for c in self.cseq)
+
+    @property
+    def event_dim(self) -> int:
+        """The largest of theirs."""
+        return max(c.event_dim for c in self.cseq)
+
+    def check(self, value):
+        pieces, start = [], 0
+        for c, length in zip(self.cseq, self.lengths, strict=True):
+            pieces.append(c.check(value.narrow(self.dim, start, length)))
+            start += length
+        return join(pieces, self.dim)
+
+
+class stack(Constraint):  # noqa: N801
+    """Constraints of slices along an axis."""
+
+    def __init__(self, cseq, dim: int = 0):
+        self.cseq, self.dim = list(cseq), dim
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether one of them is."""
+        return any(c.is_discrete for c in self.cseq)
+
+    @property
+    def event_dim(self) -> int:
+        """The largest of theirs, and one more where the axis is part of the event."""
+        dim = max(c.event_dim for c in self.cseq)
+        return dim + 1 if self.dim + dim < 0 else dim
+
+    def check(self, value):
+        parts = [value.select(self.dim, i) for i in range(value.size(self.dim))]
+        return pile([c.check(v) for c, v in zip(self.cseq, parts, strict=True)], self.dim)
+
+
+class MixtureSameFamilyConstraint(Constraint):
+    """What every component of a mixture accepts."""
+
+    def __init__(self, base_constraint):
+        self.base_constraint = base_constraint
+
+    is_discrete = property(lambda self: self.base_constraint.is_discrete)
+    event_dim = property(lambda self: self.base_constraint.event_dim)
+
+    def check(self, value):
+        return self.base_constraint.check(value.unsqueeze(-1 - self.event_dim)).all(-1)
 
 
 dependent = _Dependent()

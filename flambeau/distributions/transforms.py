@@ -272,6 +272,12 @@ class PowerTransform(_Plain):
         super().__init__(cache_size)
         self.exponent = exponent
 
+    @property
+    def sign(self):
+        """That of the exponent."""
+        e = self.exponent
+        return e.sign() if isinstance(e, Tensor) else (e > 0) - (e < 0)
+
     def _call(self, x):
         return x.pow(self.exponent)
 
