@@ -16,7 +16,7 @@ from ..ir.api import API, ApiFunction
 from ..ops.core import is_number
 from ..runtime import execute
 from .dispatch import assign, check_writable, snapshot, write
-from .follow import call, entry_point
+from .follow import call, entry_point, recorder
 from .override import NOTHING, PUBLIC, foreign
 from .tensor import Tensor
 
@@ -99,7 +99,8 @@ def with_out(function, entry: ApiFunction):
     def otherwise(function, args, kwargs):
         out = kwargs.pop("out", None)
         if out is None:
-            return _explained(function, args, kwargs)
+            found = recorder.joined(args, kwargs) if joins else None
+            return _explained(function, args, kwargs) if found is None else found
         with modes.no_grad():
             result = plain(*args, **kwargs)
         if isinstance(out, Tensor):
@@ -110,7 +111,7 @@ def with_out(function, entry: ApiFunction):
         pairs = [fill_out(o, r, entry.name, args) for o, r in zip(out, result, strict=True)]
         return type(result)(pairs) if type(result) is not tuple else tuple(pairs)
 
-    plain = callable_as(function)
+    plain, joins = callable_as(function), entry.name == "cat"
     return entry_point(function, otherwise)
 
 

@@ -9,17 +9,23 @@ from __future__ import annotations
 import sys
 from threading import get_ident
 
+import numpy as np
+
 from ..autograd.modes import state
 from ..autograd.tape import reserve
+from ..base import dtype as dt
 from ..base import srcloc
 from ..base.flags import values as flags
 from ..ir.node import CONST, Tagged
 from ..ir.node import leaf as node_of
+from ..ir.view import strided
 from .runs import Run
 from .tensor import Tensor
 from .trace import Entry, Leaf, Poison, Trace
 
 OFF, RECORD, FOLLOW = range(3)
+#: elements that are joined at once, at most
+MOST_JOINED = 1 << 16
 #: surroundings of a call (hooks, modes) that an entry cannot describe
 UNKNOWN = object()
 
@@ -122,6 +128,35 @@ class Recording:
             return False
         return name == "detach" or (
             x._fn is None and not x._requires and len(args) == 2 and _plain_key(args[1]))
+
+    def joined(self, args, kwargs) -> Tensor | None:
+        """What cat() gives for numbers that are there: a text that grows letter by letter is
+        joined at once and gives a leaf, so that what is done with its end repeats. None where
+        this is another case."""
+        if self.inside or not 0 < len(args) <= 2 or not kwargs.keys() <= {"dim"} \
+                or type(args[0]) not in (list, tuple):
+            return None
+        arrays = []
+        for t in args[0]:
+            if type(t) is not Tensor or t.dtype.category >= dt.dtype.FLOAT or not t.shape \
+                    or "storage" not in t.__dict__ and not self._settle_done(t):
+                return None
+            value = t.storage.node.value
+            if value is None or t.storage.shared or value.size > MOST_JOINED \
+                    or t.dtype is not args[0][0].dtype or self._is_written(t.storage):
+                return None
+            arrays.append(strided(value, tuple(t.shape), t.strides, t.offset))
+        try:
+            joined = np.concatenate(arrays, args[1] if len(args) == 2 else kwargs.get("dim", 0))
+        except (ValueError, TypeError):
+            return None  # the function says what is wrong
+        return Tensor._wrap(node_of(joined, args[0][0].dtype))
+
+    def _is_written(self, storage) -> bool:
+        """Whether a followed call has written a storage."""
+        return self.mode == FOLLOW and any(
+            leaf.written and t is not None and t.storage is storage
+            for leaf, t in zip(self.trace.leaves, self.trace.steps.bound, strict=True))
 
     def _origin(self, t: Tensor) -> tuple | None:
         """The trace and slot that gave a tensor whose history is still wanted."""

@@ -28,17 +28,23 @@ class Poison(Exception):
     """Raised while recording by what cannot be followed; that recording is dropped."""
 
 
+def _steps(t: Tensor) -> tuple[int, ...]:
+    """Strides of the dimensions that have more than one element."""
+    return tuple([s for n, s in zip(t.shape, t.strides, strict=True) if n != 1])
+
+
 class Leaf:
     """A tensor from before the trace: where it comes from and what must hold of it."""
 
     __slots__ = ("ref", "cls", "shape", "strides", "dtype", "requires", "written", "memory",
-                 "number", "address", "size", "history", "place", "origin", "via")
+                 "number", "address", "size", "history", "place", "origin", "via", "steps")
 
     def __init__(self, t: Tensor, number: int):
         self.number = number
         self.ref = weakref.ref(t)
         self.cls = type(t)
         self.shape, self.strides, self.dtype = t.shape, t.strides, t.dtype
+        self.steps = _steps(t)
         self.requires = t._requires
         self.history = t._fn is not None
         #: where a tensor with a history that is still wanted comes from: (trace, slot)
@@ -75,7 +81,8 @@ class Leaf:
         """Whether a tensor can stand in: same geometry, and for a tensor that is written the same
         place in as large a memory."""
         return ((t._fn is not None) is self.history
-                and t.shape == self.shape and t.strides == self.strides
+                and t.shape == self.shape
+                and (t.strides == self.strides or _steps(t) == self.steps)
                 and t.dtype is self.dtype
                 and t._requires == self.requires and type(t) is self.cls
                 and not t._hooks and not t._inference
@@ -84,7 +91,7 @@ class Leaf:
 
     def signature(self) -> tuple:
         """What two recordings must have in common."""
-        return (self.cls, tuple(self.shape), self.strides, self.dtype, self.requires,
+        return (self.cls, tuple(self.shape), self.steps, self.dtype, self.requires,
                 self.written, self.history, self.origin, self.via)
 
 

@@ -106,3 +106,27 @@ def test_an_argument_that_is_missing_in_another_loop():
     expected = (torch.ones(4, 3) @ weight.T).square().mean().item()
     assert loss(weight, None) == pytest.approx(expected)
     assert loss(weight, bias) == with_bias
+
+
+def test_a_text_that_grows():
+    """Letter by letter, from the last few: the network's part repeats."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Embedding(7, 5), nn.Flatten(), nn.Linear(20, 7))
+    text = torch.tensor([[1, 2, 3, 4]])
+    modes = []
+    with torch.no_grad():
+        for _ in range(12):
+            logits = net(text[:, -4:])
+            text = torch.cat([text, torch.multinomial(logits.softmax(-1), 1)], dim=1)
+            modes.append(recorder.mode == FOLLOW)
+    assert text.shape == (1, 16) and modes[-1]
+
+
+def test_joined_numbers_are_not_those_of_an_earlier_step():
+    """Numbers that a followed call has written are joined after it."""
+    counts, seen = torch.zeros(2, dtype=torch.int64), []
+    for i in range(10):
+        counts.add_(1)
+        both = torch.cat([counts, counts * 2])
+        seen.append(both.tolist())
+        assert seen[-1] == [i + 1, i + 1, 2 * i + 2, 2 * i + 2]
