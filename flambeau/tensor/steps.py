@@ -73,7 +73,7 @@ class Steps:
                     self._met.add(k)
                     lines.append(f"if not via({k}): return MISS")
                 lines.append(f"g{k} = bound[{k}]")
-                lines.append(f"if g{k} is None or g{k}._hooks: return MISS")
+                lines.append(f"if g{k} is None or not g{k}._requires or g{k}._hooks: return MISS")
                 lines.append(f"h{k} = g{k}._grad")
                 self._check(lines, names, spec if template is None else ("value", None), f"h{k}")
             for k, slot, template in entry.backward:

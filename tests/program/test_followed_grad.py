@@ -61,3 +61,17 @@ def test_a_second_walk_is_refused():
         assert loss.item() == 3
     with pytest.raises(RuntimeError, match="Trying to backward through the graph a second time"):
         torch.autograd.grad(loss, x)
+
+
+def test_what_is_frozen_on_the_way_gets_no_gradient():
+    """Between forward and backward, in a step that is followed."""
+    x, w = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    for step in range(10):
+        loss = (x * w).sum()
+        if step == 8:
+            w.requires_grad_(False)
+        loss.backward()
+        assert x.grad.tolist() == [1.0, 1.0, 1.0]
+        assert (w.grad is None) == (step >= 8)
+        x.grad = w.grad = None
+        execute.flush()

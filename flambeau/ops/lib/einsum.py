@@ -148,6 +148,8 @@ def _sum_out(x, labels, keep, sizes):
 
 def _pair(a, la, b, lb, keep, sizes):
     """The product of two operands, summed over the labels not in ``keep``."""
+    a, la = _without_ones(a, la, keep, sizes)
+    b, lb = _without_ones(b, lb, keep, sizes)
     both = [c for c in la if c in lb]
     # size 1 meets any size: repeat it where both sides matter
     a, b = (_grown(x, labels, both, sizes) for x, labels in ((a, la), (b, lb)))
@@ -174,6 +176,14 @@ def _pair(a, la, b, lb, keep, sizes):
                       (count(batch), count(inner), count(right))))
     labels = batch + left + right
     return reshape(out, tuple(size[c] for c in labels)), labels
+
+
+def _without_ones(x, labels, keep, sizes):
+    """Labels of one element need no sum: a product over them alone is an ordinary one."""
+    kept = [c for c in labels if c in keep or sizes[c] != 1]
+    if len(kept) < len(labels):
+        x = reshape(x, tuple(n for c, n in zip(labels, x.shape, strict=True) if c in kept))
+    return x, kept
 
 
 def _grown(x, labels, both, sizes):

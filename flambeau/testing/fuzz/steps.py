@@ -102,6 +102,12 @@ WHEN = ("i == 5", "i == 6", "i == 6", "i == 7", "i == 8", "i in (5, 8)", "i in (
 class Steps(Writer):
     """Writes a loop of steps."""
 
+    @staticmethod
+    def unseen(lines: list[str]) -> bool:
+        """Whether something is written that autograd knows nothing of: PyTorch's gradients are
+        then wrong between forward and backward, and flambeau's are not."""
+        return any(x in line for line in lines for x in (".data", ".numpy()", ".detach()", "arrays"))
+
     def text(self, form: str, out: str = "x") -> str:
         """A line with the program's own sizes and result."""
         m, n = self.matrix
@@ -204,10 +210,9 @@ class Steps(Writer):
             kind, at = r.random(), r.randrange(1, len(parts) + 1)
             if kind < 0.35:
                 parts[0] = parts[0] + self.event(OTHER_INPUTS)
-            elif kind < 0.8 or at < 3:
-                parts.insert(at, self.event(CHANGES))
-            else:
-                parts.insert(at, self.event(LATE, out))
+                continue
+            event = self.event(CHANGES) if kind < 0.8 or at < 3 else self.event(LATE, out)
+            parts.insert(len(parts) if at < 6 and self.unseen(event) else at, event)
         return [line for part in parts for line in part]
 
 
