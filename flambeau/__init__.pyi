@@ -22,6 +22,8 @@ from . import distributions as distributions
 from . import export as export
 from . import fft as fft
 from . import func as func
+from . import functional as functional
+from . import futures as futures
 from . import graph as graph
 from . import hub as hub
 from . import ir as ir

@@ -12,7 +12,7 @@ import types
 
 from .autograd import modes
 from .base import dtype as dt
-from .base.absent import AbsentError
+from .base.absent import MODULES, AbsentError
 from .standin import near
 from .tensor import blocks, gamma, legacy
 from .tensor.options import set_default_device
@@ -22,7 +22,7 @@ LAZY = ("nn", "optim", "utils", "backends", "cuda", "serialization", "debug", "t
         "array_api", "compiler", "distributed", "distributions", "export", "func", "hub", "jit",
         "multiprocessing", "onnx", "overrides", "profiler", "return_types", "signal", "storage",
         "torch_version", "types", "version", "cpu", "mps", "accelerator", "xpu", "futures", "_C",
-        "_tensor_str", "library", "fx", "sparse", "nested", "masked")
+        "_tensor_str", "functional")
 
 #: names that stand in such a module as well
 LATE = {
@@ -41,18 +41,13 @@ LATE = {
 LATE_IN = {"autograd": dict.fromkeys(("gradcheck", "gradgradcheck"), "testing"),
            "fft": dict.fromkeys(("fftfreq", "rfftfreq"), "signal.frequencies")}
 
-#: parts that programs ask for and that will not come
+#: names that programs ask for and that will not come, beside absent modules
 ABSENT = {
-    "_dynamo": "there is no tracing compiler; programs are compiled while they run",
-    "_inductor": "there is no tracing compiler; programs are compiled while they run",
-    "quantization": "quantized tensors do not exist here",
-    "ao": "quantized tensors do not exist here",
-    "qint8": "quantized tensors do not exist here", "quint8": "quantized tensors do not exist here",
-    "qint32": "quantized tensors do not exist here",
-    "quantize_per_tensor": "quantized tensors do not exist here",
-    "sparse_coo_tensor": "sparse tensors do not exist here; use dense ones",
-    "sparse_csr_tensor": "sparse tensors do not exist here; use dense ones",
-    "package": "save weights with torch.save(model.state_dict(), path)",
+    **{n: why for n, why in MODULES.items() if "." not in n},
+    **dict.fromkeys(("qint8", "quint8", "qint32", "quantize_per_tensor", "quantize_per_channel",
+                     "quantize_per_tensor_dynamic"), MODULES["quantization"]),
+    **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor",
+                     "sparse_bsr_tensor", "sparse_compressed_tensor"), MODULES["sparse"]),
 }
 
 

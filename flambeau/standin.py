@@ -13,6 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from .base.absent import MODULES, why_absent
 from .base.late import late
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ _PACKAGE = __package__
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "as_torch")
 
 
-def near(name: str, known) -> str:
+def near(name: str, known, parent: str = "torch") -> str:
     """" Did you mean ...?" for a name that is not there; empty when nothing is like it."""
     found = difflib.get_close_matches(name, [k for k in known if not k.startswith("_")], 1, 0.75)
-    return f" Did you mean 'torch.{found[0]}'?" if found else ""
+    return f" Did you mean '{parent}.{found[0]}'?" if found else ""
 
 
 class _Loader(importlib.abc.Loader):
@@ -41,19 +42,28 @@ class _Loader(importlib.abc.Loader):
         name = module.__spec__.name
         ours = _PACKAGE + name[len("torch"):]
         try:
-            sys.modules[name] = importlib.import_module(ours)
+            found = sys.modules[name] = importlib.import_module(ours)
+            if not hasattr(found, "__path__"):
+                found.__path__ = []  # PyTorch may have a part below: that is looked for too
         except ModuleNotFoundError as error:
             if error.name != ours:
                 raise
+            why = why_absent(name.partition(".")[2])
             parent = sys.modules.get(ours.rpartition(".")[0])
-            hint = near(name.rpartition(".")[2], dir(parent)) if name.count(".") == 1 else ""
+            hint = f" ({why})." if why else "." + near(
+                name.rpartition(".")[2], dir(parent), name.rpartition(".")[0])
             raise ModuleNotFoundError(f"No module named '{name}': flambeau does not have this part "
-                                      f"of PyTorch.{hint}", name=name) from None
+                                      f"of PyTorch{hint}", name=name) from None
 
 
 class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "torch" and not fullname.startswith("torch."):
+            part = fullname.removeprefix(_PACKAGE + ".")
+            if part != fullname and part in MODULES:  # `from torch import fx` asks by our name
+                raise ModuleNotFoundError(f"No module named 'torch.{part}': flambeau does not have "
+                                          f"this part of PyTorch ({MODULES[part]}).",
+                                          name=f"torch.{part}")
             return None
         return importlib.machinery.ModuleSpec(fullname, _Loader(), is_package=True)
 

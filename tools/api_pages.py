@@ -17,7 +17,7 @@ MODULES = (
     "torch.autograd.functional",
     "torch.autograd.forward_ad", "torch.autograd.graph", "torch.compiler",
     "torch.cuda", "torch.cuda.amp", "torch.debug", "torch.distributed", "torch.distributions",
-    "torch.fft", "torch.func", "torch.hub", "torch.jit", "torch.linalg", "torch.multiprocessing",
+    "torch.fft", "torch.func", "torch.futures", "torch.hub", "torch.jit", "torch.linalg", "torch.multiprocessing",
     "torch.nn", "torch.nn.attention", "torch.nn.functional", "torch.nn.init", "torch.nn.parallel",
     "torch.nn.utils", "torch.nn.utils.parametrizations", "torch.nn.utils.parametrize",
     "torch.nn.utils.prune", "torch.nn.utils.rnn", "torch.optim", "torch.optim.lr_scheduler",

@@ -17,6 +17,7 @@ import warnings
 import flambeau as torch
 from flambeau.base.dtype import dtype as dtype_class
 from flambeau.ir.api import API
+from flambeau.namespace import LATE
 from flambeau.testing.op_cases import Maker
 from flambeau.tensor import Tensor
 
@@ -188,6 +189,8 @@ def package(results: dict) -> str:
                if not name.startswith("_")
                and isinstance(vars(torch).get(name, types), types.ModuleType)]
     constants, functions = [], []
+    for name in LATE:  # names that are there once they have been used
+        getattr(torch, name)
     for name in _public(torch):
         value = getattr(torch, name)
         if isinstance(value, types.ModuleType):

@@ -66,7 +66,7 @@ def _autograd(module) -> None:
         "grad_mode": (modes.no_grad, modes.enable_grad, modes.set_grad_enabled,
                       modes.inference_mode),
         "anomaly_mode": (modes.detect_anomaly, modes.set_detect_anomaly),
-        "variable": (), "forward_ad": ()}
+        "variable": (), "forward_ad": (), "profiler": ()}
     for name, members in parts.items():
         part = _space(module.__name__, name, f"torch.autograd.{name}.")
         for member in members:
@@ -74,7 +74,9 @@ def _autograd(module) -> None:
         setattr(module, name, part)
     module.variable.Variable = legacy.Variable
     module.function.BackwardCFunction = module.graph.Node
-    _late(module.forward_ad, f"{module.__name__.rpartition('.')[0]}.func.forward_ad")
+    package = module.__name__.rpartition(".")[0]
+    _late(module.forward_ad, f"{package}.func.forward_ad")
+    _late(module.profiler, f"{package}.profiler")
 
 
 def _late(module, full: str) -> None:
