@@ -338,15 +338,21 @@ def elementwise_view(x, size):
     return VIEW_OP(x, size=tuple(size))
 
 
+def _reversed(self):
+    return permute(self, tuple(reversed(range(len(self.shape)))))
+
+
+def _matrix_transpose(self):
+    return transpose(self, -2, -1)
+
 
 Tensor.to, Tensor.cpu, Tensor.type_as = entry_point(to), entry_point(cpu), entry_point(type_as)
 Tensor.cuda, Tensor.type = cuda, type_
 Tensor.backward, Tensor.view = entry_point(_backward), entry_point(view)
 Tensor.detach = entry_point(Tensor.detach)
-Tensor.T = property(lambda self: permute(self, tuple(reversed(range(len(self.shape))))),
-                    doc="All dimensions in reverse order.")
+Tensor.T = property(entry_point(_reversed), doc="All dimensions in reverse order.")
 Tensor.real = property(real, doc="The real part.")
 Tensor.imag = property(imag, doc="The imaginary part.")
 Tensor.mH = property(adjoint, doc="Conjugate transposes of the last two dimensions.")
 Tensor.H = property(hermitian, doc="The conjugate transpose of a matrix.")
-Tensor.mT = property(lambda self: transpose(self, -2, -1), doc="The last two dimensions exchanged.")
+Tensor.mT = property(entry_point(_matrix_transpose), doc="The last two dimensions exchanged.")

@@ -26,6 +26,10 @@ from .trace import Entry, Leaf, Poison, Trace
 OFF, RECORD, FOLLOW = range(3)
 #: elements that are joined at once, at most
 MOST_JOINED = 1 << 16
+#: functions that give a view (of a contiguous tensor) and nothing else
+_VIEWS = frozenset((
+    "detach", "flatten", "getitem", "narrow", "permute", "reshape", "select", "squeeze", "t",
+    "transpose", "unflatten", "unsqueeze", "view"))
 #: surroundings of a call (hooks, modes) that an entry cannot describe
 UNKNOWN = object()
 
@@ -121,13 +125,16 @@ class Recording:
         """Calls that only give a view of a tensor from before the trace: they are made in the
         ordinary way and give leaves, since their numbers may differ from step to step."""
         name = getattr(function, "__name__", "")
-        if name not in ("getitem", "detach") or not args or id(args[0]) in self.ids:
+        if name not in _VIEWS or not args or id(args[0]) in self.ids:
             return False
         x = args[0]
         if not isinstance(x, Tensor) or "storage" not in x.__dict__ and not self._settle_done(x):
             return False
-        return name == "detach" or (
-            x._fn is None and not x._requires and len(args) == 2 and _plain_key(args[1]))
+        if name == "detach":
+            return True
+        if x._fn is not None or x._requires:
+            return False
+        return len(args) == 2 and _plain_key(args[1]) if name == "getitem" else x.is_contiguous()
 
     def joined(self, args, kwargs) -> Tensor | None:
         """What cat() gives for numbers that are there: a text that grows letter by letter is
