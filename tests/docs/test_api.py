@@ -86,7 +86,8 @@ def test_every_module_has_a_page_or_is_internal(pages):
              "as_torch", "namespace", "standin", "testing"}
     # modules that only hold switches, or names that stand elsewhere too
     bare = {"accelerator", "backends", "cpu", "export", "functional", "mps", "onnx",
-            "return_types", "signal", "storage", "torch_version", "types", "utils", "version", "xpu"}
+            "return_types", "signal", "storage", "torch_version", "types", "utils",
+            "version", "xpu"}
     public = {m.name for m in pkgutil.iter_modules(torch.__path__) if not m.name.startswith("_")}
     with_page = {m.split(".")[1] for m in pages.MODULES if "." in m}
     assert public - rooms - bare - with_page == set()
