@@ -248,9 +248,7 @@ def cholesky_ex(A, *, upper=False, check_errors=False):
 def linalg_cholesky(A, *, upper=False):
     """L with ``A = L @ L^H`` (or its conjugate transpose) of positive-definite matrices."""
     _matrices("linalg.cholesky", A, True)
-    if upper:
-        return h(apply(CHOLESKY_OP, h(A)))
-    return apply(CHOLESKY_OP, A)
+    return apply(CHOLESKY_OP, A, upper=upper)
 
 
 @api(method=True, out=1)

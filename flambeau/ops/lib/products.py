@@ -29,7 +29,7 @@ from ..prim.elementwise import (
 )
 from ..prim.extremes import amax
 from ..prim.index import index_select, on_host
-from ..prim.pointwise import abs  # noqa: A004
+from ..prim.pointwise import abs, widened  # noqa: A004
 from ..prim.reduce import expand, sum  # noqa: A004
 from ..prim.shape import permute, reshape, transpose, unsqueeze
 from .shape import roll
@@ -62,9 +62,10 @@ def _fits(name, c, shape):
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):  # noqa: A002
     """``beta * input + alpha * (batch1 @ batch2)`` for batches of matrices."""
     _check_dtypes("baddbmm", input, batch1)
-    product = bmm(batch1, batch2)
+    _check_dtypes("baddbmm", batch1, batch2)
+    product = bmm(widened(batch1), widened(batch2))  # 16-bit floats are rounded once, at the end
     _fits("baddbmm", input, tuple(product.shape))
-    return _plus(product, input, beta, alpha)
+    return cast(_plus(product, widened(input), beta, alpha), input.dtype)
 
 
 @api(inplace=True, cases=lambda t: [t.call(t.f(3, 5), t.f(2, 3, 4), t.f(2, 4, 5), alpha=2)], **OUT)

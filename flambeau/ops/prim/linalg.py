@@ -212,14 +212,19 @@ def _mirrored(x):
 
 def _cholesky_vjp(ctx, g):
     factor = ctx.result()
+    if ctx.upper:
+        factor, g = h(factor), h(g)
     middle = _mirrored(matmul(h(factor), g))
     left = apply(TRISOLVE_OP, h(factor), middle, upper=True, unit=False)
     both = h(apply(TRISOLVE_OP, h(factor), h(left), upper=True, unit=False))
     return (mul(both, 0.5),)
 
 
-CHOLESKY_OP = Op("linalg_cholesky_ex", lambda x: eager(make(CHOLESKY, (x,))), _cholesky_vjp,
-                 saves=("result",))
+def _cholesky_lower(x, upper):
+    return h(eager(make(CHOLESKY, (h(x),)))) if upper else eager(make(CHOLESKY, (x,)))
+
+
+CHOLESKY_OP = Op("linalg_cholesky_ex", _cholesky_lower, _cholesky_vjp, saves=("result",))
 
 
 # --- QR -------------------------------------------------------------------------------------------
@@ -263,9 +268,8 @@ def _qr_vjp(ctx, gq, gr):
 def _qr_tall(q, r, gq, gr):
     n = r.shape[-1]
     inner = sub(matmul(gr, h(r)), matmul(h(q), gq))
-    up = mul(inner, mask_like(inner, 1 - np.tri(n, k=-1)))
-    strict = mul(inner, mask_like(inner, 1 - np.tri(n)))
-    right = add(gq, matmul(q, add(up, h(strict))))
+    half = mul(inner, mask_like(inner, 1 - (np.tri(n) + np.tri(n, k=-1)) / 2))
+    right = add(gq, matmul(q, add(half, h(half))))
     # right @ r^-H
     return h(apply(TRISOLVE_OP, r, h(right), upper=True, unit=False))
 
@@ -360,7 +364,9 @@ def _eigh_vjp(ctx, gl, gv):
     values, v = cast(ctx.result(0), ctx.result(1).dtype), ctx.result(1)
     n = v.shape[-1]
     gap = add(sub(_rows(values), _columns(values)), eye_like(v, n))
-    inner = mul(div(matmul(h(v), gv), gap), mask_like(v, 1 - np.eye(n)))
+    turn = matmul(h(v), gv)
+    turn = mul(sub(turn, h(turn)), 0.5)  # vectors can only turn: the gradient is symmetric
+    inner = mul(div(turn, gap), mask_like(v, 1 - np.eye(n)))
     inner = add(inner, mul(_columns(cast(gl, v.dtype)), eye_like(v, n)))
     return (matmul(v, matmul(inner, h(v))),)
 
