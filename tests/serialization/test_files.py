@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-import random
 import resource
 import signal
 import zipfile
@@ -45,35 +44,6 @@ def test_cut_off_files_are_refused():
     for n in range(0, len(data), 13):
         with pytest.raises(REFUSED):
             load(data[:n])
-
-
-def test_changed_bytes_give_an_error_or_nothing_worse():
-    data, rng = saved(VALUE), random.Random(0)
-    for _ in range(400):
-        changed = bytearray(data)
-        for _ in range(rng.choice([1, 2, 8])):
-            changed[rng.randrange(len(changed))] = rng.randrange(256)
-        try:
-            load(bytes(changed))
-        except REFUSED:
-            pass
-
-
-def test_changed_pickles_give_an_error_or_nothing_worse():
-    reader, rng = Reader(io.BytesIO(saved(VALUE))), random.Random(1)
-    original = reader.read("data.pkl").tobytes()
-    for _ in range(1500):
-        changed = bytearray(original)
-        for _ in range(rng.choice([1, 1, 3])):
-            i = rng.randrange(len(changed))
-            if rng.random() < 0.7:
-                changed[i] = rng.randrange(256)
-            else:
-                changed.insert(i, rng.choice(b"(.0R}]bcsuQhqK)\x85\x86"))
-        try:
-            load(_with_pickle(reader, bytes(changed)))
-        except REFUSED:
-            pass
 
 
 def _with_pickle(reader: Reader, data: bytes) -> bytes:
