@@ -10,14 +10,16 @@ from ..autograd import engine, modes
 from ..autograd.tape import GradFn, Saved
 from ..base import dtype as dt
 from ..base import srcloc
+from ..ir import batch
 from ..ir import node as ir
 from ..ir.node import Node, const
 from ..ir.view import broadcast
 from ..ops.prim.elementwise import add
 from ..runtime import execute
 from . import history
+from .batching import to_batch, unbatch
 from .dispatch import assign, snapshot
-from .follow import entry_point, recorder
+from .follow import Unfollowed, entry_point, recorder
 from .storage import zeros_node
 from .tensor import Tensor
 
@@ -244,10 +246,30 @@ def _run(edges, starts, keep, create_graph, capture, accumulate):
     return [None if g is None else _wrap(g) for g in got]
 
 
+def _grads_of_batch(outputs, inputs, grads, options: dict) -> tuple:
+    """Gradients for a batch of grad_outputs (along their first axis) at once."""
+    given = [g for g in grads if g is not None]
+    if not given or any(not g.shape or g.shape[0] != given[0].shape[0] for g in given):
+        raise RuntimeError("is_grads_batched=True: grad_outputs must have a first axis of one size")
+    with Unfollowed():
+        level = batch.enter(given[0].shape[0], "error")
+        try:
+            each = [None if g is None else to_batch(g, level, 0) for g in grads]
+            found = grad(outputs, inputs, each, **options)
+            return tuple(None if g is None else unbatch(g, level.number, level.size, 0)
+                         for g in found)
+        finally:
+            batch.leave(level)
+
+
 @entry_point
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
          only_inputs=True, allow_unused=None, is_grads_batched=False, materialize_grads=False):
     """Gradients of ``outputs`` with respect to ``inputs``, returned; ``.grad`` stays as it is.
+
+    Args:
+        is_grads_batched: ``grad_outputs`` have one more axis in front, and so have the results:
+            one gradient for each of them, computed together (see torch.func.vmap).
 
     Raises:
         RuntimeError: an input was not used and ``allow_unused`` is not set.
@@ -256,7 +278,9 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     if not inputs:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if is_grads_batched:
-        raise NotImplementedError("autograd.grad(is_grads_batched=True) is not implemented")
+        return _grads_of_batch(outputs, inputs, _as_tuple(grad_outputs), dict(
+            retain_graph=retain_graph, create_graph=create_graph, allow_unused=allow_unused,
+            materialize_grads=materialize_grads))
     grads = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outputs)
     if allow_unused is None:
         allow_unused = materialize_grads

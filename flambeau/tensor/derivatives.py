@@ -1,7 +1,7 @@
 """torch.autograd.functional: Jacobians, Hessians and products with them, of functions of tensors.
 
 Each computes with copies of the inputs that require gradients, row by row (one backward pass per
-element of the output).
+element of the output), or with ``vectorize`` all rows at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..autograd import modes
 from ..ops.lib.joining import stack
 from .backward import grad
-from .creation import zeros, zeros_like
+from .creation import eye, zeros, zeros_like
 from .tensor import Tensor
 
 
@@ -93,7 +93,15 @@ def _units(t: Tensor):
         yield unit.reshape(t.shape)
 
 
-def _jacobian_rows(output: Tensor, inputs: tuple, create_graph: bool, strict: bool) -> tuple:
+def _jacobian_rows(output: Tensor, inputs: tuple, create_graph: bool, strict: bool,
+                   together: bool) -> tuple:
+    if together and output.numel() and output.requires_grad:
+        units = eye(output.numel(), dtype=output.dtype).reshape((-1, *output.shape))
+        found = grad(output, inputs, units, create_graph=create_graph, retain_graph=True,
+                     allow_unused=True, is_grads_batched=True)
+        return tuple(zeros((*output.shape, *t.shape), dtype=t.dtype) if g is None
+                     else g.reshape((*output.shape, *t.shape))
+                     for g, t in zip(found, inputs, strict=True))
     rows = [_grads((output,), inputs, (u,), create_graph, strict, "jacobian")
             for u in _units(output)]
     if not rows:
@@ -105,6 +113,9 @@ def _jacobian_rows(output: Tensor, inputs: tuple, create_graph: bool, strict: bo
 def jacobian(func, inputs, create_graph: bool = False, strict: bool = False,
              vectorize: bool = False, strategy: str = "reverse-mode"):
     """The derivative of every output element by every input element.
+
+    Args:
+        vectorize: compute all rows together (torch.func.vmap) instead of one after the other.
 
     Returns:
         A tensor of shape (*output, *input); a tuple over inputs and over outputs where these are
@@ -123,7 +134,7 @@ def jacobian(func, inputs, create_graph: bool = False, strict: bool = False,
         for out in outputs:
             if strict and not out.requires_grad:
                 _grads((out,), inputs, (out,), False, True, "jacobian")
-            row = _jacobian_rows(out, inputs, create_graph, strict)
+            row = _jacobian_rows(out, inputs, create_graph, strict, vectorize and not strict)
             result.append(_result(many_in, row, create_graph))
     return tuple(result) if many_out else result[0]
 
@@ -152,7 +163,7 @@ def hessian(func, inputs, create_graph: bool = False, strict: bool = False,
         got = _grads((out,), xs, (zeros_like(out) + 1,), True, strict, "hessian")
         return got if many_in else got[0]
 
-    return jacobian(gradient, items if many_in else items[0], create_graph, strict)
+    return jacobian(gradient, items if many_in else items[0], create_graph, strict, vectorize)
 
 
 def vjp(func, inputs, v=None, create_graph: bool = False, strict: bool = False):

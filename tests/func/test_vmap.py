@@ -280,3 +280,26 @@ def test_gradcheck_in_all_modes():
 
     with pytest.raises(RuntimeError, match="by forward mode"):
         torch.autograd.gradcheck(Wrong.apply, (x,), check_backward_ad=False, check_forward_ad=True)
+
+
+def test_batches_of_gradients():
+    x = torch.randn(3, requires_grad=True)
+    y = torch.sin(x) * x.sum()
+    weights = torch.randn(5, 3)
+    (got,) = torch.autograd.grad(y, x, weights, retain_graph=True, is_grads_batched=True)
+    want = torch.stack([torch.autograd.grad(y, x, w, retain_graph=True)[0] for w in weights])
+    close(got, want)
+    with pytest.raises(RuntimeError, match="first axis"):
+        torch.autograd.grad(y, x, torch.tensor(1.0), is_grads_batched=True)
+
+    def f(a, b):
+        return a.sin() * b.sum(), (a * b).sum()
+
+    args = torch.randn(3), torch.randn(3)
+    slow = torch.autograd.functional.jacobian(f, args)
+    fast = torch.autograd.functional.jacobian(f, args, vectorize=True)
+    for row, other in zip(slow, fast, strict=True):
+        for a, b in zip(row, other, strict=True):
+            close(a, b)
+    close(torch.autograd.functional.hessian(lambda t: (t ** 3).sum(), args[0], vectorize=True),
+          torch.diag(6 * args[0]))
