@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...base import shape as sh
-from ...ir.batch import Part, by_axis, each, leading, permuted, reshaped, with_axis
+from ...ir.batch import Part, each, leading, permuted, reshaped, with_axis
 from ...ir.node import PRIMS, Node, const, make
 from ...ir.view import broadcast, view
 
@@ -185,15 +185,6 @@ def regions(prim, parts, shape, params, size):
     step = math.prod(full)
     return make(prim, (rest.node, *[with_axis(p, size) for p in pieces]), (
         (size, *full), tuple(((step, *strides), offset) for strides, offset in found)))
-
-
-def place(prim, parts, shape, params, size):
-    """Where the extreme element is: in the flattened operand when it is over several axes."""
-    (x,) = parts
-    (axes,) = params
-    if len(axes) <= 1:
-        return by_axis(prim, parts, shape, params, size)
-    return make(prim, (reshaped(x.node, (size, math.prod(x.shape))),), ((1,),))
 
 
 # --- whole arrays ---------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,9 @@ def shifted(x: np.ndarray, tap: Tap, out: tuple[int, ...]) -> np.ndarray:
             return y
         to.append(slice(low, high))
         source.append(slice(low + shift, high + shift))
-    y[(..., *to)] = x[(slice(None), slice(None), plane, *source)]  # type: ignore[index]
+    target: Any = (..., *to)
+    wanted: Any = (..., *source)
+    y[target] = x[:, :, plane][wanted]
     return y
 
 

@@ -11,37 +11,45 @@ import numpy as np
 from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.api import api
-from ...ir.node import Node, OpClass, Prim, const, make, make_many
+from ...ir.node import PRIMS, Node, OpClass, Prim, const, make, make_many
 from ...ir.op import Op, apply
 from ...ir.view import broadcast, view
-from ..core import is_number
+from ..core import cast_node, is_number
 from ..results import return_type
-from . import batch_rules
 from .binary import maximum, minimum
-from .comparison import logical_and, logical_or
+from .comparison import OR, logical_and, logical_or
 from .elementwise import WHERE, add, clone, div, eq, ne, where
 from .index import along
 from .pointwise import not_implemented
-from .reduce import AMAX, AMIN, R, reduce, reduce_axes, restore, sum, to_bool, to_index
+from .reduce import AMAX, AMIN, R, reduce, reduce_axes, restore, sum, to_bool
 from .shape import reshape
 from .source import iota
 
 # --- places -------------------------------------------------------------------------------------
 
 
-def _arg(numpy):
-    def place(x, axes):
-        if not axes:
-            return np.zeros(x.shape, np.int64)
-        return numpy(x, axis=axes[0]) if len(axes) == 1 else numpy(x)
-
-    return place
+#: larger than any place
+_FAR = {dt.int32: (1 << 31) - 1, dt.int64: (1 << 63) - 1}
 
 
-ARGMAX = Prim("argmax", R, to_index, _arg(np.argmax), batch=batch_rules.place,
-              doc="first place of the largest, NaN first")
-ARGMIN = Prim("argmin", R, to_index, _arg(np.argmin), batch=batch_rules.place,
-              doc="first place of the smallest, NaN first")
+def extreme(prim: Prim, x: Node, axes: tuple[int, ...], keepdim: bool) -> tuple[Node, Node]:
+    """The largest (AMAX) or smallest (AMIN) elements and their first places in row-major order of
+    the axes; NaN beats all. Places are sums of comparisons, so that they fuse."""
+    best = make(prim, (x,), (axes,))
+    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    shape = kept if keepdim else best.shape
+    if not axes or 0 in x.shape:
+        return reshape(best, shape), broadcast(const(0, dt.int64), shape)
+    strides, count = [0] * len(x.shape), 1
+    for i in reversed(axes):
+        strides[i], count = count, count * x.shape[i]
+    kind = dt.int32 if count <= _FAR[dt.int32] else dt.int64
+    places = view(iota(count, dtype=kind), x.shape, strides, 0)
+    found = make(PRIMS["eq"], (x, broadcast(reshape(best, kept), x.shape)))
+    if x.dtype.is_floating_point:
+        found = make(OR, (found, make(PRIMS["ne"], (x, x))))
+    first = make(AMIN, (make(WHERE, (found, places, const(_FAR[kind], kind))),), (axes,))
+    return reshape(best, shape), reshape(cast_node(first, dt.int64), shape)
 
 
 def kept_shape(shape, dim: int) -> tuple[int, ...]:
@@ -111,15 +119,14 @@ def _ordered(name: str, x) -> None:
         raise not_implemented(name, x.dtype)
 
 
-def _declare_extreme(name: str, value_prim: Prim, place_prim: Prim, pairwise):
+def _declare_extreme(name: str, value_prim: Prim, pairwise):
     result = return_type(name, "values", "indices")
     camel = name.capitalize()
     full = Op(name + "_full", lambda x: reduce(value_prim, x, tuple(range(len(x.shape))), False),
               shared_vjp, saves=(0, "result"), grad_name=f"{camel}Backward1")
 
     def lower(x, dim, keepdim):
-        axes = (dim,) if x.shape else ()
-        return reduce(value_prim, x, axes, keepdim), reduce(place_prim, x, axes, keepdim)
+        return extreme(value_prim, x, (dim,) if x.shape else (), keepdim)
 
     along_dim = Op(name + "_dim", lower, selected_vjp, saves=("result1",), nondiff_results=(1,),
                    grad_name=f"{camel}Backward0")
@@ -145,8 +152,8 @@ def _declare_extreme(name: str, value_prim: Prim, place_prim: Prim, pairwise):
     return function
 
 
-max = _declare_extreme("max", AMAX, ARGMAX, maximum)  # noqa: A001
-min = _declare_extreme("min", AMIN, ARGMIN, minimum)  # noqa: A001
+max = _declare_extreme("max", AMAX, maximum)  # noqa: A001
+min = _declare_extreme("min", AMIN, minimum)  # noqa: A001
 
 
 def _amax_vjp(ctx, g):
@@ -179,7 +186,7 @@ amin = _declare_a_extreme("amin", AMIN)
 
 
 def _declare_arg(name: str, prim: Prim):
-    op = Op(name, lambda x, axes, keepdim: reduce(prim, x, axes, keepdim),
+    op = Op(name, lambda x, axes, keepdim: extreme(prim, x, axes, keepdim)[1],
             nondiff="places have no gradient")
 
     def function(input, dim=None, keepdim=False):
@@ -201,8 +208,8 @@ def _declare_arg(name: str, prim: Prim):
                cases=lambda t: [t.call(t.f(2, 3)), t.call(t.f(2, 3), 1, True)])(function)
 
 
-argmax = _declare_arg("argmax", ARGMAX)
-argmin = _declare_arg("argmin", ARGMIN)
+argmax = _declare_arg("argmax", AMAX)
+argmin = _declare_arg("argmin", AMIN)
 
 
 def _aminmax_lower(x, axes, keepdim):

@@ -98,7 +98,7 @@ def _undo_lower(g, index, size, kernel, stride, padding, dilation):
 
     def taken(g, index, piece):
         place = np.zeros((), np.int64)
-        for n, a, s, m in zip(size, piece.at, stride, piece.count, strict=True):
+        for n, a, s, m in zip(size, piece.at, stride, piece.size, strict=True):
             place = np.add.outer(place * n, np.arange(m) * s + a)
         equal = make(EQ, (index, broadcast(leaf(place), index.shape)))
         return make(WHERE, (equal, g, const(0, g.dtype)))

@@ -37,11 +37,6 @@ def to_bool(x: Node, axes):
     return _reduced(x, axes), dt.bool_
 
 
-def to_index(x: Node, axes):
-    """Shape rule of argmax and argmin."""
-    return _reduced(x, axes), dt.int64
-
-
 def _wide(function):
     """16-bit floats are summed in float32."""
 

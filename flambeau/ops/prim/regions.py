@@ -66,13 +66,13 @@ class Piece(NamedTuple):
 
     Attributes:
         at: the elements ``stride * j + at``.
-        count: of them.
+        size: how many of them along each axis.
         taps: along each axis the kernel's elements that read them.
         shifts: of each tap, the window ``j + shift``.
     """
 
     at: Sizes
-    count: Sizes
+    size: Sizes
     taps: list[list[int]]
     shifts: list[list[int]]
 

@@ -66,7 +66,7 @@ def folded(sources: Sequence[tuple[Node, float]], value: Callable[..., Node], ta
         return broadcast(operand(0, sources[0][0].dtype), (*lead, *size))
     found = list(pieces_of(size, kernel, stride, padding, dilation))
     left = tuple(max(max(-min(p.shifts[k]) for p in found), 0) for k in range(rank))
-    right = tuple(max(max(max(p.shifts[k]) + p.count[k] for p in found) - out[k], 0)
+    right = tuple(max(max(max(p.shifts[k]) + p.size[k] for p in found) - out[k], 0)
                   for k in range(rank))
     none = (0,) * rank if taps else ()
     grown = [padded(x, none + left, none + right, fill) for x, fill in sources]
@@ -75,7 +75,7 @@ def folded(sources: Sequence[tuple[Node, float]], value: Callable[..., Node], ta
     for p in found:
         part = value(*[_reading(x, p, left, taps) for x in grown], p)
         pieces[p.at] = make(SUM, (part,), (axes,)) if math.prod(map(len, p.taps)) > 1 else \
-            reshape(part, (*lead, *p.count))
+            reshape(part, (*lead, *p.size))
     return interleaved(pieces, lead, size, stride, next(iter(pieces.values())).dtype)
 
 
@@ -92,7 +92,7 @@ def _reading(x: Node, p: Piece, left: Sizes, taps: bool) -> Node:
             at.reverse()
         strides.append(at[1] - at[0] if len(at) > 1 else 0)
         offset += at[0]
-    return view(x, (*x.shape[:2], *map(len, p.taps), *p.count),
+    return view(x, (*x.shape[:2], *map(len, p.taps), *p.size),
                 (*steps[:2], *strides, *steps[-rank:]), offset)
 
 
