@@ -22,6 +22,18 @@ SOURCES = ("x = rows[i % 8]",) * 5 + (
     "x = data[i % 8].clone()", "x = rows[i % 8] if i < 3 else rows[0]", "x = data[:2].mean(0)",
     "x = torch.from_numpy(arrays[i % 4])", "x = turned[i % 4].t()")
 
+#: tensors made before the loop, so that a round differs by nothing but the tensor it is given
+READY = {
+    "crossed": "torch.randn(COLUMNS, ROWS).t()", "needing": "torch.randn(MxN).requires_grad_()",
+    "wide": "torch.randn(MxN).double()", "shared": "torch.from_numpy(arrays[k])",
+    "rowwise": "torch.randn(1, COLUMNS).expand(MxN)", "spread": "torch.randn(MxN, 2)[..., 0]",
+    "parameter": "torch.nn.Parameter(torch.randn(MxN))", "shifted": "torch.randn(9, MxN)[k + 1]",
+    "plain": "torch.randn(MxN)", "same": "data[k]", "late": "torch.randn(ROWS + 2, COLUMNS)[2:]"}
+#: the same with other shapes, which the rest of a step may refuse
+MISSHAPEN = {
+    "shorter": "torch.randn(ROWS - 1, COLUMNS)", "longer": "torch.randn(ROWS + 1, COLUMNS)",
+    "single": "torch.randn(1, COLUMNS)", "row": "torch.randn(COLUMNS)",
+    "tall": "torch.randn(COLUMNS, ROWS)", "stacked": "torch.randn(2, MxN)"}
 #: another ``x`` in the rounds of an event
 OTHER_INPUTS = (
     "x = turned[i % 4].t()", "x = data.transpose(0, 1)[:, 0]", "x = x.expand(x.shape) + 0",
@@ -100,13 +112,24 @@ WHEN = ("i == 5", "i == 6", "i == 6", "i == 7", "i == 8", "i in (5, 8)", "i in (
 
 
 class Steps(Writer):
-    """Writes a loop of steps."""
+    """Writes a loop of steps.
+
+    Attributes:
+        made: what is made before the loop, by name.
+        catching: whether a step that is refused does not end the program.
+    """
+
+    def __init__(self, r: random.Random):
+        super().__init__(r)
+        self.made: dict[str, str] = {}
+        self.catching = r.random() < 0.3
 
     @staticmethod
     def unseen(lines: list[str]) -> bool:
         """Whether something is written that autograd knows nothing of: PyTorch's gradients are
         then wrong between forward and backward, and flambeau's are not."""
-        return any(x in line for line in lines for x in (".data", ".numpy()", ".detach()", "arrays"))
+        ways = (".data", ".numpy()", ".detach()", "arrays")
+        return any(way in line for line in lines for way in ways)
 
     def text(self, form: str, out: str = "x") -> str:
         """A line with the program's own sizes and result."""
@@ -114,8 +137,20 @@ class Steps(Writer):
         return form.replace("MxN", f"{m}, {n}").replace("ROWS", str(m)).replace(
             "COLUMNS", str(n)).replace("OUT", out)
 
+    def ready(self) -> list[str]:
+        """An input, or what is carried, is a tensor made before the loop."""
+        table = READY | MISSHAPEN if self.catching and self.r.random() < 0.4 else READY
+        name = self.r.choice(list(table))
+        self.made[name] = self.text(table[name])
+        target = "x" if name in MISSHAPEN else self.r.choice(["x", "x", "x", "state", "prev"])
+        if self.r.random() < 0.1:
+            return ["label = shorter_label" if self.catching else "label = small_label"]
+        return [f"{target} = {name}[i % 2]" + (".detach()" if target != "x" else "")]
+
     def event(self, forms: tuple[str, ...], out: str = "x") -> list[str]:
         lines = [self.text(self.r.choice(forms), out)]
+        if forms is OTHER_INPUTS and self.r.random() < 0.5:
+            lines = self.ready()
         if self.r.random() < 0.1 and lines != ["return"]:
             lines.append(self.text(self.r.choice(CHANGES)))
         if "backward" in lines[0] or "grad" in lines[0] or "kept[0]" in lines[0]:
@@ -167,14 +202,17 @@ class Steps(Writer):
 
     def carried(self, out: str) -> list[str]:
         """What goes from round to round."""
-        return [self.r.choice([
+        usual = [f"state.add_({out}.detach() * 0.1)", "state.mul_(scale)",
+                 f"state.lerp_({out}.detach(), 0.1)", f"prev.copy_({out}.detach())",
+                 "state.mul_(0.9).add_(x.detach(), alpha=0.1)"]
+        return [self.r.choice(usual * 2 + [
             f"state.add_({out}.detach() * 0.1)", f"state = state * 0.9 + {out}.detach() * 0.1",
-            f"prev = {out}.detach()", f"prev.copy_({out}.detach())", "state.mul_(scale)",
+            f"prev = {out}.detach()",
             f"state[i % {self.rows}] = {out}.detach()[0]", f"state[0] += {out}.detach()[0]",
-            f"prev = {out}.detach().clone()", f"state.lerp_({out}.detach(), 0.1)",
+            f"prev = {out}.detach().clone()",
             f"prev, state = state, {out}.detach() * 0.5", f"state = prev; prev = {out}.detach()",
             "state.add_(torch.randn_like(state), alpha=0.01)", "state.lerp_(x.detach(), 0.1)",
-            "state.add_(x.detach() * 0.1)", "state.mul_(0.9).add_(x.detach(), alpha=0.1)"])]
+            "state.add_(x.detach() * 0.1)"])]
 
     def reads(self, out: str) -> list[str]:
         usual = ["log.append(loss.item())"]
@@ -192,7 +230,7 @@ class Steps(Writer):
         if r.random() < 0.25:
             forward += r.choice([self.tracked_write, self.random, self.other_dtype])()
         out = self.pick_like(self.matrix)
-        if out in ("state", "prev", "p0"):
+        if out in ("state", "prev", "p0", "x"):
             forward.append(f"out = {out} * 1")
             out = "out"
         loss = self.loss(out, forward)
@@ -224,9 +262,15 @@ def write(r: random.Random) -> list[str]:
              f"turned = [torch.randn({n}, {m}) for _ in range(4)]",
              f"arrays = [np.full(({m}, {n}), 0.1 * k, np.float32) for k in range(4)]",
              "lists = [d.tolist() for d in data[:3]]", "held = handle = None",
+             "small_label, shorter_label = labels[0].int().long(), labels[0][1:].clone()",
              f"rounds = {(rounds := r.choice([8, 9, 10, 11]))}"]
     names = "state, prev, scale, held, handle, p1, model"
-    loop = frame(w, w.body(), rounds, names, 0.85)
+    loop = frame(w, w.body(), rounds, names, 1.0 if w.catching else 0.85)
+    if w.catching:
+        loop[-1:] = [*block("    try:", ["    step(i)"]),
+                     *block("    except (RuntimeError, IndexError, ValueError):",
+                            ["    log.append('refused')"])]
+    lines += [f"{name} = [{form} for k in range(2)]" for name, form in w.made.items()]
     if loop[0].startswith("for"):
         loop = [line.replace("return", "continue") if line.endswith("return") else line
                 for line in loop]

@@ -200,7 +200,7 @@ class Writer:
             return []
         other = self.shapes[y]
         right, m = (y, other[1]) if other[0] == k else (
-            y + self.r.choice([".t()", ".t()", ".T"]), other[0])
+            y + self.r.choice([".t()"] * 7 + [".T"]), other[0])
         form = self.r.choice(["({} @ {}) * 0.3", "({} @ {}) * 0.3", "torch.mm({}, {}).relu() * 0.3",
                               "torch.einsum('ij,jk->ik', {}, {}) * 0.3"])
         return [f"{self.fresh((n, m))} = {form.format(x, right)}"]
