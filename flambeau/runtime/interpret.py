@@ -18,6 +18,7 @@ from ..ir.node import Node, OpClass, Prim, settle
 from ..ir.view import VIEW_SET, strided
 from ..ops.prim.contract import DOT
 from ..ops.prim.correlate import CORRELATE, CORRELATE_WEIGHT
+from ..ops.prim.index import PUT, SCATTER
 from ..ops.prim.recurrence import RECURRENCE, RECURRENCE_BACK
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def evaluate(node: Computed) -> np.ndarray:
         value = library.dot(a, b, node.dtype)
     elif prim is RECURRENCE or prim is RECURRENCE_BACK:
         return recurrence.run(prim.name, node.params, arrays, node.shape, node.dtype)
+    elif prim is PUT or prim is SCATTER:
+        value = library.put(prim, arrays, node.params, node.dtype)
     elif prim is CORRELATE or prim is CORRELATE_WEIGHT:
         value = convolution.run(prim, *arrays, node.params, node.shape)
     if value is None:

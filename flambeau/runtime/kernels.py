@@ -18,6 +18,7 @@ from ..codegen.host import host
 from ..codegen.loops import emit_epilogue, emit_kernel
 from ..codegen.recurrence import emit_recurrence
 from ..codegen.rows import emit_strided, emit_zip
+from ..codegen.scan import emit_scan
 from ..codegen.scatter import emit_scatter
 from ..kernel.ir import Kernel
 from ..kernel.text import to_text
@@ -59,13 +60,13 @@ def epilogue(kernel: Kernel) -> int:
     return found
 
 
-def scatter(dtype: str, index: str) -> int:
+def scatter(dtype: str, index: str, mode: str) -> int:
     """The address of the kernel that adds rows at positions."""
-    key = (host(), "scatter", dtype, index)
+    key = (host(), "scatter", dtype, index, mode)
     found = _found.get(key)
     if found is None:
         with _lock:
-            text = str(emit_scatter(ELEMENT[dtype], ELEMENT[index]))
+            text = str(emit_scatter(ELEMENT[dtype], ELEMENT[index], mode))
             found = _found[key] = jit.load(text, ["scatter"])["scatter"]
     return found
 
@@ -78,6 +79,16 @@ def rows(name: str, size: int) -> int:
         with _lock:
             text = str((emit_strided if name == "strided" else emit_zip)(size))
             found = _found[key] = jit.load(text, [name])[name]
+    return found
+
+
+def scan(dtype: str, op: str) -> int:
+    """The address of the kernel of running sums or products."""
+    key = (host(), "scan", dtype, op)
+    found = _found.get(key)
+    if found is None:
+        with _lock:
+            found = _found[key] = jit.load(str(emit_scan(ELEMENT[dtype], op)), ["scan"])["scan"]
     return found
 
 

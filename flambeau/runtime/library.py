@@ -16,6 +16,7 @@ import ctypes
 import math
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,12 +26,15 @@ from ..base import shape as sh
 from ..base.flags import values as flags
 from ..codegen.gemm import GemmPlan
 from ..codegen.loops_memory import NoVectorForm
+from ..graph.access import whole
 from ..ir.node import Prim
 from ..kernel.ir import INNER, OUTER, Buffer, Kernel, Section
 from ..kernel.sums import Runs, along, is_long, parts_of
+from ..schedule.assemble import ADDED
 from ..schedule.build import SCRATCH_LANES, accumulator
 from ..schedule.compile import chunks_of
 from ..schedule.group import DOT_DTYPES, reduced_runs
+from ..schedule.positions import places_of
 from . import kernels, team
 
 #: elementwise primitives that NumPy computes exactly (or rounds once)
@@ -227,6 +231,31 @@ def _fold(prim: Prim, dtype: dt.dtype, total: int, rows: int, runs: Runs, parts:
     source, result = places
     return _Fold(_Function(kernels.loop(kernel), len(words)), words, source, result, parts * rows,
                  units * parts, 3 * total)
+
+
+# -- positions ------------------------------------------------------------------------------------
+
+
+def put(prim: Prim, arrays: list[np.ndarray], params: tuple, dtype: dt.dtype) -> np.ndarray | None:
+    """index_put or scatter; None: NumPy is to do it (and to raise what there is to raise)."""
+    if len(arrays) != 3 or dtype.name not in ADDED or not arrays[0].ndim:
+        return None
+    base, source, index = arrays if prim.name == "index_put" else (arrays[0], arrays[2], arrays[1])
+    source, index = (x if x.flags.c_contiguous else np.ascontiguousarray(x)
+                     for x in (source, index))
+    p = places_of(prim.name, params, base.shape, whole(0, index.shape), whole(0, source.shape))
+    if p is None or source.dtype != dtype.np or index.min() < 0 or index.max() >= p.size:
+        return None
+    out = np.array(base, order="C")
+    words = p.words
+    words[4:7] = map(_address, (source, index, out))
+    _putter(dtype.name, dt.from_numpy(index.dtype).name, p.mode).run(words, p.units, p.work)
+    return out
+
+
+@lru_cache(maxsize=64)
+def _putter(dtype: str, index: str, mode: str) -> _Function:
+    return _Function(kernels.scatter(dtype, index, mode), 13)
 
 
 # -- products -------------------------------------------------------------------------------------

@@ -26,12 +26,13 @@ from ..graph.text import to_text as graph_text
 from ..graph.transposed import turn_products
 from ..graph.verify import verify
 from ..ir.node import CONST
-from ..schedule.assemble import Assemble, Scatter
+from ..schedule.assemble import Assemble
 from ..schedule.build import Step
 from ..schedule.compile import Entry, Schedule, chunks_of, schedule_graph
 from ..schedule.conv import Conv
 from ..schedule.copies import Rows
 from ..schedule.dot import Dot
+from ..schedule.positions import Scan, Scatter
 from ..schedule.recurrence import Recurrence
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
@@ -301,7 +302,7 @@ class Plan:
         else:
             yield from self._product(step)
 
-    def _part(self, part: Step | Rows | Scatter):
+    def _part(self, part: Step | Rows | Scatter | Scan):
         """The row of one part of an assembled value."""
         threads = 1 if self._small else self._threads
         if isinstance(part, Step):
@@ -310,10 +311,14 @@ class Plan:
         if isinstance(part, Rows):
             chunks = chunks_of(part.units, part.work, threads)
             return kernels.rows(part.kernel, part.size), part.words, part.pointers, chunks
-        chunks = chunks_of(part.width // 16, 4 * part.rows * part.width, threads)
-        return (kernels.scatter(part.dtype, part.index_dtype),
-                [part.rows, part.width, 0, 0, 0],
-                [(2, *part.source), (3, *part.positions), (4, part.target, 0)], chunks)
+        if isinstance(part, Scan):
+            chunks = chunks_of(part.units, part.work, threads)
+            return (kernels.scan(part.dtype, part.op), [*part.sizes, int(part.reverse), 0, 0],
+                    [(4, *part.source), (5, part.target, 0)], chunks)
+        places = part.places
+        return (kernels.scatter(part.dtype, part.index_dtype, places.mode), places.words,
+                [(4, *part.source), (5, *part.positions), (6, part.target, 0)],
+                chunks_of(places.units, places.work, threads))
 
     def _product(self, d: Dot):
         """Rows of a matrix product; its epilogue's arguments are a block of their own."""

@@ -1,12 +1,11 @@
-"""Values put together from pieces: concatenation, writing a region, adding rows at positions.
+"""Values put together from pieces: concatenation, writing a region, elements at positions; scans.
 
 An *assemble* group is one record whose memory is written by a few simple kernels in order:
-copies of operands into regions, and for the gradient of a table lookup a scatter of rows.
+copies of operands into regions, and for the gradient of a lookup a scatter; or by a running sum.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from ..base import shape as sh
@@ -15,25 +14,7 @@ from ..ir.node import CONST
 from .build import Step
 from .copies import Region, Rows, copies
 from .group import Group, Grouping, operands
-
-
-class Scatter(NamedTuple):
-    """Rows added at positions: ``out[index[i], :] += rows[i, :]`` for each ``i`` in order.
-
-    Attributes:
-        dtype, index_dtype: element types of the rows and of the positions.
-        rows, width: sizes.
-        source, positions: (root, byte offset).
-        target: root of the memory that is added to.
-    """
-
-    dtype: str
-    index_dtype: str
-    rows: int
-    width: int
-    source: tuple[int, int]
-    positions: tuple[int, int]
-    target: int
+from .positions import Places, Scan, Scatter, places_of, scan_of
 
 
 class Assemble(NamedTuple):
@@ -45,7 +26,7 @@ class Assemble(NamedTuple):
         work: element operations.
     """
 
-    parts: list[Step | Rows | Scatter]
+    parts: list[Step | Rows | Scatter | Scan]
     scratch: int
     work: int
 
@@ -60,27 +41,38 @@ def can_assemble(g: Grouping, i: int) -> bool:
         return all(0 not in nodes[s].shape for s in node.srcs)
     if name == "view_set":
         return 0 not in nodes[node.srcs[1]].shape
-    return name == "index_put" and _is_row_sum(g, i)
+    if name in ("cumsum", "cumprod"):
+        a = g.reads[i][0]
+        return node.dtype.name in ADDED and sh.is_contiguous(a.shape, a.strides)
+    return places(g, i) is not None
 
 
-def _is_row_sum(g: Grouping, i: int) -> bool:
-    """Whether an index_put adds whole rows at positions that lie one after another."""
+#: element types that are added at positions, and summed in order
+ADDED = ("float32", "float64", "int32", "int64")
+
+
+def places(g: Grouping, i: int) -> Places | None:
+    """Where a record adds or writes elements, if a kernel can do it."""
     node, nodes = g.graph.nodes[i], g.graph.nodes
-    if len(node.srcs) != 3 or node.params[0] != (0,) or node.params[1] is not True \
-            or not g.graph.from_zero:
-        return False
-    rows, index = g.reads[i][1], g.reads[i][2]
-    positions, value = nodes[index.root], nodes[node.srcs[1]]
-    return (node.dtype.name in ("float32", "float64") and value.numel() > 0
-            and positions.prim is not CONST and positions.dtype.name in ("int64", "int32")
-            and all(sh.is_contiguous(a.shape, a.strides) for a in (rows, index))
-            and value.shape == (*nodes[node.srcs[2]].shape, *node.shape[1:]))
+    if node.prim.name not in ("index_put", "scatter") or not g.graph.from_zero \
+            or node.dtype.name not in ADDED or len(node.srcs) != 3:
+        return None
+    source, index = _source_and_index(g, i)
+    positions = nodes[index.root]
+    if positions.prim is CONST or positions.dtype.name not in ("int64", "int32"):
+        return None
+    return places_of(node.prim.name, node.params, node.shape, index, source)
+
+
+def _source_and_index(g: Grouping, i: int) -> tuple[Access, Access]:
+    _, first, second = g.reads[i]
+    return (second, first) if g.graph.nodes[i].prim.name == "scatter" else (first, second)
 
 
 def in_place(g: Grouping, i: int, leaf: int) -> bool:
     """Whether a record only changes a region of a leaf and reads it nowhere else."""
     base, *others = g.reads[i]
-    return (g.graph.nodes[i].prim.name in ("view_set", "index_put") and base.root == leaf
+    return (g.graph.nodes[i].prim.name in ("view_set", "index_put", "scatter") and base.root == leaf
             and base.plain and all(a.root != leaf and a.root not in g.inline for a in others))
 
 
@@ -90,7 +82,7 @@ def build_assemble(g: Grouping, group: Group, overwrite: bool = False) -> Assemb
     node, nodes = g.graph.nodes[i], g.graph.nodes
     reads = operands(g, i)
     strides = sh.contiguous_strides(node.shape)
-    parts: list[Step | Rows | Scatter] = []
+    parts: list[Step | Rows | Scatter | Scan] = []
     if node.prim.name == "cat":
         axis, at = node.params[0], 0
         for a in reads:
@@ -103,6 +95,8 @@ def build_assemble(g: Grouping, group: Group, overwrite: bool = False) -> Assemb
             parts += copies(g, i, [Region(rest, strides, 0)])
         parts += copies(g, i, [Region(a, *where)
                                for a, where in zip(pieces, node.params[1], strict=True)])
+    elif node.prim.name in ("cumsum", "cumprod"):
+        parts.append(scan_of(node, i, reads[0]))
     else:
         if not overwrite:
             parts += copies(g, i, [Region(reads[0], strides, 0)])
@@ -110,11 +104,10 @@ def build_assemble(g: Grouping, group: Group, overwrite: bool = False) -> Assemb
             region, offset = node.params
             parts += copies(g, i, [Region(reads[1], region, offset)])
         else:
-            count, size = math.prod(reads[2].shape), node.dtype.itemsize
-            index = nodes[reads[2].root].dtype
-            parts.append(Scatter(node.dtype.name, index.name, count,
-                                 math.prod(node.shape[1:]),
-                                 (reads[1].root, reads[1].offset * size),
-                                 (reads[2].root, reads[2].offset * index.itemsize), i))
-    return Assemble(parts, 0, sum(4 * p.rows * p.width if isinstance(p, Scatter) else p.work
-                                  for p in parts))
+            source, index = _source_and_index(g, i)
+            found, dtype = places(g, i), nodes[index.root].dtype
+            assert found is not None, "a record became an assemble group that no kernel can make"
+            parts.append(Scatter(node.dtype.name, dtype.name, found,
+                                 (source.root, source.offset * node.dtype.itemsize),
+                                 (index.root, index.offset * dtype.itemsize), i))
+    return Assemble(parts, 0, sum(p.work for p in parts))

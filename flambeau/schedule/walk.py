@@ -18,7 +18,7 @@ from ..graph.graph import GNode, Graph
 from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
 from ..kernel.sums import LONG_OUTER, along, parts_of
-from .assemble import can_assemble
+from .assemble import can_assemble, places
 from .conv import NAMES, convolved, matrix_of, packed, windowed
 from .group import (
     COLUMN,
@@ -66,8 +66,10 @@ def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
             g.guards.append(guard(g.reads[i][0], graph.nodes[node.srcs[0]].shape[axis_of(node)]))
         elif cls is OpClass.REDUCE and _compiled(graph, i) and folds(node, operands(g, i)[0]):
             g.reducible.add(i)
-        elif node.prim.name == "index_put" and can_assemble(g, i):
-            g.guards.append(guard(g.reads[i][2], node.shape[0]))
+        elif places(g, i) is not None:
+            put = node.prim.name == "index_put"
+            axis = node.params[0][0] if put else node.params[0]
+            g.guards.append(guard(g.reads[i][2 if put else 1], node.shape[axis]))
     g.inline = find_inline(g, computed, compiled)
     walk = _Walk(g)
     for i in computed:
@@ -126,6 +128,10 @@ def _looked_up(g: Grouping, i: int) -> bool:
             and _positions(g, g.access[node.srcs[1]]))
 
 
+#: primitives whose kernels read operands, from this one on, element after element
+_IN_ORDER = {"index_put": 1, "scatter": 1, "cumsum": 0, "cumprod": 0}
+
+
 def _resolve(g: Grouping) -> set[int]:
     """Fill ``g.access``; returns the views and copies that must be stored.
 
@@ -152,8 +158,8 @@ def _resolve(g: Grouping) -> set[int]:
                     g.access[s] = whole(s, graph.nodes[s].shape)
         if node.prim.cls is OpClass.REDUCE and node.prim.fold is not None:
             _keep_summand(g, i, stored)
-        if name == "index_put":
-            for s in node.srcs[1:]:
+        if name in _IN_ORDER:
+            for s in node.srcs[_IN_ORDER[name]:]:
                 _keep_rows(g, s, stored)
         found = None
         if node.prim.cls is OpClass.VIEW:
@@ -170,7 +176,7 @@ def _resolve(g: Grouping) -> set[int]:
                 stored.add(src)
                 g.access[src] = whole(src, graph.nodes[src].shape)
                 found = through(g.access[src], *node.params)
-        elif name == "check_range" and _guarded(g, node):
+        elif name in ("check_range", "check_classes") and _guarded(g, node):
             found = g.access[node.srcs[0]]
             g.guards.append(guard(found, node.params[0], ignore=node.params[1]))
         elif name == "copy" and g.access[node.srcs[0]].shape == node.shape:

@@ -82,3 +82,60 @@ def test_a_lookup_is_no_part_of_an_expression():
     expected = other.numpy().astype(float)
     expected = np.exp(expected).mean() + (table.numpy()[rows.numpy()] ** 2).mean()
     assert abs(found - expected) < 1e-5
+
+
+SHAPES = [((5, 7), 0), ((5, 7), 1), ((3, 9, 70), 1), ((2, 3, 130), 0), ((4,), 0),
+          ((2, 5, 3, 17), 2)]
+
+
+def _repeated(function, *operands):
+    """The same result, interpreted and compiled."""
+    first = function(*operands).numpy().copy()
+    for _ in range(3):
+        np.testing.assert_array_equal(function(*operands).numpy(), first)
+    return first
+
+
+@pytest.mark.parametrize("shape, axis", SHAPES)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_running_sums(shape, axis, dtype):
+    x = (np.random.default_rng(0).standard_normal(shape) * 3).astype(dtype)
+    t = torch.tensor(x)
+    np.testing.assert_array_equal(_repeated(lambda a: a.cumsum(axis), t),
+                                  np.cumsum(x, axis, dtype=dtype))
+    np.testing.assert_array_equal(_repeated(lambda a: a.cumprod(axis), t),
+                                  np.cumprod(x, axis, dtype=dtype))
+    back = _repeated(lambda a: (a + 1).flip(axis).cumsum(axis), t)
+    np.testing.assert_array_equal(back, np.cumsum(np.flip(x + x.dtype.type(1), axis), axis,
+                                                  dtype=dtype))
+
+
+@pytest.mark.parametrize("shape, axis", SHAPES)
+def test_adding_at_positions(shape, axis):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape).astype(np.float32)
+    places = rng.integers(0, shape[axis], (*shape[:axis], 4, *shape[axis + 1:]))
+    values = rng.standard_normal(places.shape).astype(np.float32)
+    want = x.copy()
+    where = list(np.indices(places.shape, sparse=True))
+    where[axis] = places
+    np.add.at(want, tuple(where), values)
+    got = _repeated(lambda *a: a[0].scatter_add(axis, a[1], a[2]),
+                    *map(torch.tensor, (x, places, values)))
+    np.testing.assert_array_equal(got, want)
+    rows = rng.integers(0, shape[axis], 6)
+    added = rng.standard_normal((*shape[:axis], 6, *shape[axis + 1:])).astype(np.float32)
+    want = x.copy()
+    np.add.at(want, (slice(None),) * axis + (rows,), added)
+    got = _repeated(lambda *a: a[0].index_add(axis, a[1], a[2]),
+                    *map(torch.tensor, (x, rows, added)))
+    np.testing.assert_array_equal(got, want)
+
+
+def test_one_hot():
+    numbers = np.random.default_rng(0).integers(0, 5, (3, 4))
+    got = _repeated(lambda a: torch.nn.functional.one_hot(a, 5), torch.tensor(numbers))
+    np.testing.assert_array_equal(got, np.eye(5, dtype=np.int64)[numbers])
+    for _ in range(4):
+        with pytest.raises(RuntimeError, match="smaller than num_classes"):
+            torch.nn.functional.one_hot(torch.tensor(numbers + 1) * 1, 5).sum().item()

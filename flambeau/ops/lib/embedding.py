@@ -8,7 +8,7 @@ from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
-from ...ir.view import VIEW_SET, broadcast
+from ...ir.view import VIEW_SET, broadcast, view
 from ...base.errors import IndexValueError
 from ..core import elementwise, operand
 from ..prim.elementwise import DIV, add, cast, div, eq, gt, mul, ne, where
@@ -17,6 +17,7 @@ from ..prim.order import searchsorted
 from ..prim.reduce import expand  # noqa: A004
 from ..prim.scatter import index_add, scatter_reduce
 from ..prim.shape import reshape, unsqueeze
+from ..prim.source import iota
 
 
 def _rows(weight: Node, index: Node) -> Node:
@@ -200,7 +201,7 @@ def _bagged(rows, index, numbers, bags, width, mode, row):
 # --- one hot --------------------------------------------------------------------------------------
 
 
-def _hot_numpy(x, classes):
+def _check_classes(x, classes, _):
     found = first_bad(x, 0, classes)
     if found is not None:
         value, at = found
@@ -208,13 +209,22 @@ def _hot_numpy(x, classes):
             ("Class values must be non-negative" if value < 0 else
              "Class values must be smaller than num_classes") +
             f": {value} at position {list(at)}, with {classes} classes")
-    return (x[..., None] == np.arange(classes)).astype(np.int64)
+    return x
 
 
-HOT = Prim("one_hot", OpClass.INDEX, lambda x, classes: ((*x.shape, classes), dt.int64),
-           _hot_numpy, batch="leading", doc="a 1 at each value's place along a new last axis")
-_hot = Op("one_hot", lambda x, classes: make(HOT, (x,), (classes,)),
-          nondiff="class numbers have no gradient")
+CHECK_CLASSES = Prim("check_classes", OpClass.LIBRARY, lambda x, *_: (x.shape, x.dtype),
+                     _check_classes, batch="leading",
+                     doc="the operand, refused when a value is outside 0..classes-1")
+
+
+def _hot_lower(x, classes):
+    size = (*x.shape, classes)
+    checked = make(CHECK_CLASSES, (x,), (classes, None))
+    places = view(iota(classes), size, (*(0 for _ in x.shape), 1))
+    return cast(eq(broadcast(reshape(checked, (*x.shape, 1)), size), places), dt.int64)
+
+
+_hot = Op("one_hot", _hot_lower, nondiff="class numbers have no gradient")
 
 
 @api(torch=False, functional=True, dtypes="any",
