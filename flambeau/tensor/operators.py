@@ -12,6 +12,7 @@ from ..ops.lib.assignment import copy
 from ..ops.lib.indexing import getitem, index_put, parse_index
 from ..ops.prim import contract, elementwise as ew
 from ..ops.prim.elementwise import cast, clone
+from ..ops.prim.reduce import expand
 from ..ops.prim.shape import VIEW_OP, permute, sizes_of, transpose
 from .backward import backward
 from .creation import empty
@@ -20,7 +21,7 @@ from .follow import entry_point
 from .host import from_array, sharing
 from .options import preserve_format, type_name
 from .storage import zeros_node
-from ..ops.lib.complex import imag, real
+from ..ops.lib.complex import complex, imag, real  # noqa: A004
 from ..ops.lib.shape import adjoint, contiguous, hermitian
 from .tensor import Tensor
 
@@ -351,8 +352,27 @@ Tensor.cuda, Tensor.type = cuda, type_
 Tensor.backward, Tensor.view = entry_point(_backward), entry_point(view)
 Tensor.detach = entry_point(Tensor.detach)
 Tensor.T = property(entry_point(_reversed), doc="All dimensions in reverse order.")
-Tensor.real = property(real, doc="The real part.")
-Tensor.imag = property(imag, doc="The imaginary part.")
+
+
+def _part_setter(which: str):
+    """``x.real = value`` and ``x.imag = value``: writes one part in place."""
+
+    @entry_point
+    def set_part(self, value):
+        value = _value_like(value, self) if not isinstance(value, Tensor) else value
+        if not self.dtype.is_complex:
+            (real if which == "real" else imag)(self).copy_(value)
+            return
+        check_writable(self)
+        now = snapshot(self)
+        value = expand(cast(value, self.dtype.to_real()), tuple(self.shape))
+        assign(self, complex(value, imag(now)) if which == "real" else complex(real(now), value))
+
+    return set_part
+
+
+Tensor.real = property(real, _part_setter("real"), doc="The real part; assigning writes it.")
+Tensor.imag = property(imag, _part_setter("imag"), doc="The imaginary part; assigning writes it.")
 Tensor.mH = property(adjoint, doc="Conjugate transposes of the last two dimensions.")
 Tensor.H = property(hermitian, doc="The conjugate transpose of a matrix.")
 Tensor.mT = property(entry_point(_matrix_transpose), doc="The last two dimensions exchanged.")
