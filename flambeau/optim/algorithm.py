@@ -38,24 +38,26 @@ class Cohort:
         args: the operation's arguments after the gradients: the parameters and, for every name in
             STATE, their tensors (nothing where none of them has that state).
         kind: what :meth:`Algorithm.kind` says of each of them.
-        states: the parameters' dicts of state.
         known: the values of the state named in KNOWN, the same for all of them; the number of
             steps made first.
-        at_first: the number of steps, and the versions of these tensors, when they were gathered.
+        at_first: the number of steps, and these tensors with their versions, when they were
+            gathered.
     """
 
-    __slots__ = ("args", "at_first", "kind", "known", "places", "states")
+    __slots__ = ("args", "at_first", "kind", "known", "places")
 
     def __init__(self, algorithm: Algorithm, rows: list, kind, known: tuple):
         self.kind = kind
         self.places: list[int] | None = [row[0] for row in rows]
-        self.states: list[dict] = [row[2] for row in rows]
-        columns = [[s.get(name) for s in self.states] for name in algorithm.STATE]
+        states: list[dict] = [row[2] for row in rows]
+        columns = [[s.get(name) for s in states] for name in algorithm.STATE]
         self.args = (tuple([row[1] for row in rows]), *[
             () if all(v is None for v in column) else tuple(column) for column in columns])
         self.known = list(known)
-        self.at_first = (known[0], [[s[name]._version for name in algorithm.KNOWN]
-                                    for s in self.states]) if known else None
+        self.at_first: tuple[float, list] | None = None
+        if known:
+            tensors = [[s[name] for name in algorithm.KNOWN] for s in states]
+            self.at_first = known[0], [(row, [t._version for t in row]) for row in tensors]
 
 
 class Gathered:
@@ -119,6 +121,7 @@ class Algorithm(Optimizer):
     LATER_OPTIONS: ClassVar[dict] = {"maximize": False, "foreach": None, "differentiable": False,
                            "capturable": False}
     operation: Callable
+    _options_of: itemgetter
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -212,7 +215,7 @@ class Algorithm(Optimizer):
             new.options, new.settings = old.options, old.settings
             self._remember(old)
         together: dict[tuple, list] = {}
-        grads = []
+        grads: list[Tensor] = []
         stateful = self.keeps_state(group)
         for p, has_grad in zip(new.everyone, new.has_grad, strict=True):
             if not has_grad:
@@ -248,11 +251,10 @@ class Algorithm(Optimizer):
             if cohort.at_first is None:
                 continue
             known = tuple(cohort.known)
-            start, versions = cohort.at_first
+            start, rows = cohort.at_first
             steps = int(known[0] - start)
-            for state, first in zip(cohort.states, versions, strict=True):
-                tensors = [state.get(name) for name in self.KNOWN]
-                self._known[id(tensors[0])] = (tensors, [v + steps for v in first], known)
+            for tensors, versions in rows:
+                self._known[id(tensors[0])] = (tensors, [v + steps for v in versions], known)
 
     # -- loading ---------------------------------------------------------------------------------
 

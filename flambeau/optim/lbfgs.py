@@ -160,10 +160,10 @@ class LBFGS(Optimizer):
             return first_loss
         evaluations = 1
         for iteration in range(1, group["max_iter"] + 1):
-            direction, slope, size = self._direction(state, grad, group["history_size"])
+            direction, rise, size = self._direction(state, grad, group["history_size"])
             state["prev_loss"], lr = loss, float(scalar(group["lr"]))
             state["t"] = lr if state["n_iter"] > 1 else min(1.0, 1 / float(grad.abs().sum())) * lr
-            slope = float(slope)
+            slope = float(rise)
             if slope > -group["tolerance_change"]:
                 break
             last = iteration == group["max_iter"]

@@ -1,6 +1,7 @@
 """Optimizers against PyTorch: trajectories, states, groups, hooks, errors."""
 
 import copy
+import importlib
 import pickle
 
 import pytest
@@ -106,6 +107,7 @@ def test_parameters_that_join_later_have_their_own_step():
 @pytest.mark.parametrize("change", [
     lambda m, p, opt: opt.state[p[0]]["step"].fill_(0),
     lambda m, p, opt: opt.state[p[0]].update(exp_avg=m.ones(2, 3)),
+    lambda m, p, opt: opt.state[p[0]].update(step=m.tensor(5.0)),
     lambda m, p, opt: opt.state[p[0]]["exp_avg"].zero_(),
     lambda m, p, opt: opt.state.clear(),
     lambda m, p, opt: opt.param_groups[0].update(lr=0.5, betas=(0.5, 0.5)),
@@ -126,6 +128,42 @@ def test_what_the_program_changes_between_steps_counts(change):
         return seen
 
     assert run(flambeau) == pytest.approx(run(torch), rel=1e-4, abs=1e-5)
+
+
+def test_momentum_that_is_switched_on_later():
+    def run(m):
+        params = start(m, "SGD")
+        opt = m.optim.SGD(params, lr=0.1)
+        seen = []
+        for i in range(6):
+            opt.param_groups[0]["momentum"] = 0.9 if i >= 2 else 0
+            set_gradients(m, params)
+            opt.step()
+            seen += [len(opt.state_dict()["state"]), *flat(params)]
+        return seen
+
+    assert run(flambeau) == pytest.approx(run(torch), **EXACT)
+
+
+def test_functional_forms():
+    def run(m):
+        adam = importlib.import_module(m.__name__ + ".optim.adam").adam
+        sgd = importlib.import_module(m.__name__ + ".optim.sgd").sgd
+        params = start(m, "Adam")
+        zeros = [[m.zeros_like(p) for p in params] for _ in range(3)]
+        steps = [m.tensor(0.0), m.tensor(2.0)]
+        buffers = [None, m.ones(2)]
+        for _ in range(3):
+            set_gradients(m, params)
+            grads = [p.grad for p in params]
+            with m.no_grad():
+                adam(params, grads, *zeros, steps, amsgrad=True, beta1=0.9, beta2=0.99, lr=0.1,
+                     weight_decay=0.1, eps=1e-8, maximize=False)
+                sgd(params, grads, buffers, weight_decay=0.1, momentum=0.9, lr=0.1,
+                    dampening=0.0, nesterov=False, maximize=False)
+        return flat(params) + flat(steps) + flat(buffers)
+
+    assert run(flambeau) == pytest.approx(run(torch), **EXACT)
 
 
 def test_state_held_by_the_program_counts():
