@@ -247,6 +247,8 @@ class Algorithm(Optimizer):
 
     def _remember(self, old: Gathered) -> None:
         """Note what is known of a cohort's state: every step has written to it once."""
+        if len(self._known) > 2 * len(self._state) + 100:
+            self._known.clear()  # the program keeps replacing the state
         for cohort in old.cohorts:
             if cohort.at_first is None:
                 continue
