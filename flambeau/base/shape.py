@@ -18,8 +18,8 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
     """Row-major strides as PyTorch reports them (a size-0 axis counts as 1)."""
     try:
         return _row_major(shape)
-    except TypeError:  # a list
-        return _row_major(tuple(shape))
+    except TypeError:  # a list, or sizes that are no plain numbers
+        return _row_major.__wrapped__(tuple(shape))
 
 
 @lru_cache(maxsize=8192)

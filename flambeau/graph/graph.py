@@ -11,6 +11,7 @@ can run the other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -134,14 +135,24 @@ class Graph:
         return self.nodes
 
     @property
+    def rows(self) -> tuple[tuple, ...]:
+        """The records as tuples of what :class:`GNode` takes."""
+        if self._rows is None:
+            self._rows = tuple((n.prim, n.srcs, n.params, n.shape, n.dtype, n.layout)
+                               for n in self.nodes)
+        return self._rows
+
+    @property
+    def structure(self) -> tuple:
+        """The key without the numbers: what stays the same when sizes change."""
+        _, *rest = self.key
+        return (tuple(map(_STRUCTURE, self.rows)), *rest)
+
+    @property
     def key(self) -> tuple:
         """Hashable identity of the structure, with shapes and layouts, without any value."""
         if self._key is None:
-            rows = self._rows
-            if rows is None:
-                rows = tuple((n.prim, n.srcs, n.params, n.shape, n.dtype, n.layout)
-                             for n in self.nodes)
-            self._key = (rows, tuple(self.outputs), tuple(sorted(self.donated.items())),
+            self._key = (self.rows, tuple(self.outputs), tuple(sorted(self.donated.items())),
                          self.overlaps)
         return self._key
 
@@ -155,6 +166,10 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+
+#: of a record: primitive, operands, dtype
+_STRUCTURE = itemgetter(0, 1, 4)
 
 
 def _is_leaf(node: Node) -> bool:

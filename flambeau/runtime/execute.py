@@ -23,7 +23,7 @@ from ..base.late import late
 from ..graph.graph import Graph
 from ..ir import node as ir
 from ..ir.node import Node, settle
-from . import interpret
+from . import families, interpret
 from .outputs import pooled
 
 if TYPE_CHECKING:
@@ -170,18 +170,18 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     outputs = [n for n, out in zip(todo, outer, strict=True) if out]
     given = _donations(todo, outputs, written)
     graph, leaves = Graph.capture(outputs, todo, given)
-    plan = _plan_for(graph, tier)
+    plan, again = _plan_for(graph, tier)
     if plan is None:
         _interpret(todo, outer, written)
         return False
     plan.user = None
     plan.graph.locs = graph.locs  # the lines of this run, for messages
     arrays = plan.run([n.value for n in leaves])
-    if follower is not None:
+    if follower is not None and again:
         follower.observe(Flushed(plan, leaves, outputs, arrays, given))
     for node, array in zip(outputs, arrays, strict=True):
         settle(node, array)
-    return True
+    return again
 
 
 def _interpret(todo: list[Node], outer: list[bool], written: list[tuple]) -> None:
@@ -194,7 +194,7 @@ def _interpret(todo: list[Node], outer: list[bool], written: list[tuple]) -> Non
     todo, outer = todo[at:], outer[at:]
     outputs = [n for n, out in zip(todo, outer, strict=True) if out]
     graph, leaves = Graph.capture(outputs, todo, _donations(todo, outputs, written))
-    plan = _plan_for(graph, flags.tier)
+    plan, _ = _plan_for(graph, flags.tier)
     if plan is None:
         interpret.run(todo)
         return
@@ -205,8 +205,9 @@ def _interpret(todo: list[Node], outer: list[bool], written: list[tuple]) -> Non
         settle(node, array)
 
 
-def _plan_for(graph: Graph, tier: str) -> planner.Plan | None:
-    """The plan of a structure that repeats; None the first time (or always at tier 0)."""
+def _plan_for(graph: Graph, tier: str) -> tuple[planner.Plan | None, bool]:
+    """The plan of a graph that repeats, None the first time; and whether it does. A graph that
+    differs from earlier ones in its sizes alone has a plan the first time; it is not kept."""
     plan = _plans.get(graph.key)
     if plan is not None and plan.misfits > MAX_MISFITS:
         graph.from_zero = False
@@ -218,11 +219,11 @@ def _plan_for(graph: Graph, tier: str) -> planner.Plan | None:
             while len(_seen) >= MAX_SEEN:
                 _seen.pop(next(iter(_seen)))
             _seen[name] = None
-            return None
+            return families.plan_of(graph), False
         while len(_plans) >= MAX_PLANS:
             _plans.pop(next(iter(_plans)))
         plan = _plans[graph.key] = planner.compile_graph(graph)
-    return plan
+    return plan, True
 
 
 def _donations(todo: list[Node], outputs: list[Node], written: list[tuple]) -> dict[Node, Node]:

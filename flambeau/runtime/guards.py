@@ -10,7 +10,7 @@ over by then: see ``Grouping.guarded``.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from ..base import dtype as dt
 from ..base import shape as sh
@@ -18,6 +18,7 @@ from ..graph.graph import GNode, Graph
 from ..ir.node import BUFFER, CONST, PRIMS
 from ..schedule.compile import Schedule, schedule_graph
 from ..schedule.group import Guard
+from ..schedule.template import Family
 
 #: checks that share one word
 PER_WORD = 8
@@ -29,14 +30,31 @@ def guard_schedule(graph: Graph, guard: Guard, threads: int) -> tuple[Schedule, 
     Its first leaf is the guarded one; the others are CONSTs, whose numbers come second.
     """
     numbers = (guard.low, guard.high) + ((guard.ignore,) if guard.ignore is not None else ())
-    layout = None if sh.is_contiguous(guard.shape, guard.strides) else guard.strides
-    return _schedule(guard.shape, layout, graph.nodes[guard.root].dtype, len(numbers),
-                     threads), numbers
+    if sh.is_contiguous(guard.shape, guard.strides):
+        shape, layout = (sh.numel(guard.shape),), None
+    else:
+        shape, layout = guard.shape, guard.strides
+    return _schedule(shape, layout, graph.nodes[guard.root].dtype, len(numbers), threads), numbers
 
 
 @lru_cache(maxsize=256)
 def _schedule(shape: tuple[int, ...], layout: tuple[int, ...] | None, dtype: dt.dtype, count: int,
               threads: int) -> Schedule:
+    graph = _graph(shape, layout, dtype, count)
+    found = None
+    if layout is None and shape[0] > 1:
+        found = _family(dtype, count).schedule(graph, threads)
+    return found or schedule_graph(graph, threads)
+
+
+@cache
+def _family(dtype: dt.dtype, count: int) -> Family:
+    """The checks of leaves in row-major order, of any size."""
+    return Family(_graph((1,), None, dtype, count).rows)
+
+
+def _graph(shape: tuple[int, ...], layout: tuple[int, ...] | None, dtype: dt.dtype,
+           count: int) -> Graph:
     nodes = [GNode(BUFFER, (), (), shape, dtype, layout)]
     nodes += [GNode(CONST, (), (), (), dtype) for _ in range(count)]
 
@@ -48,5 +66,4 @@ def _schedule(shape: tuple[int, ...], layout: tuple[int, ...] | None, dtype: dt.
     if count == 3:
         bad = op("bitwise_and", bad, op("ne", 0, 3))
     nodes.append(GNode(PRIMS["any"], (bad,), (tuple(range(len(shape))),), (), dt.bool_))
-    graph = Graph(nodes, list(range(1 + count)), [len(nodes) - 1])
-    return schedule_graph(graph, threads)
+    return Graph(nodes, list(range(1 + count)), [len(nodes) - 1])

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.errors import IndexValueError
-from ..ir.view import VIEW
 from ..ops.prim.contract import DOT
-from ..schedule.group import operands
+from ..schedule.compile import Whole
 from ..schedule.matrices import adjacent
 from . import interpret, library
 
@@ -30,14 +29,10 @@ class State:
 class HostStep:
     """A record computed by its NumPy rule between two segments."""
 
-    def __init__(self, plan: Plan, record: int):
+    def __init__(self, plan: Plan, record: int, step: Whole):
         self.plan, self.record = plan, record
         self.node = plan.schedule.graph.nodes[record]
-        grouping = plan.schedule.grouping
-        self.reads = operands(grouping, record)
-        # a view whose read goes through it already: reading is all there is to do
-        self.done = (self.node.prim is VIEW
-                     and self.reads[0] != grouping.access[self.node.srcs[0]])
+        self.reads, self.done = step.reads, step.done
 
     def run(self, state: State) -> None:
         node = self.node

@@ -14,7 +14,7 @@ from ..codegen.conv import ConvKernel, conv
 from ..codegen.emit import Module
 from ..codegen.gemm import GemmKernel, gemm
 from ..codegen.emit_types import ELEMENT
-from ..codegen.host import host
+from ..codegen.host import HostTarget, host
 from ..codegen.loops import emit_epilogue, emit_kernel
 from ..codegen.recurrence import emit_recurrence
 from ..codegen.rows import emit_strided, emit_zip
@@ -31,11 +31,27 @@ _found: dict[tuple, int] = {}
 
 def loop(kernel: Kernel) -> int:
     """The address of a loop kernel's function."""
-    key = (host(), kernel)
+    return _address(kernel, emit_kernel, "kernel")
+
+
+#: the same by the kernel's identity, which costs less than to compare all of it
+_same: dict[tuple[int, str], tuple[Kernel, HostTarget, int]] = {}
+MAX_SAME = 4096
+
+
+def _address(kernel: Kernel, emit: Callable[[Kernel], Module], name: str) -> int:
+    target = host()
+    same = _same.get((id(kernel), name))
+    if same is not None and same[0] is kernel and same[1] is target:
+        return same[2]
+    key = (target, name, kernel)
     found = _found.get(key)
     if found is None:
         with _lock:
-            found = _found[key] = _make(kernel, emit_kernel, "kernel")
+            found = _found[key] = _make(kernel, emit, name)
+    if len(_same) >= MAX_SAME:
+        _same.clear()
+    _same[id(kernel), name] = kernel, target, found
     return found
 
 
@@ -52,12 +68,7 @@ def _make(kernel: Kernel, emit: Callable[[Kernel], Module], name: str) -> int:
 
 def epilogue(kernel: Kernel) -> int:
     """The address of a matrix product's epilogue."""
-    key = (host(), "epilogue", kernel)
-    found = _found.get(key)
-    if found is None:
-        with _lock:
-            found = _found[key] = _make(kernel, emit_epilogue, "epilogue")
-    return found
+    return _address(kernel, emit_epilogue, "epilogue")
 
 
 def scatter(dtype: str, index: str, mode: str) -> int:

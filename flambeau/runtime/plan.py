@@ -11,6 +11,7 @@ A segment is a run of kernels between two host steps.
 from __future__ import annotations
 
 import ctypes
+from array import array
 import sys
 import threading
 import weakref
@@ -28,12 +29,13 @@ from ..graph.verify import verify
 from ..ir.node import CONST
 from ..schedule.assemble import Assemble
 from ..schedule.build import Step
-from ..schedule.compile import Entry, Schedule, chunks_of, schedule_graph
+from ..schedule.compile import Entry, Schedule, Whole, chunks_of, schedule_graph
 from ..schedule.conv import Conv
 from ..schedule.copies import Rows
 from ..schedule.dot import Dot
 from ..schedule.positions import Scan, Scatter
 from ..schedule.recurrence import Recurrence
+from ..schedule.template import Family
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
 from . import arena, convolution, interpret, kernels, profile, recurrence, team
@@ -70,6 +72,20 @@ def compile_graph(graph: Graph) -> Plan:
         return plan
 
 
+def from_family(family: Family, graph: Graph) -> Plan | None:
+    """The plan of a graph that differs from others in its sizes, where one of theirs serves."""
+    threads = team.threads()
+    schedule = family.schedule(graph, threads)
+    if schedule is None:
+        return None
+    try:
+        return Plan(schedule, threads, graph)
+    except NoVectorForm as error:  # this primitive runs by NumPy from now on
+        without_kernel.add((error.prim, error.dtypes))
+        family.close()
+        return None
+
+
 def _explain(plan: Plan) -> None:
     """Print what ``FLAMBEAU_DEBUG`` asks for."""
     if flags.debug >= 3:
@@ -101,7 +117,7 @@ class Plan:
         self._tables: list = []  # what the rows' arguments point to
         #: guards, with the schedules and numbers of their checks; those of leaves come first
         self._checks = [(guard, *guard_schedule(self._graph, guard, threads))
-                        for guard in sorted(dict.fromkeys(schedule.grouping.guards),
+                        for guard in sorted(schedule.guards,
                                             key=lambda x: not self._graph.nodes[x.root].is_leaf)]
         self._early = sum(self._graph.nodes[g.root].is_leaf for g, _, _ in self._checks)
         self.misfits = 0  # how often a check failed although nothing was wrong
@@ -153,11 +169,12 @@ class Plan:
         words: list[int] = [0] * (self._flag_word + self._flag_words)
         patches: list[list[tuple[int, int, int]]] = [[]]  # per segment: cell, offset, word
         rows: list[list[tuple[int, int, int]]] = [[]]  # per segment: function, word, chunks
-        self.row_names: list[list[str]] = [["addresses"]]  # per segment, for the profile
+        #: per segment and row, for the profile: a name, or what it is made of
+        self.row_names: list[list[str | tuple[Graph, Entry]]] = [["addresses"]]
         self._steps: list = [0]  # segment numbers and host entries in running order
         self._stops: list[list[int]] = [[]]  # per segment: the words that may end the run
 
-        def add(e: Entry, cell_of: Callable[[int], tuple[int, int]], name: str) -> None:
+        def add(e: Entry, cell_of: Callable[[int], tuple[int, int]], graph: Graph) -> None:
             previous = 0  # where the last block that is no row began
             for function, block, pointers, chunks in self._kernels(e):
                 at = len(words)
@@ -171,7 +188,7 @@ class Plan:
                         patches[-1].append((*self._pointer(root, offset, e, cell_of), at + w))
                 if function:
                     rows[-1].append((function, at, chunks))
-                    self.row_names[-1].append(name)
+                    self.row_names[-1].append((graph, e))
                 else:
                     previous = at
 
@@ -179,8 +196,7 @@ class Plan:
             for n in numbers:
                 found = self._checks[n][1]
                 for e in found.entries:
-                    name = profile.name(found.graph, e)
-                    add(e, partial(self._cell_of_check, n), f"check: {name}")
+                    add(e, partial(self._cell_of_check, n), found.graph)
             for word in words:
                 rows[-1].append((0, self._flag_word + word, team.STOP))
                 self.row_names[-1].append(profile.STOP)
@@ -192,15 +208,15 @@ class Plan:
             group = self.schedule.grouping.group_of[self._checks[n][0].root]
             late.setdefault(group.order, []).append(n)
         for e in self.schedule.entries:
-            if e.kind == "host":
-                self._steps.append(HostStep(self, e.record))
+            if isinstance(e.step, Whole):
+                self._steps.append(HostStep(self, e.record, e.step))
                 self._steps.append(len(rows))
                 rows.append([])
                 patches.append([])
                 self.row_names.append(["addresses"])
                 self._stops.append([])
             else:
-                add(e, self._cell_of, profile.name(self._graph, e))
+                add(e, self._cell_of, self._graph)
             for n in late.get(e.group.order, ()):
                 check([n], [early + n - self._early])
         self._write(words, rows, patches)
@@ -219,15 +235,17 @@ class Plan:
         self._raw = np.zeros(size + 64, np.uint8)
         start = -self._raw.ctypes.data % 64
         self.words = self._raw[start:start + size].view(np.int64)
-        self.words[:] = words
         base = self.words.ctypes.data
         for segment, patch in enumerate(patches):
-            at = rows[segment][0][1]
-            for n, (cell, _, word) in enumerate(patch):
-                self.words[at + 1 + 3 * n] = base + 8 * cell
-                self.words[at + 3 + 3 * n] = base + 8 * word
-            for n, (_, block, _) in enumerate(rows[segment]):
-                self.words[tables[segment] + 3 * n + 1] = base + 8 * block
+            at = rows[segment][0][1] + 1
+            for cell, _, word in patch:
+                words[at], words[at + 2] = base + 8 * cell, base + 8 * word
+                at += 3
+            at = tables[segment] + 1
+            for _, block, _ in rows[segment]:
+                words[at] = base + 8 * block
+                at += 3
+        self.words[:] = array("q", words)
         self._segments = [(base + 8 * t, len(r)) for t, r in zip(tables, rows, strict=True)]
         self.has_host_steps = len(self._steps) > 1  # these work on the arrays themselves
         self._memory(base)
@@ -299,7 +317,7 @@ class Plan:
         elif isinstance(step, Assemble):
             for part in step.parts:
                 yield self._part(part)
-        else:
+        elif isinstance(step, Dot):
             yield from self._product(step)
 
     def _part(self, part: Step | Rows | Scatter | Scan):

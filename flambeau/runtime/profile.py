@@ -55,7 +55,11 @@ def forget(plans: list[Plan]) -> None:
 def rows(plan: Plan, segment: int, table: int, count: int) -> None:
     """Run the rows of a segment one by one."""
     names = plan.row_names[segment][-count:]
-    for k, key in enumerate(names):
+    for k, made_of in enumerate(names):
+        if isinstance(made_of, str):
+            key = made_of
+        else:
+            key = ("" if made_of[0] is plan.schedule.graph else "check: ") + name(*made_of)
         begin = time.perf_counter()
         team.run(table + 24 * k, 1)
         if key == STOP:

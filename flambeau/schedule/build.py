@@ -22,6 +22,7 @@ from ..kernel.ir import INDEXED, INNER, OUTER, Buffer, Kernel, Section
 from ..kernel.sums import along, is_long
 from .group import COLUMN, FULL, LOOKUPS, ROW, Group, Grouping, operands, spread, take_step
 from .inline import DEAR, compose
+from .sizes import Table, stride_class, union
 
 #: a full value whose recomputation costs more than this is kept between passes
 KEEP_COST = 6
@@ -72,7 +73,7 @@ class Builder:
             and g.partial[group.members[0]] is not group
         self._axes()
         self.buffers: list[tuple] = []  # (dtype name, steps, role, root, byte offset)
-        self.buffer_of: dict[tuple, int] = {}
+        self.buffer_of = Table()
         self.take_steps: dict[int, int] = {}
         self.values = 0
         self.rows: list[list[tuple]] = []
@@ -86,7 +87,7 @@ class Builder:
     def _axes(self) -> None:
         """Refined axes: outer ones, then inner ones, each (domain step, size, row step)."""
         group = self.group
-        steps = sorted(group.breaks | {1})
+        steps = sorted(union(group.breaks, (1,)))
         inner = group.inner or ()
         self.outer: list[tuple[int, int]] = []
         self.inner: list[tuple[int, int]] = []
@@ -182,7 +183,8 @@ class Builder:
         key = (dtype, steps, role, root, offset)
         found = self.buffer_of.get(key)
         if found is None:
-            found = self.buffer_of[key] = len(self.buffers)
+            found = len(self.buffers)
+            self.buffer_of[key] = found
             self.buffers.append(key)
         return found
 
@@ -227,8 +229,8 @@ class Builder:
     def inlined(self, root: int, views: tuple[Access, ...], level: int, at: int,
                 cache: dict) -> int:
         """The value of an inlined record, read through views."""
-        key = ("inline", root, views, level)
-        found = cache.get(key)
+        known = cache.setdefault("inlined", Table())
+        found = known.get((root, level, views))
         if found is not None:
             return found
         node, srcs = self.nodes[root], []
@@ -238,7 +240,8 @@ class Builder:
             else:
                 srcs.append(self.load(self.seen(b, views), level, at, cache))
         body = self.loops[at] if level == FULL and self.loop_level else self.rows[at]
-        cache[key] = v = self.instruction(node, tuple(srcs), views, level, at, cache, body)
+        v = self.instruction(node, tuple(srcs), views, level, at, cache, body)
+        known[root, level, views] = v
         return v
 
     def seen(self, a: Access, views: tuple[Access, ...]) -> Access:
@@ -311,7 +314,8 @@ class Builder:
                table.offset * dtype.itemsize)
         n = self.buffer_of.get((*key, step))
         if n is None:
-            n = self.buffer_of[*key, step] = len(self.buffers)
+            n = len(self.buffers)
+            self.buffer_of[*key, step] = n
             self.buffers.append(key)
             self.take_steps[n] = step
         return "take", self.value(), n, position
@@ -368,7 +372,7 @@ class Builder:
         sizes = [n for _, n in self.outer], [n for _, n in self.inner]
         steps = [list(b[1]) for b in self.buffers]
         outer = merge_axes(sizes[0], steps, 0)
-        runs = {step * n for step, n in group.inner or ()}  # the order goes run by run
+        runs = [step * n for step, n in group.inner or ()]  # the order goes run by run
         apart = {n for n, (step, size) in enumerate(self.inner) if step * size in runs}
         inner = merge_axes(sizes[1], steps, len(outer), apart)
         lanes = self._lanes(outer, inner)
@@ -387,7 +391,7 @@ class Builder:
                 s[len(outer) - 1] = 1
             if split:
                 s.insert(0, group.rows if root is not None and root < 0 else 0)
-            classes = tuple(x if x in (0, 1) else 2 for x in s)
+            classes = tuple(map(stride_class, s))
             buffers.append(Buffer(dtype, classes, role))
             if role != "index":
                 pointers.append((len(words), None if role == "scratch" else root,

@@ -8,20 +8,44 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from ..graph.access import Access
 from ..graph.graph import Graph
+from ..ir.view import VIEW
 from .assemble import Assemble, build_assemble, in_place
 from .build import Step, accumulator, build
 from .conv import NAMES, Conv, build_conv
 from .dot import Dot, build_dot
-from .group import FULL, Group, Grouping, operands
+from .group import FULL, Group, Grouping, Guard, operands
 from .inline import expand
 from .memory import Arena
 from .recurrence import Recurrence, build_recurrence
+from .sizes import union
 from .walk import group_nodes
 
 #: element operations a chunk should have, so that handing it out costs little
 CHUNK_WORK = 300_000
+
+
+class Whole(NamedTuple):
+    """What a host entry reads: whole arrays.
+
+    Attributes:
+        reads: how the record reads its operands.
+        done: reading is all there is to do (a view whose read goes through it).
+        scratch, work: always 0.
+    """
+
+    reads: tuple[Access, ...]
+    done: bool
+    scratch: int = 0
+    work: int = 0
+
+
+def _whole(g: Grouping, i: int) -> Whole:
+    node, reads = g.graph.nodes[i], operands(g, i)
+    return Whole(tuple(reads), node.prim is VIEW and reads[0] != g.access[node.srcs[0]])
 
 
 @dataclass
@@ -31,7 +55,7 @@ class Entry:
     Attributes:
         kind: "loop", "dot", "weight", "assemble", "recurrence" or "host".
         group: the group it comes from.
-        step: the kernels and their arguments (not of host entries).
+        step: the kernels and their arguments.
         record: the record a host entry computes.
         chunks: in how many chunks a loop entry runs.
         scratch: offset in the arena of the chunks' scratch memory.
@@ -39,7 +63,7 @@ class Entry:
 
     kind: str
     group: Group
-    step: Step | Dot | Conv | Assemble | Recurrence | None = None
+    step: Step | Dot | Conv | Assemble | Recurrence | Whole | None = None
     record: int = -1
     chunks: int = 1
     scratch: int = -1
@@ -58,6 +82,7 @@ class Schedule:
             step returned). ``~record`` stands for the parts of a divided reduction.
         arena: bytes of the arena.
         work: element operations of all kernels.
+        guards: what must hold of leaves.
     """
 
     graph: Graph
@@ -66,19 +91,30 @@ class Schedule:
     place: dict[int, tuple[str, int]] = field(default_factory=dict)
     arena: int = 0
     work: int = 0
+    guards: list[Guard] = field(default_factory=list)
 
 
 def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Schedule:
     """Divide a graph into kernels, order them and plan their memory."""
+    s = arrange(graph, explain)
+    divide_work(s, threads)
+    plan_memory(s, lifetimes(s))
+    return s
+
+
+def arrange(graph: Graph, explain: bool = False) -> Schedule:
+    """The kernels of a graph in their order, not yet divided into chunks, and its outputs' places.
+
+    The graph may have sizes that are not plain numbers (``sizes.py``).
+    """
     g = group_nodes(graph, explain)
-    s = Schedule(graph, g)
+    s = Schedule(graph, g, guards=union(g.guards))
     _place_outputs(s)
     late = {i for i, place in s.place.items() if place[0] == "leaf"}
     for group in g.groups:
         if group.kind == "loop":
             loop = build(g, group, late)
-            chunks = chunks_of(loop.units, loop.work, threads)
-            s.entries.append(Entry("loop", group, loop, chunks=group.columns or chunks))
+            s.entries.append(Entry("loop", group, loop, chunks=group.columns))
         elif group.kind == "dot":
             make = build_conv if graph.nodes[group.members[0]].prim.name in NAMES else build_dot
             s.entries.append(Entry("dot", group, make(g, group, late)))
@@ -90,10 +126,17 @@ def schedule_graph(graph: Graph, threads: int = 1, explain: bool = False) -> Sch
         elif group.kind == "recurrence":
             s.entries.append(Entry("recurrence", group, build_recurrence(g, group.members[0])))
         else:
-            s.entries.append(Entry("host", group, record=group.members[0]))
+            i = group.members[0]
+            s.entries.append(Entry("host", group, _whole(g, i), record=i))
     s.work = sum(e.step.work for e in s.entries if e.step is not None)
-    _plan_memory(s)
     return s
+
+
+def divide_work(s: Schedule, threads: int) -> None:
+    """In how many chunks the loops run whose order of adding up does not say it."""
+    for e in s.entries:
+        if isinstance(e.step, Step) and not e.chunks:
+            e.chunks = chunks_of(e.step.units, e.step.work, threads)
 
 
 def chunks_of(units: int, work: int, threads: int) -> int:
@@ -161,8 +204,22 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
     return True
 
 
-def _plan_memory(s: Schedule) -> None:
-    """Arena offsets for every stored value that is not an output, freed after its last reader."""
+class Lifetimes(NamedTuple):
+    """When values that are no outputs have to be in the arena.
+
+    Attributes:
+        made: per entry, the values that it needs memory for.
+        ends: per entry, the values that nobody reads after it.
+        size: bytes of each.
+    """
+
+    made: dict[int, list[int]]
+    ends: dict[int, list[int]]
+    size: dict[int, int]
+
+
+def lifetimes(s: Schedule) -> Lifetimes:
+    """What :func:`plan_memory` has to find room for; host results get their places."""
     g = s.grouping
     last: dict[int, int] = {}
     made: dict[int, list[int]] = {}
@@ -185,17 +242,23 @@ def _plan_memory(s: Schedule) -> None:
     ends: dict[int, list[int]] = {}
     for root, n in last.items():
         ends.setdefault(n, []).append(root)
+    return Lifetimes(made, ends, {root: _bytes(s, root) for roots in made.values()
+                                  for root in roots})
+
+
+def plan_memory(s: Schedule, life: Lifetimes) -> None:
+    """Arena offsets for every stored value that is not an output, freed after its last reader."""
     arena = Arena()
     taken: dict[int, tuple[int, int]] = {}
     for n, e in enumerate(s.entries):
-        for root in made.get(n, ()):
-            taken[root] = arena.take(_bytes(s, root))
+        for root in life.made.get(n, ()):
+            taken[root] = arena.take(life.size[root])
             s.place[root] = ("arena", taken[root][0])
         scratch = e.step.scratch if e.step is not None else 0
         if scratch:
             e.scratch, size = arena.take(scratch * e.chunks)
             arena.give(e.scratch, size)
-        for root in ends.get(n, ()):
+        for root in life.ends.get(n, ()):
             if root in taken:
                 arena.give(*taken.pop(root))
     s.arena = arena.size

@@ -14,6 +14,7 @@ from ..graph.access import Access
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
 from .build import Step, merge_axes
 from .group import Grouping
+from .sizes import stride_class
 
 #: outer axes of the row kernels
 AXES = 4
@@ -72,7 +73,7 @@ def copy_step(g: Grouping, to: int, region: Region) -> Step:
         sizes, steps = [1], [[1], [1]]
     words, pointers, buffers = list(sizes), [], []
     for s, root, at, role in ((steps[0], a.root, a.offset, "in"), (steps[1], to, offset, "out")):
-        classes = tuple(x if x in (0, 1) else 2 for x in s)
+        classes = tuple(map(stride_class, s))
         buffers.append(Buffer(dtype.name, classes, role))
         pointers.append((len(words), root, at * dtype.itemsize))
         words.append(0)

@@ -18,6 +18,7 @@ from ..kernel.ir import OUTER, Buffer, Kernel, Section
 from .build import Builder, accumulator
 from .group import Group, Grouping, operands, triple
 from .matrices import adjacent, strides_of
+from .sizes import stride_class
 
 
 class Dot(NamedTuple):
@@ -167,7 +168,7 @@ class Epilogue(Builder):
         words = list(sizes)
         buffers, pointers = [], []
         for (dtype, _, role, root, offset), mine in zip(self.buffers, steps, strict=True):
-            classes = tuple(x if x in (0, 1) else 2 for x in mine)
+            classes = tuple(map(stride_class, mine))
             buffers.append(Buffer(dtype, classes, role))
             if role != "index":
                 pointers.append((len(words), root, offset))

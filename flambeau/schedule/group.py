@@ -22,6 +22,7 @@ from ..graph.graph import GNode, Graph
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED
 from ..kernel.sums import along, is_long, parts_of
+from .sizes import union
 
 FULL, ROW, COLUMN = 0, 1, 2
 #: dtypes the matrix kernels have
@@ -74,11 +75,11 @@ class Group:
         self.inner: tuple[tuple[int, int], ...] | None = None
         self.rows = total
         self.level: dict[int, int] = {}
-        self.breaks: set[int] = set()
+        self.breaks: list[int] = []
         self.matrix = (1, 1)
         self.parts = 1
         self.columns = 0
-        self.shapes: set = set()
+        self.shapes: list = []
         self.again: set[int] = set()
 
     def row_step(self, step: int) -> int | None:
@@ -123,14 +124,14 @@ class Group:
         if new is None:
             return False
         have = self.breaks
-        if not have.issuperset(new):
-            every = sorted(have.union(new))
+        if not all(b in have for b in new):
+            every = sorted(union(have, new))
             if any(b % a for a, b in pairwise(every)):
                 return False
             if add:
-                have.update(new)
+                self.breaks = union(have, new)
         if add:
-            self.shapes.add((shape, level))
+            self.shapes.append((shape, level))
         return True
 
     def merges(self, a: Access) -> bool:
@@ -142,7 +143,7 @@ class Group:
         self.inner = runs
         self.rows = self.total // math.prod(n for _, n in runs) if self.total else 0
         ends = [step for step, _ in runs] + [step * n for step, n in runs]
-        self.breaks.update(b for b in ends if 1 < b < self.total)
+        self.breaks = union(self.breaks, [b for b in ends if 1 < b < self.total])
 
 
 class Guard(NamedTuple):
@@ -321,11 +322,11 @@ def triple(group: Group, a: Access) -> tuple[int, int, int] | None:
     if a.shape[-2:] == (m, n) and len(a.shape) <= 3:
         lead = a.strides[0] if len(a.shape) == 3 and a.shape[0] != 1 else 0
         return lead, a.strides[-2] if m != 1 else 0, a.strides[-1] if n != 1 else 0
-    steps, step = {1, n, m * n}, 1
+    steps, step = [1, n, m * n], 1
     for size in reversed(a.shape):
-        steps.add(step)
+        steps.append(step)
         step *= size
-    ordered = sorted(x for x in steps if x < group.total or x == 1)
+    ordered = sorted(x for x in union(steps) if x < group.total or x == 1)
     if any(y % x for x, y in pairwise(ordered)):
         return None
     axes = [(x, y // x) for x, y in zip(ordered, [*ordered[1:], group.total], strict=True)]

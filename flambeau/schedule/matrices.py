@@ -15,6 +15,7 @@ from ..graph.graph import GNode, Graph
 from ..graph.transposed import exchanges
 from ..ir.node import OpClass
 from .group import DOT_DTYPES, spread
+from .sizes import union
 
 #: (row stride, column stride, batch axes as (size, stride), outermost first)
 Strides = tuple[int, int, tuple[tuple[int, int], ...]]
@@ -58,11 +59,11 @@ def readable(graph: Graph, i: int, a: Access, b: Access) -> bool:
 def strides_of(a: Access, rows: int, columns: int) -> Strides | None:
     """Strides by which a product can read a [.., rows, columns] operand; None if it cannot."""
     total = sh.numel(a.shape)
-    steps, step = {1, columns, rows * columns}, 1
+    steps, step = [1, columns, rows * columns], 1
     for n in reversed(a.shape):
-        steps.add(step)
+        steps.append(step)
         step *= n
-    ordered = sorted(x for x in steps if x < total or x == 1)
+    ordered = sorted(x for x in union(steps) if x < total or x == 1)
     if any(y % x for x, y in pairwise(ordered)):
         return None
     axes = [(x, y // x) for x, y in zip(ordered, [*ordered[1:], total], strict=True)]
@@ -104,13 +105,13 @@ class Refiner:
         if offset or len(shape) < 2 or total != sh.numel(inner.shape) \
                 or not sh.is_contiguous(shape, strides) or not self._only_products(i):
             return False
-        steps, step = {1}, 1
+        steps, step = [1], 1
         for sizes in (shape, inner.shape):
             step = 1
             for n in reversed(sizes):
-                steps.add(step)
+                steps.append(step)
                 step *= n
-        ordered = sorted(x for x in steps if x < total or x == 1)
+        ordered = sorted(x for x in union(steps) if x < total or x == 1)
         if any(y % x for x, y in pairwise(ordered)):
             return False
         axes = [(x, y // x) for x, y in zip(ordered, [*ordered[1:], total], strict=True)]

@@ -41,6 +41,7 @@ from .matrices import Refiner, multiplied, readable
 from .merge import merge
 from .recompute import recompute
 from .recurrence import recurrent
+from .sizes import Table, union
 
 
 def group_nodes(graph: Graph, explain: bool = False) -> Grouping:
@@ -242,7 +243,7 @@ class _Walk:
 
     def __init__(self, g: Grouping):
         self.g, self.graph = g, g.graph
-        self.readers: dict[tuple[int, int], Group] = {}
+        self.readers = Table()  # (value, elements): the last group that reads it over so many
         self.scalars: Group | None = None  # the last group that was started by a 0-d record
 
     def elementwise(self, i: int) -> None:
@@ -401,7 +402,7 @@ class _Walk:
         if a.offset:
             return False
         new = group.breaks_of(a.shape, FULL)
-        every = sorted(group.breaks.union(new))
+        every = sorted(union(group.breaks, new))
         if any(y % x for x, y in pairwise(every)):
             return False
         step = 1

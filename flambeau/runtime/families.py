@@ -1,0 +1,47 @@
+"""Plans of structures that come again and again with other sizes.
+
+A batch of another size gives a graph that was never seen, of a structure that was. Once a structure
+has come with three sizes, a template of its schedules is made (:mod:`flambeau.schedule.template`);
+from then on a new size is neither interpreted nor planned: its plan follows by arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..base.flags import values as flags
+from ..base.late import late
+from ..graph.graph import Graph
+
+if TYPE_CHECKING:
+    from ..schedule import template
+    from . import plan as planner
+else:
+    planner, template = late(".plan", __package__), late("..schedule.template", __package__)
+
+#: structures that are remembered
+MAX_FAMILIES = 256
+#: sizes of a structure that are interpreted before there is a template
+PATIENCE = 2
+
+#: by structure: the first graph's records and a count, or the family
+_families: dict[tuple, tuple[tuple, int] | template.Family] = {}
+
+
+def plan_of(graph: Graph) -> planner.Plan | None:
+    """The plan of a graph whose sizes are new, if its structure is known well enough."""
+    if flags.debug >= 2:  # whoever looks at plans wants to see them made
+        return None
+    structure = graph.structure
+    known = _families.get(structure)
+    if known is None:
+        while len(_families) >= MAX_FAMILIES:
+            _families.pop(next(iter(_families)))
+        known = graph.rows, 0
+    if isinstance(known, tuple):
+        rows, count = known
+        if count < PATIENCE:
+            _families[structure] = rows, count + 1
+            return None
+        known = _families[structure] = template.Family(rows)
+    return planner.from_family(known, graph)
