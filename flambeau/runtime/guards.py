@@ -31,7 +31,8 @@ def guard_schedule(graph: Graph, guard: Guard, threads: int) -> tuple[Schedule, 
     """
     numbers = (guard.low, guard.high) + ((guard.ignore,) if guard.ignore is not None else ())
     if sh.is_contiguous(guard.shape, guard.strides):
-        shape, layout = (sh.numel(guard.shape),), None
+        shape: tuple[int, ...] = (sh.numel(guard.shape),)
+        layout = None
     else:
         shape, layout = guard.shape, guard.strides
     return _schedule(shape, layout, graph.nodes[guard.root].dtype, len(numbers), threads), numbers

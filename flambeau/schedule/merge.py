@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..ir.node import OpClass
 from .group import FULL, MAX_MEMBERS, Group, operands
+from .sizes import union
 
 if TYPE_CHECKING:
     from .walk import _Walk
@@ -43,7 +44,7 @@ def _target(walk: _Walk, group: Group) -> Group | None:
             or found.total != group.total or len(found.members) + len(group.members) > MAX_MEMBERS \
             or group.columns and found.columns not in (0, group.columns):
         return None
-    every = sorted(found.breaks | group.breaks)
+    every = sorted(union(found.breaks, group.breaks))
     if any(y % x for x, y in pairwise(every)):
         return None
     gains = False
@@ -66,7 +67,7 @@ def _join(walk: _Walk, group: Group, target: Group) -> None:
         else:
             g.group_of[i] = target
     target.level.update(group.level)
-    target.breaks |= group.breaks
-    target.shapes |= group.shapes
+    target.breaks = union(target.breaks, group.breaks)
+    target.shapes = union(target.shapes, group.shapes)
     target.columns = target.columns or group.columns
     target.members = sorted([*target.members, *group.members])

@@ -39,6 +39,10 @@ MAX_TEMPLATES = 8
 PATIENCE = 2
 
 
+class Incomparable(Unlike):
+    """Two graphs that differ in more than sizes."""
+
+
 class Template:
     """The schedules of one structure.
 
@@ -95,7 +99,7 @@ class Family:
     """The templates of one structure.
 
     Args:
-        known: the records of its first graph.
+        known: the records of a graph.
     """
 
     def __init__(self, known: tuple[tuple, ...]):
@@ -117,8 +121,11 @@ class Family:
             return None
         try:
             template = Template(self.known, graph)
+        except Incomparable:
+            self.known = graph.rows
+            return None
         except Unlike:
-            self.close()
+            self._open = False
             return None
         self._misses = 0
         self.templates.insert(0, template)
@@ -141,7 +148,7 @@ def _symbolic(known: tuple[tuple, ...], graph: Graph, writer: _Writer) -> Graph:
         for a, b in zip(old, new, strict=True):
             _note_pairs(a, b, pairs)
     if not pairs or len(pairs) > MAX_INPUTS:
-        raise Unlike("nothing differs, or too much")
+        raise Incomparable("nothing differs, or too much")
     tape = writer.tape = Tape([new for _, new in pairs])
     sizes = dict(zip(pairs, tape.inputs, strict=True))
     rows = []
@@ -165,7 +172,7 @@ def _note_pairs(a, b, pairs: dict) -> None:
             _note_pairs(x, y, pairs)
     elif a != b:
         if type(a) is not int or type(b) is not int:
-            raise Unlike("more than numbers differ")
+            raise Incomparable("more than numbers differ")
         pairs.setdefault((a, b), len(pairs))
 
 
