@@ -342,8 +342,8 @@ def check_writable(t: Tensor, *, uniform: bool = False) -> None:
     if t._inference and not modes.state.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not "
                            "allowed.")
-    if not uniform and any(s == 0 and n > 1
-                           for n, s in zip(t.shape, t.strides, strict=True)):
+    if not uniform and 0 in t.strides and any(
+            s == 0 and n > 1 for n, s in zip(t.shape, t.strides, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
             "single memory location. Please clone() the tensor before performing the operation.")
@@ -351,14 +351,15 @@ def check_writable(t: Tensor, *, uniform: bool = False) -> None:
 
 def snapshot(t: Tensor) -> Tensor:
     """The tensor as it is now, on the tape where ``t`` is, in memory of its own."""
-    s = Tensor._wrap(t.node(), t.device)
-    s._fn, s._nr, s._requires = t.grad_fn, t._nr, t._requires
+    s = _wrap(t.node(), t.storage.device)
+    if t._requires or (t._fn if t._base is None else t.grad_fn) is not None:
+        s._fn, s._nr, s._requires = t._fn, t._nr, t._requires
     return s
 
 
 def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tensor:
     """Write ``result`` into ``t``: the second half of every in-place operation."""
-    if tuple(result.shape) != tuple(t.shape):
+    if result.shape != t.shape:
         raise RuntimeError(f"output with shape {list(t.shape)} doesn't match the broadcast shape "
                            f"{list(result.shape)}")
     if result.dtype is not t.dtype:
@@ -379,17 +380,19 @@ def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tenso
 
 def write(t: Tensor, node: Node) -> None:
     """Replace the tensor's content; its version goes up. The tape is not touched."""
-    if t.device.type == "meta":
-        t._counter.version += 1
+    counter, storage = t._own_counter or t.storage, t.storage
+    if storage.device is not dv.CPU and storage.device.type == "meta":
+        counter.version += 1
         return
-    t._counter.written_at = node.loc if ir.pending and ir.pending[-1] is node \
+    counter.written_at = node.loc if ir.pending and ir.pending[-1] is node \
         else srcloc.user_location()
-    node = cast_node(node, t.dtype)
+    if node.dtype is not t.dtype:
+        node = cast_node(node, t.dtype)
     if batcher:
         check_write(t, node)
     t._node = None  # what was read before must not keep the old content alive
-    t.storage.write(node, tuple(t.shape), t.strides, t.offset)
-    t._counter.version += 1
+    storage.write(node, t.shape, t.strides, t.offset)
+    counter.version += 1
     recorder.wrote(t)
     if flags.eager:
         execute.realize(t.node())

@@ -153,8 +153,10 @@ class Storage:
         if execute.outstanding:
             execute.follower.settle(None, self)
         execute.touches += 1
-        whole = offset == 0 and sh.numel(shape) == self.numel and sh.is_contiguous(shape, strides)
-        if self.shared:
+        size = self.node.shape
+        whole = offset == 0 and (shape == size or sh.numel(shape) == sh.numel(size)) \
+            and sh.is_contiguous(shape, strides)
+        if self.memory is not None and self.shared:
             value = execute.realize(node)
             region = strided(self.memory, shape, strides, offset)
             region[...] = value
