@@ -121,7 +121,11 @@ def infer_size(shape: Sequence[int], count: int) -> tuple[int, ...]:
         ShapeError: the shape does not hold ``count`` elements.
         RuntimeError: two -1, a negative size, or an ambiguous -1.
     """
-    shape = tuple(int(n) for n in shape)
+    return _inferred(tuple([n if type(n) is int else int(n) for n in shape]), count)
+
+
+@lru_cache(maxsize=4096)
+def _inferred(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     unknown = [i for i, n in enumerate(shape) if n == -1]
     if any(n < -1 for n in shape):
         raise RuntimeError(f"invalid shape dimension {next(n for n in shape if n < -1)}")
@@ -144,6 +148,12 @@ def infer_size(shape: Sequence[int], count: int) -> tuple[int, ...]:
 
 def view_strides(shape, strides, new_shape) -> tuple[int, ...] | None:
     """Strides by which a strided block can be seen in another shape, None if it needs a copy."""
+    return _view_strides(tuple(shape), tuple(strides), tuple(new_shape))
+
+
+@lru_cache(maxsize=4096)
+def _view_strides(shape: tuple[int, ...], strides: tuple[int, ...],
+                  new_shape: tuple[int, ...]) -> tuple[int, ...] | None:
     if numel(shape) == 0:
         return tuple(strides) if tuple(shape) == tuple(new_shape) else contiguous_strides(new_shape)
     if not shape:

@@ -68,7 +68,7 @@ class _Ours(dict):
 
 _is_ours = _Ours()
 #: (thread, location) while calls of an earlier line are made again
-_pinned: tuple[int, SourceLoc] | None = None
+pinned_here: tuple[int, SourceLoc] | None = None
 
 
 @contextlib.contextmanager
@@ -84,23 +84,23 @@ def pinned(loc: SourceLoc | None):
 def pin(loc: SourceLoc | None):
     """Let this thread's operations be asked for at ``loc`` (None: where they are) until
     :func:`unpin` is given the result."""
-    global _pinned
-    before, me = _pinned, get_ident()
-    _pinned = (me, loc) if loc is not None else None
+    global pinned_here
+    before, me = pinned_here, get_ident()
+    pinned_here = (me, loc) if loc is not None else None
     return before if before is not None and before[0] == me else None
 
 
 def pin_here() -> bool:
     """Pin the line that is running, so that it is looked for once for many operations; False where
     this thread has pinned one already. ``unpin(None)`` ends it."""
-    global _pinned
+    global pinned_here
     me = get_ident()
-    if _pinned is not None and _pinned[0] == me:
+    if pinned_here is not None and pinned_here[0] == me:
         return False
     frame = sys._getframe(2)
     while frame is not None:
         if not _is_ours[frame.f_code]:
-            _pinned = me, SourceLoc(frame.f_code, frame.f_lasti)
+            pinned_here = me, SourceLoc(frame.f_code, frame.f_lasti)
             return True
         frame = frame.f_back
     return False
@@ -108,14 +108,14 @@ def pin_here() -> bool:
 
 def unpin(before) -> None:
     """Undo :func:`pin`."""
-    global _pinned
-    _pinned = before
+    global pinned_here
+    pinned_here = before
 
 
 def user_location() -> SourceLoc | None:
     """The innermost frame outside this package."""
-    if _pinned is not None and _pinned[0] == get_ident():
-        return _pinned[1]
+    if pinned_here is not None and pinned_here[0] == get_ident():
+        return pinned_here[1]
     frame = sys._getframe(2)
     while frame is not None:
         if not _is_ours[frame.f_code]:

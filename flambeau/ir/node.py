@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from threading import get_ident
 
 import numpy as np
 
@@ -137,7 +138,9 @@ def pend(prim: Prim, srcs: tuple[Node, ...], params: tuple, shape: tuple[int, ..
     node.shape = shape
     node.dtype = dtype
     node.value = None
-    node.loc = srcloc.user_location()
+    pinned = srcloc.pinned_here
+    node.loc = pinned[1] if pinned is not None and pinned[0] == get_ident() \
+        else srcloc.user_location()
     pending.append(node)
     return node
 

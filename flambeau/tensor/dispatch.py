@@ -148,16 +148,20 @@ def record(op: Op, operands, params: dict, results, cls_name: str | None = None)
     for i, x in enumerate(operands):
         if isinstance(x, Tensor):
             layout.append(len(edges))
-            edge = None
-            if (x._requires or x._fn is not None or x._base is not None) \
-                    and x.dtype.category >= dt.dtype.FLOAT:
-                edge = x._edge()
-                if edge is not None and x._inference:
-                    raise _inference_error()
-            edges.append(edge)
-            metas.append((tuple(x.shape), x.dtype))
             flat.append(x)
+            node = x._node
+            metas.append((tuple(x.shape) if node is None else node.shape, x.dtype))
+            if x._base is None:
+                if x._fn is not None:
+                    edge = x._fn, x._nr
+                else:
+                    edge = x._edge() if x._requires else None
+            else:
+                edge = x._edge() if x.dtype.category >= dt.dtype.FLOAT else None
+            edges.append(edge)
             needs.append(edge is not None)
+            if edge is not None and x._inference:
+                raise _inference_error()
         elif isinstance(x, (tuple, list)) and any(isinstance(t, Tensor) for t in x):
             start = len(edges)
             for t in x:
@@ -171,14 +175,21 @@ def record(op: Op, operands, params: dict, results, cls_name: str | None = None)
             numbers[i] = x
             needs.append(False)
     fn.layout, fn.edges, fn.metas, fn.numbers = layout, tuple(edges), metas, numbers
-    fn.out_metas = [None if t is None else (tuple(t.shape), t.dtype) for t in results]
     first = results[0]
+    if len(results) == 1:
+        fn.out_metas = [(first._node.shape, first.dtype)]
+    else:
+        fn.out_metas = [None if t is None else (tuple(t.shape), t.dtype) for t in results]
     loc = first._node.loc if first is not None and first._node is not None else None
     fn.loc = loc or srcloc.user_location()
-    saves = op.saves(needs, params) if callable(op.saves) else op.saves
-    for what in saves:
-        _save(fn, what, flat, results)
+    saves = op.saves
+    if saves:
+        for what in saves(needs, params) if callable(saves) else saves:
+            _save(fn, what, flat, results)
     skip = op.nondiff_results
+    if len(results) == 1 and not skip and first.dtype.category >= dt.dtype.FLOAT:
+        first._fn = fn  # its number is 0
+        return fn
     for nr, t in enumerate(results):
         if t is not None and nr not in skip and t.dtype.category >= dt.dtype.FLOAT:
             t._fn, t._nr = fn, nr
