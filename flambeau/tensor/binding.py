@@ -83,9 +83,15 @@ class Binding:
         self.alive: dict[int, _Alive] = {}
         self.template: TapeTemplate | None = None  # the tape that is still wanted
         self._outputs(flushed, leaves, tensors, slots, seeds, first)
+        # what the plan has to be given: nothing where it only works with addresses
+        needed = self.plan.has_host_steps or any(
+            self.arrays[p] is not None for _, p in self.plan.passed)
+        self.given = self.arrays if needed else None
         kept = {alive.output for alive in self.alive.values()}
         if self.template is not None:
             kept |= self.template.outputs
+        if self.given is None:  # then what is a leaf comes out as nothing
+            kept |= {n for n, _ in self.plan.passed}
         self.unkept = [n for n in range(len(flushed.outputs)) if n not in kept]
         self.consumes = self._consumed()
         self.earlier = {*self.consumes, *(x[1] for x in self.from_run)}
@@ -93,10 +99,6 @@ class Binding:
         self.starts: list[int] = [0] * len(leaves)  # the addresses that the plan knows
         self._places = [[(p[0], p[1]) for p in self.from_leaf.get(k, ())]
                         for k in range(len(leaves))]
-        # what the plan has to be given: nothing where it only works with addresses
-        needed = self.plan.has_host_steps or any(
-            self.arrays[p] is not None for _, p in self.plan.passed)
-        self.given = self.arrays if needed else None
 
     def _inputs(self, flushed, leaves, tensors, seeds) -> None:
         for position, node in enumerate(flushed.leaves):

@@ -186,7 +186,7 @@ class Recorder(Replaying):
         done, self.done = self.done, None
         if self.runs:
             self.runs = [run for run in self.runs if run.live and run.held()][:_MAX_LIVE]
-        if done is not None and not done.live:
+        if done is not None and not done.live and not done.dropped():
             if done.trace.binding.plan is plan:
                 done.let_go()
             elif done.held():
@@ -464,11 +464,12 @@ class Recorder(Replaying):
         binding, steps = trace.binding, trace.steps
         for earlier in binding.consumes:
             self.uses[earlier].consume()
-        if binding.template is not None:
-            self._count_all_writes()
-        run = self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound)
-        if run.live:
-            self.runs.insert(0, run)
+        if binding.template is None:
+            self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound)
+            return
+        self._count_all_writes()
+        self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound)
+        self.runs.insert(0, self.done)
 
     def _count_all_writes(self) -> None:
         for trace in self.recent:

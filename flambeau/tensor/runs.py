@@ -33,19 +33,21 @@ class Run:
 
     def __init__(self, trace, slots: list, results: list, seeds: list, leaves: list,
                  recorded: bool = False):
-        self.trace, self.slots, self.results, self.seeds = trace, slots, results, seeds
+        self.trace, self.slots, self.results = trace, slots, results
         self.recorded = recorded
         self.storages: dict[int, Storage] = {}
-        self.tape: list | None = None
-        if not recorded:  # else the arrays belong to ordinary tensors
-            for n in trace.binding.unkept:
+        binding = trace.binding
+        if binding.unkept and not recorded:  # else the arrays belong to ordinary tensors
+            for n in binding.unkept:
                 results[n] = None
-        template = trace.binding.template
+        template = binding.template
         self.live = template is not None
         if template is not None:
+            self.seeds = seeds
             self.kept = {k: leaves[k] for k in template.leaves}
             self.versions = {k: _version(t) for k, t in self.kept.items()}
             self.sequence = 0 if recorded else reserve(len(template.records))
+            self.tape: list | None = None
             #: address and bytes of every output (nothing for leaves that were written in place)
             self.places = [(0, 0) if a is None else (a.__array_interface__["data"][0], a.nbytes)
                            for a in results]
@@ -108,7 +110,7 @@ class Run:
         if self.recorded:
             return [t for t in (self.slots[i]() for i in alive)
                     if t is not None and t._fn is not None and not t._fn.released]
-        if not alive or max(map(getrefcount, self.slots)) <= 2:
+        if not alive or self.dropped():
             return []
         found = []
         for i in alive:
@@ -117,6 +119,10 @@ class Run:
             if t is not None and getrefcount(t) > 3:
                 found.append(t)
         return found
+
+    def dropped(self) -> bool:
+        """Whether the program refers to none of its tensors."""
+        return max(map(getrefcount, self.slots), default=0) <= 2
 
     def let_go(self) -> None:
         """Before the plan's buffers are written again: who is still there gets them."""

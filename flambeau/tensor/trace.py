@@ -238,7 +238,7 @@ class Trace:
             self.counts[k] = sys.getrefcount(nodes[k])
         if changed and not self._apart(changed):
             return False
-        if execute.touches == self.touches:
+        if execute.touches == self.touches:  # nobody can have got hold of anything
             return True
         self.touches = execute.touches
         if list(map(_node_of, self.storages)) != nodes \
@@ -277,29 +277,37 @@ class Trace:
         return True
 
     def _bind_one(self, k: int, t: Tensor, uses: dict) -> bool:
-        origin = self.leaves[k].origin
-        if origin is not None:
-            self.binding.bind_result(k, uses[origin[0]], origin[1])
+        leaf = self.leaves[k]
+        if leaf.origin is not None:
+            trace, slot = leaf.origin
+            self.binding.bind_result(k, uses[trace], slot)
             self.nodes[k], self.storages[k], self.stamps[k] = _NOTHING.node, _NOTHING, 0
             return True
-        self.nodes[k] = None
         storage = t.storage
-        if self.leaves[k].written and self.storages[k] is not storage:
-            self.count_writes()
-        if storage.memory is not None or self.leaves[k].written \
-                and not self.binding.exclusive(t) or not self.binding.bind(k, storage, t.offset):
+        if storage.memory is not None:
+            return False
+        if leaf.written:
+            self.nodes[k] = None
+            if self.storages[k] is not storage:
+                self.count_writes()
+            if not self.binding.exclusive(t):
+                return False
+        if not self.binding.bind(k, storage, t.offset):
             return False
         self.nodes[k], self.storages[k], self.stamps[k] = storage.node, storage, storage.stamp
         return True
 
     def _apart(self, changed: Sequence[int]) -> bool:
         """Whether what is written is the memory of one leaf each."""
-        storages = self.storages
-        if any(self.leaves[k].written for k in changed):
-            written = [storages[k] for k in self.writes]
-            self.written = set(map(id, written))
-            return all(storages.count(s) == 1 for s in written)
-        return not any(id(storages[k]) in self.written for k in changed)
+        storages, leaves, known = self.storages, self.leaves, self.written
+        for k in changed:
+            if leaves[k].written:
+                written = [storages[k] for k in self.writes]
+                self.written = set(map(id, written))
+                return all(storages.count(s) == 1 for s in written)
+            if id(storages[k]) in known:
+                return False
+        return True
 
     def finish(self, results: list) -> None:
         """After the plan has run: what was written in place counts as a write."""
