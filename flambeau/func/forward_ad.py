@@ -86,10 +86,11 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     values = [v for v, _ in duals]
     with _Level() as here:
         weight = _fresh(zeros_like(tensor))
-        back = _gradients([tensor], values, [weight])
+        back = _gradients([tensor], values, [weight], True)
         found = [(g, t) for g, (_, t) in zip(back, duals, strict=True) if g.requires_grad]
         if not found:
             return UnpackedDualTensor(tensor, None)
-        (along,) = _gradients([g for g, _ in found], [weight], [t for _, t in found])
-        own = [*values, weight]
+        own, steps = [*values, weight], [t for _, t in found]
+        (along,) = _gradients([g for g, _ in found], [weight], steps,
+                              here.outside([tensor, *steps], own))
         return UnpackedDualTensor(here.settle(tensor, own), here.settle(along, own))

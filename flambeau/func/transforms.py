@@ -10,7 +10,7 @@ from ..ops.lib.shape import movedim
 from ..tensor import Tensor
 from ..tensor.backward import grad as autograd_grad
 from ..tensor.batching import lift_to_active
-from ..tensor.creation import eye, zeros, zeros_like
+from ..tensor.creation import eye, ones_like, zeros, zeros_like
 from .batching import vmap
 from .tree import flatten, tree_map, unflatten
 
@@ -66,22 +66,28 @@ class _Level:
     def __exit__(self, *exc):
         self._mode.__exit__()
 
+    def outside(self, values: list, own: list) -> bool:
+        """Whether someone outside differentiates what was computed, so that derivatives must be
+        recorded themselves."""
+        return self._wanted and _reaches_outside(values, own)
+
     def settle(self, tree, own: list):
         """Results as the caller gets them: off the tape unless someone outside needs it."""
         leaves, spec = flatten(tree)
-        if self._wanted and _reaches_outside(leaves, own):
+        if self.outside(leaves, own):
             return tree
         return unflatten(spec, [t.detach() if isinstance(t, Tensor) else t for t in leaves])
 
 
-def _gradients(outputs: list, leaves: list, weights: list) -> list:
-    """Gradients on the tape, zeros for what does not depend."""
+def _gradients(outputs: list, leaves: list, weights: list, record: bool) -> list:
+    """Gradients, on the tape where they are to be differentiated; zeros for what does not
+    depend."""
     pairs = [(o, w) for o, w in zip(outputs, weights, strict=True) if o.requires_grad]
     tensors = [t for t in leaves if isinstance(t, Tensor)]
     if not pairs:
         return [zeros_like(t) if isinstance(t, Tensor) else None for t in leaves]
     got = iter(autograd_grad([o for o, _ in pairs], tensors, [w for _, w in pairs],
-                             create_graph=True, allow_unused=True))
+                             retain_graph=True, create_graph=record, allow_unused=True))
     out = []
     for t in leaves:
         g = next(got) if isinstance(t, Tensor) else None
@@ -118,7 +124,8 @@ def grad_and_value(func, argnums=0, has_aux: bool = False):
                                    f"tensor, got tensor with {out.dim()} dims. Maybe you wanted to "
                                    "use the vjp or jacrev APIs instead?")
             leaves, spec = flatten(chosen)
-            got = unflatten(spec, _gradients([out], leaves, [zeros_like(out) + 1]))
+            got = unflatten(spec, _gradients([out], leaves, [ones_like(out)],
+                                             level.outside([out], leaves)))
             got = got[0] if isinstance(argnums, int) else tuple(got)
             got, out, aux = (level.settle(x, leaves) for x in (got, out, aux))
         return (got, (out, aux)) if has_aux else (got, out)
@@ -159,7 +166,8 @@ def vjp(func, *primals, has_aux: bool = False):
             raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree "
                                "structure of outputs to the function.")
         with _Level() as inner:
-            got = unflatten(spec, _gradients(outputs, leaves, weights))
+            record = inner.outside([*outputs, *weights], leaves)
+            got = unflatten(spec, _gradients(outputs, leaves, weights, record))
             got = inner.settle(got, leaves)
         return got if len(primals) > 1 else (got[0],)
 
@@ -198,8 +206,9 @@ def jvp(func, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux:
                                    f"tensors, got {type(o)}")
         smooth = [o for o in outputs if o.is_floating_point() or o.is_complex()]
         weights = [_fresh(zeros_like(o)) for o in smooth]
-        back = _gradients(smooth, leaves, weights)
-        found = iter(_gradients(back, weights, steps))
+        back = _gradients(smooth, leaves, weights, True)
+        record = level.outside([*outputs, *steps], leaves + weights)
+        found = iter(_gradients(back, weights, steps, record))
         along = [next(found) if o.is_floating_point() or o.is_complex() else zeros_like(o)
                  for o in outputs]
         own = leaves + weights
@@ -212,7 +221,7 @@ def _units(t: Tensor) -> Tensor:
     return eye(t.numel(), dtype=t.dtype).reshape(t.numel(), *t.shape)
 
 
-def _rows(output: Tensor, leaves: list, chunk_size: int | None) -> list:
+def _rows(output: Tensor, leaves: list, chunk_size: int | None, record: bool) -> list:
     """The derivatives of an output's elements by the leaves: (*output, *leaf) each."""
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
     tensors = [leaves[i] for i in places]
@@ -220,7 +229,7 @@ def _rows(output: Tensor, leaves: list, chunk_size: int | None) -> list:
     if not output.numel():
         rows: tuple = tuple(zeros(0, *t.shape, dtype=t.dtype) for t in tensors)
     else:
-        rows = vmap(lambda u: tuple(_gradients([output], tensors, [u])),
+        rows = vmap(lambda u: tuple(_gradients([output], tensors, [u], record)),
                     chunk_size=chunk_size)(_units(output))
     for i, t, r in zip(places, tensors, rows, strict=True):
         out[i] = r.reshape((*output.shape, *t.shape))
@@ -251,7 +260,8 @@ def jacrev(func, argnums=0, *, has_aux: bool = False, chunk_size: int | None = N
                 if not isinstance(o, Tensor):
                     raise RuntimeError("jacrev: Expected all outputs of the function to be "
                                        f"tensors, got {type(o)}")
-            trees = [unflatten(spec, _rows(o, leaves, chunk_size)) for o in outputs]
+            record = level.outside(outputs, leaves)
+            trees = [unflatten(spec, _rows(o, leaves, chunk_size, record)) for o in outputs]
             per_output = [t[0] if isinstance(argnums, int) else tuple(t) for t in trees]
             result = level.settle(unflatten(out_spec, per_output), leaves)
             return (result, level.settle(aux, leaves)) if has_aux else result
