@@ -139,7 +139,6 @@ def _setitem(self: Tensor, key, value) -> None:
     with_grad = modes.state.grad
     with modes.no_grad() if not with_grad else modes.enable_grad():
         view, indices = parse_index(self, key)
-        uniform = is_number(value)
         if not isinstance(value, Tensor):
             value = _value_like(value, self)
         if indices is None:
@@ -147,7 +146,7 @@ def _setitem(self: Tensor, key, value) -> None:
                 view = self._alias()
             while len(value.shape) > len(view.shape) and value.shape[0] == 1:
                 value = value[0]
-            check_writable(view, uniform=uniform)
+            check_writable(view)
             assign(view, copy(snapshot(view), value))
         else:
             if value.dtype is not view.dtype and not value.shape:
