@@ -22,17 +22,19 @@ from functools import partial
 
 from ..base import dtype as dt
 from ..ir.node import PRIMS
-from ..kernel.ir import INNER, OUTER, Kernel, Section
+from ..kernel.ir import INNER, OUTER, Kernel, Section, in_row_blocks
 from ..kernel.sums import BLOCK, accumulators
 from .emit import Function, Module, Value
 from .gemm_drive import EPILOGUE_PARAMS
 from .loops_memory import Lanes
-from .loops_tiled import Tiles, tiled_axis
+from .loops_rows import RowBlocks
+from .loops_tiled import tiled_axis
 from .random_bits import philox_run
 
 #: lanes a row of scratch memory has when lanes run along an outer axis
 SCRATCH_LANES = 64
 _HEAVY = 12
+_SCALAR = Lanes(1, 1, None, None)
 
 
 def emit_kernel(kernel: Kernel, name: str = "kernel", module: Module | None = None) -> Module:
@@ -64,7 +66,7 @@ def lanes_of(kernel: Kernel, vector_bytes: int) -> int:
     return vector_bytes // size
 
 
-class _Lowering(Tiles):
+class _Lowering(RowBlocks):
     def __init__(self, kernel: Kernel, f: Function):
         super().__init__(kernel, f)
         self.width = lanes_of(kernel, self.host.vector_bytes)
@@ -115,6 +117,11 @@ class _Lowering(Tiles):
         if rows is None:
             with f.if_(hi > lo):
                 self._line(dict(enumerate(self.pointer)), lo, hi, None)
+            return
+        if in_row_blocks(k):
+            self.run_row_blocks(
+                lo, hi, lambda row: self._row_place(others, row)[0],
+                lambda section, place: self._loop_section(section, place, _SCALAR, None))
             return
         with f.if_(hi > lo):
             first = lo / blocks if k.lanes == OUTER else lo
@@ -168,7 +175,7 @@ class _Lowering(Tiles):
         """One row: scalar rows with lanes inside, or blocks of lanes along the last outer axis."""
         f, k = self.f, self.k
         if k.lanes == INNER:
-            self._steps(place, Lanes(1, 1, None, None), part)
+            self._steps(place, _SCALAR, part)
             return
         last, block = k.outer - 1, self.width * self.copies
         size = self.sizes[last]

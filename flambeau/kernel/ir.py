@@ -34,12 +34,16 @@ kernel serves every size. It is a tuple of tuples: equal kernels are equal keys.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 #: elementwise primitives whose value depends on the element's position: an "op" with one of them
 #: has the position (an "index" load) as its last operand
 INDEXED = {"iota", "random_bits"}
 OUTER, INNER = "outer", "inner"
+#: most rows of a block; elements of all its rows together that stay in the first cache and in the
+#: second; rows longer than the first cache are taken one by one
+ROWS, NEAR, FAR = 16, 8192, 32768
 
 
 class Buffer(NamedTuple):
@@ -67,6 +71,46 @@ class Kernel(NamedTuple):
     long: bool
     buffers: tuple[Buffer, ...]
     sections: tuple[Section, ...]
+
+
+def in_row_blocks(kernel: Kernel) -> bool:
+    """Whether a kernel takes a block of rows through each section before the next one.
+
+    Integer arithmetic on row values stays scalar: a block may have lanes without a row.
+    """
+    if kernel.lanes != INNER or kernel.split or not kernel.outer:
+        return False
+    rows = _row_operations(kernel)
+    passes = sum(s.level == "loop" for s in kernel.sections)
+    return (passes > 1 or bool(rows)) and all("float" in i[5] or i[5] == "bool" for i in rows)
+
+
+def _row_operations(kernel: Kernel) -> list[tuple]:
+    return [i for s in kernel.sections if s.level == "row" for i in s.body if i[0] == "op"]
+
+
+def block_room(kernel: Kernel, streams: int) -> tuple[int, int]:
+    """(room, weight): a block has as many rows as ``room`` has ``weight`` rows' elements.
+
+    Without operations on row values a block only hides the latency of its folds: a few rows do.
+
+    Args:
+        streams: buffers that move along inner axes (see :func:`is_stream`).
+    """
+    return (FAR, 1) if _row_operations(kernel) else (NEAR, max(streams, 1))
+
+
+def row_block(kernel: Kernel, elements: int, streams: int) -> int:
+    """Rows of a block whose rows have so many elements."""
+    if elements > NEAR:
+        return 1
+    room, weight = block_room(kernel, streams)
+    return max(1, min(ROWS, room // max(elements * weight, 1)))
+
+
+def is_stream(role: str, inner_steps: Iterable[int]) -> bool:
+    """Whether a buffer of these steps along inner axes is read or written along a row."""
+    return role in ("in", "out", "scratch") and any(inner_steps)
 
 
 def axis_count(kernel: Kernel) -> int:

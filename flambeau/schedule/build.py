@@ -18,7 +18,8 @@ from ..base import shape as sh
 from ..graph.access import Access
 from ..graph.graph import GNode
 from ..ir.node import OpClass
-from ..kernel.ir import INDEXED, INNER, OUTER, Buffer, Kernel, Section
+from ..kernel.ir import (INDEXED, INNER, OUTER, Buffer, Kernel, Section, in_row_blocks,
+                         is_stream, row_block)
 from ..kernel.sums import along, is_long
 from .group import COLUMN, FULL, LOOKUPS, ROW, Group, Grouping, operands, spread, take_step
 from .inline import DEAR, compose
@@ -380,6 +381,19 @@ class Builder:
             outer = [1]
             for s in steps:
                 s.insert(0, 1)
+        sections = []
+        for row, loop in zip(self.rows, self.loops, strict=True):
+            if row:
+                sections.append(Section("row", tuple(row)))
+            if loop:
+                sections.append(Section("loop", tuple(loop)))
+        kernel = Kernel(len(outer), len(inner), lanes, split,
+                        is_long(lanes, math.prod(inner), group.parts), (), tuple(sections))
+        together = 1
+        if in_row_blocks(kernel):
+            streams = sum(is_stream(b[2], s[len(outer):])
+                          for b, s in zip(self.buffers, steps, strict=True))
+            together = row_block(kernel, math.prod(inner), streams)
         words: list[int] = [*outer, *inner]
         if split:
             words.append(group.parts)
@@ -400,7 +414,7 @@ class Builder:
             words.extend(x for x, c in zip(s, classes, strict=True) if c == 2)
             if role == "scratch":
                 each = math.prod(inner) * (SCRATCH_LANES if lanes == OUTER else 1)
-                scratch += -(-each * dt.BY_NAME[dtype].itemsize // 64) * 64
+                scratch += together * -(-each * dt.BY_NAME[dtype].itemsize // 64) * 64
                 ends.append(len(words))
                 words.append(0)
             elif role == "take":
@@ -409,15 +423,7 @@ class Builder:
                 words.append(math.prod(inner) * dt.BY_NAME[dtype].itemsize)
         for at in ends:
             words[at] = scratch
-        sections = []
-        for row, loop in zip(self.rows, self.loops, strict=True):
-            if row:
-                sections.append(Section("row", tuple(row)))
-            if loop:
-                sections.append(Section("loop", tuple(loop)))
-        long = is_long(lanes, math.prod(inner), group.parts)
-        kernel = Kernel(len(outer), len(inner), lanes, split, long, tuple(buffers),
-                        tuple(sections))
+        kernel = kernel._replace(buffers=tuple(buffers))
         units = math.prod(outer) if lanes == INNER else \
             math.prod(outer[:-1]) * -(-outer[-1] // SCRATCH_LANES)
         return Step(kernel, words, pointers, scratch, units * group.parts,
