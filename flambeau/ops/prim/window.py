@@ -20,10 +20,16 @@ from .elementwise import ADD, COPY, DIV, MUL, TRUNCDIV
 from .index import PUT, TAKE
 from .pointwise import widened
 from .reduce import SUM
-from .regions import Piece, interleaved, padded, pieces_of
+from .regions import REGIONS, Piece, interleaved, padded, pieces_of
 from .shape import reshape
 
 Sizes = tuple[int, ...]
+
+
+#: pieces above which windows are not taken apart
+MAX_PIECES = 16
+#: rows of windows that fill a vector
+SHORT_ROW = 16
 
 
 def pool_size(n: int, k: int, stride: int, padding: int, dilation: int, ceil: bool) -> int:
@@ -38,14 +44,21 @@ def pool_size(n: int, k: int, stride: int, padding: int, dilation: int, ceil: bo
 
 def windows(x: Node, kernel: Sizes, out: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes,
             value=0) -> Node:
-    """Windows as a view of the padded operand: (N, C, *K, *L)."""
+    """Windows as a view of the padded operand: (N, C, *K, *L). Short rows with gaps are copied, an
+    element of the windows after the other, since vectors would be mostly empty."""
     right = tuple(max((m - 1) * s + d * (k - 1) + 1 - n - p, 0) for m, s, d, k, n, p in zip(
         out, stride, dilation, kernel, x.shape[2:], padding, strict=True))
     x = padded(x, padding, right, value)
     steps = sh.contiguous_strides(x.shape)
-    return view(x, (*x.shape[:2], *kernel, *out),
-                (*steps[:2], *[s * d for s, d in zip(steps[2:], dilation, strict=True)],
-                 *[s * t for s, t in zip(steps[2:], stride, strict=True)]))
+    shape = (*x.shape[:2], *kernel, *out)
+    inner = [s * d for s, d in zip(steps[2:], dilation, strict=True)]
+    outer = (*steps[:2], *[s * t for s, t in zip(steps[2:], stride, strict=True)])
+    if out[-1] >= SHORT_ROW or stride[-1] == 1 or math.prod(kernel) > MAX_PIECES or 0 in shape:
+        return view(x, shape, (*outer[:2], *inner, *outer[2:]))
+    at, to, rank = list(np.ndindex(*kernel)), sh.contiguous_strides(shape), len(kernel)
+    pieces = [view(x, (*x.shape[:2], *out), outer, int(np.dot(a, inner))) for a in at]
+    regions = tuple(((*to[:2], *to[2 + rank:]), int(np.dot(a, to[2:2 + rank]))) for a in at)
+    return make(REGIONS, (operand(value, x.dtype), *pieces), (shape, regions))
 
 
 def folded(sources: Sequence[tuple[Node, float]], value: Callable[..., Node], taps: bool,
@@ -138,8 +151,6 @@ def _fold_numpy(w, size, stride, padding):
 
 FOLD = Prim("fold", OpClass.LIBRARY, _fold_infer, _fold_numpy, batch="folded",
             doc="windows (N, C, *K, *L) added up where they came from in (N, C, *size)")
-#: pieces above which windows are added up by :data:`FOLD`, not each piece by itself
-MAX_PIECES = 16
 
 
 def _col2im_lower(x, size, kernel, out, stride, padding, dilation):
