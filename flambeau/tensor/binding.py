@@ -51,6 +51,17 @@ def _refuse_copy(array: np.ndarray, tensors: list) -> None:
             raise Poison("a view is read that an earlier flush copied")
 
 
+def _leaf_of(array: np.ndarray, address: int, leaves: list[Leaf]) -> Leaf | None:
+    """The leaf that an input of the plan reads. Leaves may interleave, as columns of one tensor do;
+    then only a read of a whole leaf says which it is."""
+    near = [leaf for leaf in leaves if leaf.holds(address)]
+    if len(near) > 1:
+        near = [leaf for leaf in near if leaf.is_read_as(array, address)]
+        if len(near) != 1:
+            raise Poison("arguments share memory, and it is not known which of them is read")
+    return near[0] if near else None
+
+
 class Binding:
     """The plan of a trace: which of its inputs come from where, and who gets its outputs.
 
@@ -115,12 +126,10 @@ class Binding:
                 continue
             array = node.value
             address = array.__array_interface__["data"][0]
-            for k, known in enumerate(leaves):
-                if known.address <= address < known.address + known.size:
-                    steps = array.strides
-                    self.from_leaf.setdefault(k, []).append(
-                        (position, address - known.address, array.shape, steps, array.dtype))
-                    break
+            known = _leaf_of(array, address, leaves)
+            if known is not None:
+                self.from_leaf.setdefault(known.number, []).append(
+                    (position, address - known.address, array.shape, array.strides, array.dtype))
             else:
                 place = self._of_earlier_run(address)
                 if place is not None:

@@ -72,10 +72,16 @@ class Leaf:
         extent = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.strides, strict=True))
         self.size = max(extent, 1) * array.itemsize
 
-    def overlaps(self, other: Leaf) -> bool:
-        """Whether both cover the same memory, so that an input could belong to either."""
-        return (self.address < other.address + other.size
-                and other.address < self.address + self.size)
+    def holds(self, address: int) -> bool:
+        """Whether an address lies in the memory from the first to the last element."""
+        return self.address <= address < self.address + self.size
+
+    def is_read_as(self, array: np.ndarray, address: int) -> bool:
+        """Whether an array is just this tensor, perhaps with its dimensions in another order."""
+        size = array.itemsize
+        mine = sorted((n, s * size) for n, s in zip(self.shape, self.strides, strict=True) if n > 1)
+        return address == self.address and mine == sorted(
+            (n, s) for n, s in zip(array.shape, array.strides, strict=True) if n > 1)
 
     def accepts(self, t: Tensor, storage: Storage) -> bool:
         """Whether a tensor can stand in: same geometry, and for a tensor that is written the same

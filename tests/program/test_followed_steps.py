@@ -6,6 +6,7 @@ import pytest
 
 import flambeau as torch
 from flambeau import nn
+from flambeau.base import flags
 from flambeau.tensor.follow import FOLLOW, recorder
 
 
@@ -130,3 +131,31 @@ def test_joined_numbers_are_not_those_of_an_earlier_step():
         both = torch.cat([counts, counts * 2])
         seen.append(both.tolist())
         assert seen[-1] == [i + 1, i + 1, 2 * i + 2, 2 * i + 2]
+
+
+def _over_columns(follow: int) -> tuple[list[float], bool]:
+    torch.manual_seed(0)
+    cell, data = nn.LSTMCell(3, 4), torch.randn(5, 2, 6, 3)
+    optimizer = torch.optim.SGD(cell.parameters(), 0.1)
+    losses = []
+
+    def step():
+        x = data[len(losses) % 5]
+        h = c = torch.zeros(2, 4)
+        for k in range(6):
+            h, c = cell(x[:, k], (h, c))
+        loss = (h * 3).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    with flags.override(follow=follow):
+        return losses, followed(step, 12)
+
+
+def test_columns_of_one_tensor():
+    """Arguments whose memory interleaves, as in a loop over time; their numbers stay apart."""
+    losses, was_followed = _over_columns(1)
+    assert was_followed
+    assert losses == _over_columns(0)[0]
