@@ -138,8 +138,8 @@ class GemmKernel:
         if swapped:  # matrix times vector: computed as vector times matrix
             m, n, a, b = n, m, (b[1], b[0]), (a[1], a[0])
             a_batch, b_batch, c_row, c_col = b_batch, a_batch, c_col, c_row
-        d = divide(self.tiling, m, n, k, count, tuple(a), tuple(b), size, max(1, threads), same,
-                   c_col == 1, mode, dotted, k_step)
+        d = divide(self.tiling, m, n, k, count, (a[0], a[1]), (b[0], b[1]), size, max(1, threads),
+                   same, c_col == 1, mode, dotted, k_step)
         values = dict(m=m, n=n, k=k, batch=count, batch1=max(1, batch[1]), a_row=a[0], a_col=a[1],
                       b_row=b[0], b_col=b[1], c_row=c_row, c_col=c_col, epilogue_row=c,
                       swapped=int(swapped), accumulate=int(accumulate), epilogue=epilogue,
