@@ -16,6 +16,9 @@ from .base.absent import MODULES, AbsentError
 from .standin import near
 from .tensor import blocks, gamma, legacy
 from .tensor.options import set_default_device
+from .tensor.queries import (are_deterministic_algorithms_enabled,
+                             is_deterministic_algorithms_warn_only_enabled,
+                             use_deterministic_algorithms)
 
 #: modules that are imported when they are first used
 LAZY = ("nn", "optim", "utils", "backends", "cuda", "serialization", "debug", "testing", "amp",
@@ -30,6 +33,7 @@ LATE = {
     **dict.fromkeys(("bartlett_window", "blackman_window", "hamming_window", "hann_window",
                      "kaiser_window"), "signal.windows"),
     **dict.fromkeys(("autocast", "GradScaler"), "amp"),
+    **dict.fromkeys(("OutOfMemoryError", "Stream", "Event"), "cuda"),
     **dict.fromkeys((
         "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",
         "is_autocast_cpu_enabled", "set_autocast_cpu_enabled", "get_autocast_cpu_dtype",
@@ -68,6 +72,40 @@ def set_default_tensor_type(t) -> None:
         raise TypeError("only floating-point types are supported as the default type")
     dt.set_default_dtype(cls.dtype)
     set_default_device("cpu")
+
+
+class SymInt:
+    """A size that is not known while a graph is traced: sizes are always ints here, so nothing is
+    one (``isinstance(x, torch.SymInt)`` is False)."""
+
+
+class SymFloat:
+    """A float that is not known while a graph is traced: there are none."""
+
+
+class SymBool:
+    """A truth value that is not known while a graph is traced: there are none."""
+
+
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """``use_deterministic_algorithms`` by "default", "warn", "error" or 0, 1, 2.
+
+    Raises:
+        RuntimeError: another value.
+    """
+    modes_ = ("default", "warn", "error")
+    if debug_mode not in (*modes_, 0, 1, 2):
+        raise RuntimeError("invalid value of debug_mode, expected one of `default`, `warn`, "
+                           f"`error`, but got {debug_mode}")
+    number = modes_.index(debug_mode) if isinstance(debug_mode, str) else debug_mode
+    use_deterministic_algorithms(number > 0, warn_only=number == 1)
+
+
+def get_deterministic_debug_mode() -> int:
+    """0, 1 (warn) or 2 (error)."""
+    if not are_deterministic_algorithms_enabled():
+        return 0
+    return 1 if is_deterministic_algorithms_warn_only_enabled() else 2
 
 
 class _Switches:
@@ -124,7 +162,8 @@ def fill(torch: dict) -> None:
     """Add the names to the package's dictionary."""
     for f in (set_default_tensor_type, set_warn_always, is_warn_always_enabled, set_flush_denormal,
               compiled_with_cxx11_abi, get_device_module, is_distributed, is_signed, is_same_size,
-              get_device):
+              get_device, SymInt, SymFloat, SymBool, set_deterministic_debug_mode,
+              get_deterministic_debug_mode):
         torch.setdefault(f.__name__, f)
     torch.update(blocks.STORAGES)
     torch["_standard_gamma"] = gamma.standard_gamma

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from ..ir import batch
+from ..nn.layers.batchnorm import _BatchNorm
 from ..ops.lib.joining import stack
+from ..tensor.batching import unbatch
 from .transforms import jvp
 
 
@@ -44,3 +47,27 @@ def linearize(func, *primals):
         return jvp(func, tuple(primals), tuple(tangents))[1]
 
     return func(*primals), along
+
+
+def replace_all_batch_norm_modules_(root):
+    """Let batch norms keep no running statistics, in place: with them they cannot run under vmap.
+
+    Returns:
+        ``root``.
+    """
+    for module in root.modules():
+        if isinstance(module, _BatchNorm):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
+
+
+def debug_unwrap(tensor, *, recurse: bool = True):
+    """What stands behind a tensor inside vmap, with the axes of examples in front; outside, the
+    tensor itself."""
+    for level in reversed(batch.state.stack):
+        if level.number in batch.levels(tensor.node()):
+            tensor = unbatch(tensor, level.number, level.size, 0)
+            if not recurse:
+                break
+    return tensor

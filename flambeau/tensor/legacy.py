@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..base import dtype as dt
 from ..ir.node import leaf
 from .convert import array_of
+from .dispatch import write
 from .options import device_of, finish, size_of, want_grad
 from .storage import zeros_node
 from .tensor import Tensor
@@ -114,3 +117,56 @@ def type_of(dtype: dt.dtype) -> str:
     """``tensor.type()``'s name of a dtype."""
     name = next((n for n, t in TYPES.items() if t.dtype is dtype), None)
     return f"torch.{name or dtype.name}"
+
+
+# --- a Python function of every element -----------------------------------------------------------
+
+
+def _apply(self: Tensor, callable) -> Tensor:  # noqa: A002
+    """Replace each element x by ``callable(x)``, in place; slow.
+
+    Raises:
+        RuntimeError: the tensor requires a gradient.
+    """
+    return _map2(self, callable)
+
+
+def _map(self: Tensor, tensor: Tensor, callable) -> Tensor:  # noqa: A002
+    """Replace each element a by ``callable(a, b)`` with b from ``tensor``, in place; slow."""
+    return _map2(self, callable, tensor)
+
+
+def _map2(self: Tensor, callable, *others: Tensor) -> Tensor:  # noqa: A002
+    if self.requires_grad:
+        raise RuntimeError("Can't call apply_() on Variable that requires grad. Use "
+                           "var.detach().apply_() instead.")
+    columns = [x._array().reshape(-1).tolist() for x in
+               (self, *[o.expand_as(self) for o in others])]
+    values = np.array([callable(*row) for row in zip(*columns, strict=True)], self.dtype.np)
+    write(self, leaf(values.reshape(tuple(self.shape)), self.dtype))
+    return self
+
+
+def _to_dense(self: Tensor, dtype=None, *, masked_grad=None) -> Tensor:
+    """The tensor: it is dense."""
+    return self if dtype is None else self.to(dtype)
+
+
+def _is_nonzero(self: Tensor) -> bool:
+    """Whether the only element is not zero.
+
+    Raises:
+        RuntimeError: there is not exactly one.
+    """
+    return bool(self)
+
+
+def _map2_method(self: Tensor, x: Tensor, y: Tensor, callable) -> Tensor:  # noqa: A002
+    """Replace each element a by ``callable(a, b, c)`` with b, c from ``x``, ``y``, in place."""
+    return _map2(self, callable, x, y)
+
+
+for _name, _method in (("apply_", _apply), ("map_", _map), ("map2_", _map2_method),
+                       ("to_dense", _to_dense), ("is_nonzero", _is_nonzero)):
+    _method.__name__, _method.__qualname__ = _name, f"Tensor.{_name}"
+    setattr(Tensor, _name, _method)

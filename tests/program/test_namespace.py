@@ -89,3 +89,33 @@ def test_default_device():
     with torch.device("meta"):
         assert torch.ones(2).device.type == "meta"
     assert torch.get_default_device().type == "cpu"
+
+
+def test_small_names():
+    x = torch.tensor([1.0, 2.0, 3.0])
+    assert x.apply_(lambda v: v * 2) is x and x.tolist() == [2.0, 4.0, 6.0]
+    assert x.map_(torch.ones(3), lambda a, b: a + b).tolist() == [3.0, 5.0, 7.0]
+    assert x.map2_(x, x, lambda a, b, c: a + b + c).tolist() == [9.0, 15.0, 21.0]
+    with pytest.raises(RuntimeError, match="requires grad"):
+        torch.ones(2, requires_grad=True).apply_(abs)
+    assert torch.ones(1).is_nonzero() and x.to_dense() is x
+    assert not isinstance(x.shape[0], torch.SymInt)
+    assert issubclass(torch.OutOfMemoryError, RuntimeError)
+    torch.set_deterministic_debug_mode("warn")
+    assert torch.get_deterministic_debug_mode() == 1
+    torch.set_deterministic_debug_mode(0)
+    assert torch.get_deterministic_debug_mode() == 0
+    with pytest.raises(RuntimeError, match="debug_mode"):
+        torch.set_deterministic_debug_mode("x")
+
+
+def test_batch_norm_under_vmap():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    assert torch.func.replace_all_batch_norm_modules_(net) is net
+    assert net[1].running_mean is None and not net[1].track_running_stats
+    x = torch.randn(5, 6, 3)
+    got = torch.func.vmap(net)(x)
+    torch.testing.assert_close(got, torch.stack([net(v) for v in x]), rtol=1e-4, atol=1e-5)
+    shapes = []
+    torch.func.vmap(lambda v: (shapes.append(torch.func.debug_unwrap(v).shape), v.sum())[1])(x)
+    assert shapes == [(5, 6, 3)]
