@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 from operator import attrgetter
@@ -175,6 +176,9 @@ class Trace:
 
     def _note_written(self) -> None:
         self.writes = [k for k, leaf in enumerate(self.leaves) if leaf.written]
+        #: calls of a run that write a leaf, by its number
+        self.times = Counter(k for entry in self.entries for kind, k in entry.writes
+                             if kind == "leaf")
         self.written: set[int] = set()  # ids of the storages that are written
 
     def begins_like(self, other: Trace, count: int) -> bool:
@@ -331,9 +335,8 @@ class Trace:
         """Let the runs so far be seen in the versions of what they wrote in place."""
         runs, self.runs = self.runs, 0
         if runs:
-            for leaf, storage in zip(self.leaves, self.storages, strict=True):
-                if leaf.written:
-                    storage.version += runs
+            for k in self.writes:
+                self.storages[k].version += runs * self.times[k]
 
 
 class _Nothing:

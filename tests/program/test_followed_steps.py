@@ -159,3 +159,13 @@ def test_columns_of_one_tensor():
     losses, was_followed = _over_columns(1)
     assert was_followed
     assert losses == _over_columns(0)[0]
+
+
+def test_every_write_of_a_followed_step_counts():
+    state, seen = torch.zeros(4), []
+    for _ in range(10):
+        state.add_(1)
+        state.mul_(0.5)
+        state.tolist()
+        seen.append(state._version)
+    assert seen == list(range(2, 22, 2))
