@@ -237,10 +237,34 @@ AVG_POOL = {1: average_pool("avg_pool1d", "AvgPool1DBackward0"),
 class Taps:
     """A linear map of one axis: ``out[i] = sum_k weight[k, i] * x[index[k, i]]``."""
 
-    __slots__ = ("index", "weight", "size")
+    __slots__ = ("_transposed", "index", "size", "weight")
 
     def __init__(self, index: np.ndarray, weight: np.ndarray | None, size: int):
         self.index, self.weight, self.size = index.astype(np.int64), weight, size
+        self._transposed: Taps | None = None
+
+    def transposed(self) -> Taps:
+        """The transposed map; where an element is read less often than others, by 0 times what read
+        it before."""
+        if self._transposed is None:
+            count, length = self.index.shape
+            weight = np.ones(self.index.shape) if self.weight is None else self.weight
+            read, by = self.index.ravel(), np.tile(np.arange(length), count)
+            factors = weight.ravel()
+            used = np.flatnonzero(factors)
+            used = used[np.argsort(read[used], kind="stable")]
+            read, by, factors = read[used], by[used], factors[used]
+            times = np.bincount(read, minlength=self.size)
+            first = np.cumsum(times) - times
+            place = np.arange(len(read)) - first[read]
+            most = max(1, int(times.max(initial=0)))
+            start = by[np.minimum(first, max(len(by) - 1, 0))] if len(by) else np.zeros_like(times)
+            index = np.tile(np.where(times > 0, start, 0), (most, 1))
+            spread = np.zeros((most, self.size))
+            index[place, read], spread[place, read] = by, factors
+            plain = self.weight is None and bool((times == most).all())
+            self._transposed = Taps(index, None if plain else spread, length)
+        return self._transposed
 
 
 def _weighted(x: Node, taps: Taps, k: int, dim: int) -> Node:
@@ -265,9 +289,16 @@ def _resample_lower(x, maps):
     return cast_node(x, dtype)
 
 
+#: readers of one element above which gradients are added at positions
+MAX_READERS = 16
+
+
 def _resample_back_lower(g, maps):
     dtype, g = g.dtype, widened(g)
     for dim, taps in reversed(maps):
+        if len(taps.transposed().index) <= MAX_READERS:
+            g = _resample_lower(g, ((dim, taps.transposed()),))
+            continue
         shape = g.shape[:dim] + (taps.size,) + g.shape[dim + 1:]
         out = broadcast(operand(0, g.dtype), shape)
         for k in range(len(taps.index)):
