@@ -29,11 +29,12 @@ READY = {
     "rowwise": "torch.randn(1, COLUMNS).expand(MxN)", "spread": "torch.randn(MxN, 2)[..., 0]",
     "parameter": "torch.nn.Parameter(torch.randn(MxN))", "shifted": "torch.randn(9, MxN)[k + 1]",
     "plain": "torch.randn(MxN)", "same": "data[k]", "late": "torch.randn(ROWS + 2, COLUMNS)[2:]"}
+NEEDING = ("needing", "parameter")
+FREQUENT = ("crossed", "needing", "needing", "parameter", "spread", "shared")
 #: the same with other shapes, which the rest of a step may refuse
 MISSHAPEN = {
     "shorter": "torch.randn(ROWS - 1, COLUMNS)", "longer": "torch.randn(ROWS + 1, COLUMNS)",
-    "single": "torch.randn(1, COLUMNS)", "row": "torch.randn(COLUMNS)",
-    "tall": "torch.randn(COLUMNS, ROWS)", "stacked": "torch.randn(2, MxN)"}
+    "single": "torch.randn(1, COLUMNS)", "stacked": "torch.randn(2, MxN)"}
 #: another ``x`` in the rounds of an event
 OTHER_INPUTS = (
     "x = turned[i % 4].t()", "x = data.transpose(0, 1)[:, 0]", "x = x.expand(x.shape) + 0",
@@ -122,7 +123,7 @@ class Steps(Writer):
     def __init__(self, r: random.Random):
         super().__init__(r)
         self.made: dict[str, str] = {}
-        self.catching = r.random() < 0.3
+        self.catching = r.random() < 0.4
 
     @staticmethod
     def unseen(lines: list[str]) -> bool:
@@ -139,8 +140,8 @@ class Steps(Writer):
 
     def ready(self) -> list[str]:
         """An input, or what is carried, is a tensor made before the loop."""
-        table = READY | MISSHAPEN if self.catching and self.r.random() < 0.4 else READY
-        name = self.r.choice(list(table))
+        table = MISSHAPEN if self.catching and self.r.random() < 0.6 else READY
+        name = self.r.choice([*table, *(FREQUENT if table is READY else ())])
         self.made[name] = self.text(table[name])
         target = "x" if name in MISSHAPEN else self.r.choice(["x", "x", "x", "state", "prev"])
         if self.r.random() < 0.1:
@@ -246,7 +247,7 @@ class Steps(Writer):
                  self.reads(out)]
         for _ in range(r.choice([0, 1, 1, 1, 2, 2])):
             kind, at = r.random(), r.randrange(1, len(parts) + 1)
-            if kind < 0.35:
+            if kind < 0.4:
                 parts[0] = parts[0] + self.event(OTHER_INPUTS)
                 continue
             event = self.event(CHANGES) if kind < 0.8 or at < 3 else self.event(LATE, out)
@@ -278,5 +279,6 @@ def write(r: random.Random) -> list[str]:
            "log += [p0.detach(), p1.detach(), state, prev]",
            "log += [k if hasattr(k, 'detach') else np.array(k) for k in kept if k is not None]",
            "log.append(np.array(held) if isinstance(held, np.ndarray) else held)",
-           "log += [*rows[:3], data[0], p0.grad]"]
+           "log += [*rows[:3], data[0], p0.grad]",
+           *(f"log += [k.grad for k in {name}]" for name in w.made if name in NEEDING)]
     return [*lines, *loop, *end]
