@@ -25,6 +25,7 @@ from ..ir.node import PRIMS
 from ..kernel.ir import INNER, OUTER, Kernel, Section, in_row_blocks
 from ..kernel.sums import BLOCK, accumulators
 from .emit import Function, Module, Value
+from .emit_types import lanes as lanes_in
 from .gemm_drive import EPILOGUE_PARAMS
 from .loops_memory import Lanes
 from .loops_rows import RowBlocks
@@ -407,10 +408,13 @@ class _Lowering(RowBlocks):
         return found
 
     def _op(self, i: tuple, env: dict, lanes: Lanes) -> list[Value]:
-        _, _, name, params, srcs, _dtype = i
+        _, _, name, params, srcs, dtype = i
         operands = [self._get(s, env, lanes) for s in srcs]
         kinds = [self.dtypes[s] for s in srcs]
         copies = lanes.copies
+        if name == "iota" and lanes.width > 1 and "int" in dtype and self._counts(srcs[-1]) \
+                and all(lanes_in(o[0].type) == 1 for o in operands[:2]):
+            return [self._numbers(operands[0][0], operands[1][0], at) for at in operands[2]]
         if name == "random_bits" and copies > 1 and self._counts(srcs[-1]):
             first = self.f.extract(operands[1][0], 0)
             return philox_run(self.f, operands[0][0], first, lanes.width, copies)
@@ -418,6 +422,13 @@ class _Lowering(RowBlocks):
             copies = 1  # a row value: the same for every copy
         return [self.apply(name, params, [o[c] for o in operands], kinds)
                 for c in range(copies)]
+
+    def _numbers(self, start: Value, step: Value, position: Value) -> Value:
+        """start + position * step for neighbouring positions: one product for all lanes, the other
+        one does not change from round to round."""
+        f, n = self.f, lanes_in(position.type)
+        first = f.convert(f.extract(position, 0), start.type)
+        return f.splat(start + first * step, n) + f.iota(n, start.type) * step
 
     def _counts(self, v: int) -> bool:
         """Whether a position grows by one from lane to lane."""
