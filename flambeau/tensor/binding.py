@@ -51,17 +51,6 @@ def _refuse_copy(array: np.ndarray, tensors: list) -> None:
             raise Poison("a view is read that an earlier flush copied")
 
 
-def _leaf_of(array: np.ndarray, address: int, leaves: list[Leaf]) -> Leaf | None:
-    """The leaf that an input of the plan reads. Leaves may interleave, as columns of one tensor do;
-    then only a read of a whole leaf says which it is."""
-    near = [leaf for leaf in leaves if leaf.holds(address)]
-    if len(near) > 1:
-        near = [leaf for leaf in near if leaf.is_read_as(array, address)]
-        if len(near) != 1:
-            raise Poison("arguments share memory, and it is not known which of them is read")
-    return near[0] if near else None
-
-
 class Binding:
     """The plan of a trace: which of its inputs come from where, and who gets its outputs.
 
@@ -74,6 +63,7 @@ class Binding:
         self.runs = runs
         # what earlier runs' histories keep: (position, trace, place, (shape, dtype, strides))
         self.from_run: list = []
+        self.twins: set[tuple[int, int]] = set()  # numbers of leaves that are the same elements
         self.from_leaf: dict[int, list] = {}  # leaf number: [(position, byte offset, shape, steps)]
         self.fixed: list = []  # (position, array): constants of the program
         self.from_seed: list = []  # (position, place in the run's draws)
@@ -111,6 +101,22 @@ class Binding:
         self._places = [[(p[0], p[1]) for p in self.from_leaf.get(k, ())]
                         for k in range(len(leaves))]
 
+    def _leaf_of(self, array: np.ndarray, address: int, leaves: list[Leaf]) -> Leaf | None:
+        """The leaf that an input of the plan reads. Leaves may interleave, as columns of one tensor
+        do; then only a read of a whole leaf says which it is. Two views of the same elements are
+        twins: either will do, as long as they begin at one place."""
+        near = [leaf for leaf in leaves if leaf.holds(address)]
+        if len(near) > 1:
+            near = [leaf for leaf in near if leaf.is_read_as(array, address)]
+            if not near:
+                raise Poison("arguments share memory, and it is not known which of them is read")
+            self.twins |= {(near[0].number, other.number) for other in near[1:]}
+        return near[0] if near else None
+
+    def twins_agree(self) -> bool:
+        """Whether the leaves that were the same elements at the recording are so again."""
+        return all(self.starts[a] == self.starts[b] for a, b in self.twins)
+
     def _inputs(self, flushed, leaves, tensors, seeds) -> None:
         for position, node in enumerate(flushed.leaves):
             if node.prim is CONST:
@@ -126,7 +132,7 @@ class Binding:
                 continue
             array = node.value
             address = array.__array_interface__["data"][0]
-            known = _leaf_of(array, address, leaves)
+            known = self._leaf_of(array, address, leaves)
             if known is not None:
                 self.from_leaf.setdefault(known.number, []).append(
                     (position, address - known.address, array.shape, array.strides, array.dtype))
@@ -216,7 +222,8 @@ class Binding:
                 and self.from_seed == other.from_seed and self.from_number == other.from_number
                 and self.alive.keys() == other.alive.keys() and self.store == other.store
                 and [a.root for a in self.alive.values()] == [a.root for a in other.alive.values()]
-                and self.from_run == other.from_run and self.consumes == other.consumes
+                and self.twins == other.twins and self.from_run == other.from_run
+                and self.consumes == other.consumes
                 and {k: [x[:3] for x in v] for k, v in self.from_leaf.items()}
                 == {k: [x[:3] for x in v] for k, v in other.from_leaf.items()}
                 and all(a is theirs[p] or np.array_equal(a, theirs[p]) for p, a in mine.items()))

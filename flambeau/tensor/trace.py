@@ -309,6 +309,8 @@ class Trace:
 
     def _apart(self, changed: Sequence[int]) -> bool:
         """Whether what is written is the memory of one leaf each."""
+        if self.binding.twins and not self.binding.twins_agree():
+            return False
         storages, leaves, known = self.storages, self.leaves, self.written
         for k in changed:
             if leaves[k].written:
