@@ -166,6 +166,14 @@ class Recorder(Choosing):
             found = next((x for x in numbers if x is not None), None)
         return found
 
+    def strides_of(self, t: Tensor) -> tuple[int, ...] | None:
+        """The strides of a bare tensor of the followed trace; None for others."""
+        i = t.__dict__.get("_run", 0) - 1
+        if i < 0 or self.mode != FOLLOW or get_ident() != self.owner \
+                or i >= len(self.trace.steps.slots) or self.trace.steps.slots[i] is not t:
+            return None
+        return self.trace.slot_strides[i]
+
     def number_in(self, storage):
         """The number in a storage of one element, if no outstanding call writes it; else None."""
         value = storage.node.value
@@ -242,6 +250,7 @@ class Recorder(Choosing):
             self.poison(why)
             return
         trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags)
+        trace.slot_strides = self.slot_strides
         self.trace = trace = self._merge(trace)
         self.runs = [run for run in self.runs if run.live and run.held()][:_MAX_LIVE - 1]
         if trace.binding.template is not None:
@@ -487,6 +496,8 @@ def one_operation(function, run_time_numbers: tuple[str, ...] = ()):
 
 def _missing(self, name):
     """A bare tensor has no storage yet: make it an ordinary one."""
+    if name == "strides" and (found := recorder.strides_of(self)) is not None:
+        return found
     if name in ("storage", "strides", "offset") and self.__dict__.get("_run"):
         recorder.settle(self)
         if name in self.__dict__:

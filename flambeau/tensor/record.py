@@ -56,6 +56,7 @@ class Recording:
         self.keep: list[Tensor] = []
         self.leaves: list[Leaf] = []
         self.slots: list = []
+        self.slot_strides: list[tuple[int, ...]] = []
         self.seeds: list[int] = []
         self.poisoned = False
         self.grads: list = []
@@ -241,6 +242,7 @@ class Recording:
     def _new_slot(self, t: Tensor) -> tuple:
         spec = self.ids[id(t)] = ("slot", len(self.slots))
         self.slots.append(t)
+        self.slot_strides.append(t.strides)
         return spec
 
     def _write_spec(self, t: Tensor) -> tuple | None:
