@@ -177,6 +177,8 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     plan.user = None
     plan.graph.locs = graph.locs  # the lines of this run, for messages
     arrays = plan.run([n.value for n in leaves])
+    if plan.misfits > 0 and not again:
+        families.forget(graph)
     if follower is not None and again:
         follower.observe(Flushed(plan, leaves, outputs, arrays, given))
     for node, array in zip(outputs, arrays, strict=True):
@@ -222,7 +224,8 @@ def _plan_for(graph: Graph, tier: str) -> tuple[planner.Plan | None, bool]:
             return families.plan_of(graph), False
         while len(_plans) >= MAX_PLANS:
             _plans.pop(next(iter(_plans)))
-        plan = _plans[graph.key] = planner.compile_graph(graph)
+        plan = families.plan_of(graph) if tier != "1" else None
+        plan = _plans[graph.key] = plan or planner.compile_graph(graph)
     return plan, True
 
 

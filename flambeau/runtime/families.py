@@ -28,9 +28,16 @@ PATIENCE = 2
 _families: dict[tuple, tuple[tuple, int] | template.Family] = {}
 
 
+def forget(graph: Graph) -> None:
+    """A plan of the structure did not fit its inputs: it is planned anew for each size."""
+    known = _families.get(graph.structure)
+    if known is not None and not isinstance(known, tuple):
+        known.close()
+
+
 def plan_of(graph: Graph) -> planner.Plan | None:
     """The plan of a graph whose sizes are new, if its structure is known well enough."""
-    if flags.debug >= 2:  # whoever looks at plans wants to see them made
+    if flags.debug:  # whoever looks at plans wants to see their own sizes
         return None
     structure = graph.structure
     known = _families.get(structure)
