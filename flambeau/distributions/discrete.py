@@ -9,6 +9,7 @@ from ..nn import functional as F  # noqa: N812
 from ..autograd.modes import no_grad
 from ..ops.lib.shape import movedim
 from ..tensor import Size
+from ..tensor.binomial import binomial
 from ..tensor.creation import arange, zeros
 from ..tensor.sampling import bernoulli, multinomial, poisson, rand
 from . import constraints
@@ -278,13 +279,10 @@ class Binomial(_ProbsOrLogits, Distribution):
     variance = property(lambda self: self.total_count * self.probs * (1 - self.probs))
 
     def sample(self, sample_shape=()):
-        """Counts, as sums of Bernoulli numbers."""
+        """Counts."""
         shape = self._shape(sample_shape)
         with no_grad():
-            most = int(self.total_count.max().item()) if self.total_count.numel() else 0
-            trials = bernoulli(self.probs.expand((max(most, 1), *shape)))
-            numbers_ = arange(max(most, 1)).reshape((-1, *[1] * len(shape)))
-            return (trials * (numbers_ < self.total_count)).sum(0)
+            return binomial(self.total_count.expand(shape), self.probs.expand(shape))
 
     def log_prob(self, value):
         """Logarithm of the probability."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 
-from . import convert, creation, interop, legacy, options, printing, random, sampling
+from . import binomial, convert, creation, interop, legacy, options, printing, random, sampling
 from .generator import Generator, default_generator
 from .host import from_array
 from .tensor import Tensor
@@ -92,6 +92,7 @@ _PUBLIC = {
                "tril_indices", "triu_indices"),
     sampling: ("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like",
                "normal", "bernoulli", "multinomial", "poisson"),
+    binomial: ("binomial",),
     random: ("Generator", "default_generator", "manual_seed", "seed", "initial_seed"),
     printing: ("set_printoptions", "get_printoptions"),
     interop: ("from_dlpack", "to_dlpack"),

@@ -14,6 +14,7 @@ MAKE = {
     "Bernoulli": lambda t, D: D.Bernoulli(t([0.2, 0.7])),
     "Beta": lambda t, D: D.Beta(t([2.0, 3.0]), t([2.5, 1.5])),
     "Binomial": lambda t, D: D.Binomial(5, t([0.3, 0.6])),
+    "Binomial large": lambda t, D: D.Binomial(t([40.0, 300.0]), t([0.3, 0.9])),
     "Categorical": lambda t, D: D.Categorical(t([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])),
     "Cauchy": lambda t, D: D.Cauchy(t([0.0, 1.0]), t([1.0, 2.0])),
     "Chi2": lambda t, D: D.Chi2(t([2.0, 5.0])),
@@ -91,7 +92,7 @@ def test_every_distribution_is_there():
 
 
 #: other random recipes than PyTorch's (whose Wishart draws regular matrices again)
-OTHER_STREAM = {"Multinomial", "Binomial", "Wishart", "Wishart precision"}
+OTHER_STREAM = {"Wishart", "Wishart precision"}
 
 
 @pytest.mark.parametrize("name", list(MAKE))
@@ -144,8 +145,8 @@ def test_numbers(name):
 
 
 @pytest.mark.parametrize("name", [n for n in MAKE if n not in (
-    "Binomial", "Multinomial", "Geometric", "Poisson", "MixtureSameFamily", "Beta", "Wishart",
-    "Wishart precision")])
+    "Binomial", "Binomial large", "Multinomial", "Geometric", "Poisson", "MixtureSameFamily",
+    "Beta", "Wishart", "Wishart precision")])
 def test_gradients_of_samples(name):
     """rsample passes gradients on as PyTorch's does (a beta number's are others, as good)."""
     ours, theirs = both(name)
@@ -247,3 +248,19 @@ def test_the_same_errors(call):
         call(oracle.tensor, oracle.distributions)
     with pytest.raises(type(theirs.value)):
         call(torch.tensor, torch.distributions)
+
+
+def test_binomial_numbers():
+    count = np.array([0.0, 5.0, 50.0, 1000.0, 30.0, 7.0], np.float64)
+    prob = np.array([0.5, 0.0, 0.4, 0.03, 1.0, 0.8], np.float64)
+    for dtype in ("float32", "float64"):
+        torch.manual_seed(1)
+        oracle.manual_seed(1)
+        for _ in range(20):
+            ours = torch.binomial(torch.tensor(count.astype(dtype)),
+                                  torch.tensor(prob.astype(dtype)))
+            theirs = oracle.binomial(oracle.tensor(count.astype(dtype)),
+                                     oracle.tensor(prob.astype(dtype)))
+            assert ours.tolist() == theirs.tolist() and str(ours.dtype) == str(theirs.dtype)
+    with pytest.raises(RuntimeError, match="dtype"):
+        torch.binomial(torch.ones(2), torch.ones(2, dtype=torch.float64))
