@@ -36,6 +36,9 @@ def drawn(seed):
     how = {"kernel_size": kernel, "stride": stride, "padding": tuple(r.randint(0, k // 2)
                                                                       for k in kernel),
            "ceil_mode": r.random() < 0.3}
+    if r.random() < 0.15:  # large windows side by side
+        kernel = tuple(r.randint(2, n) for n in size)
+        how.update(kernel_size=kernel, stride=kernel, padding=0)
     if rank == 1 and kind == "avg_pool":
         how = {k: v[0] if type(v) is tuple else v for k, v in how.items()}
     return f"{kind}{rank}d", [(n, r.randint(1, 4), *size)], how

@@ -30,6 +30,10 @@ POOLS = [
     lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
     lambda x: F.avg_pool2d(x, (3, 2), (1, 2), (1, 0), ceil_mode=True),
     lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
+    lambda x: F.max_pool2d(x, (4, 5)),
+    lambda x: F.max_pool2d(x, 5, ceil_mode=True),
+    lambda x: F.avg_pool2d(x, (5, 4), ceil_mode=True),
+    lambda x: F.adaptive_max_pool2d(x, 1),
     lambda x: F.adaptive_max_pool2d(x, (3, 2)),
     lambda x: F.fold(F.unfold(x, 3, 1, 1, 2), x.shape[2:], 3, 1, 1, 2),
 ]

@@ -96,10 +96,10 @@ def _pool_vjp(ctx, g, _):
 def _undo_lower(g, index, size, kernel, stride, padding, dilation):
     """What a place gets is the gradient of the windows that found their largest there."""
 
-    def taken(g, index, piece):
+    def taken(g, index, places):
         place = np.zeros((), np.int64)
-        for n, a, s, m in zip(size, piece.at, stride, piece.size, strict=True):
-            place = np.add.outer(place * n, np.arange(m) * s + a)
+        for n, line in zip(size, places, strict=True):
+            place = np.add.outer(place * n, line)
         equal = make(EQ, (index, broadcast(leaf(place), index.shape)))
         return make(WHERE, (equal, g, const(0, g.dtype)))
 
@@ -143,10 +143,34 @@ def _boxes_numpy(x, starts, ends):
 
 BOX_POOL = Prim("box_pool", LIB, _boxes_infer, _boxes_numpy, batch="folded",
                 doc="max pooling over boxes given by their bounds along each axis")
+
+
+def _windows_of(starts, ends) -> dict | None:
+    """The windows that boxes are, if they are of one size and side by side."""
+    kernel = tuple(e[0] - s[0] if s else 0 for s, e in zip(starts, ends, strict=True))
+    if not all(k > 0 and s == tuple(range(0, k * len(s), k)) and e == tuple(x + k for x in s)
+               for k, s, e in zip(kernel, starts, ends, strict=True)):
+        return None
+    rank = len(kernel)
+    return {"kernel": kernel, "stride": kernel, "padding": (0,) * rank, "dilation": (1,) * rank}
+
+
+def _boxes_lower(x, starts, ends):
+    where = _windows_of(starts, ends)
+    if where is None or 0 in x.shape:
+        return make_many(BOX_POOL, (x,), (starts, ends))
+    return _pool_lower(x, out=tuple(map(len, starts)), **where)
+
+
+def _boxes_vjp(ctx, g, _):
+    where = _windows_of(ctx.starts, ctx.ends)
+    if where is None:
+        return (spread_back(g, ctx.result(1), ctx.shape(0)),)
+    return (apply(UNDO_OP, g, ctx.result(1), size=tuple(ctx.shape(0)[2:]), **where),)
+
+
 BOX_POOL_OP = {
-    rank: Op(f"adaptive_max_pool{rank}d",
-             lambda x, starts, ends: make_many(BOX_POOL, (x,), (starts, ends)),
-             lambda ctx, g, _: (spread_back(g, ctx.result(1), ctx.shape(0)),),
+    rank: Op(f"adaptive_max_pool{rank}d", _boxes_lower, _boxes_vjp,
              saves=("result1",), nondiff_results=(1,),
              grad_name=f"AdaptiveMaxPool{rank}DBackward0")
     for rank in (1, 2, 3)}

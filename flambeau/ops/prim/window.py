@@ -69,14 +69,17 @@ def folded(sources: Sequence[tuple[Node, float]], value: Callable[..., Node], ta
     Args:
         sources: for each window, or for each of its taps, (N, C, *L) or (N, C, *K, *L); and what
             is outside of it.
-        value: ``value(*views, piece)`` is the summand, of the views' shape (N, C, *T, *J): T taps
-            read place j of the piece.
+        value: ``value(*views, places)`` is the summand, of the views' shape; ``places`` are those
+            along each axis, as arrays that broadcast to the views' axes after the first two.
         taps: sources have a value for each tap.
     """
     rank, lead = len(size), sources[0][0].shape[:2]
     out = sources[0][0].shape[-rank:]
     if 0 in (*lead, *size, *out):
         return broadcast(operand(0, sources[0][0].dtype), (*lead, *size))
+    if stride == kernel and math.prod(kernel) > MAX_PIECES and not taps and not any(padding) \
+            and all(d == 1 for d in dilation):
+        return _side_by_side(sources, value, size, kernel)
     found = list(pieces_of(size, kernel, stride, padding, dilation))
     left = tuple(max(max(-min(p.shifts[k]) for p in found), 0) for k in range(rank))
     right = tuple(max(max(max(p.shifts[k]) + p.size[k] for p in found) - out[k], 0)
@@ -86,10 +89,28 @@ def folded(sources: Sequence[tuple[Node, float]], value: Callable[..., Node], ta
     axes = tuple(range(2, 2 + rank))
     pieces = {}
     for p in found:
-        part = value(*[_reading(x, p, left, taps) for x in grown], p)
+        places = [np.arange(m) * s + a for m, s, a in zip(p.size, stride, p.at, strict=True)]
+        part = value(*[_reading(x, p, left, taps) for x in grown], places)
         pieces[p.at] = make(SUM, (part,), (axes,)) if math.prod(map(len, p.taps)) > 1 else \
             reshape(part, (*lead, *p.size))
     return interleaved(pieces, lead, size, stride, next(iter(pieces.values())).dtype)
+
+
+def _side_by_side(sources, value: Callable[..., Node], size: Sizes, kernel: Sizes) -> Node:
+    """The same for large windows that do not overlap: each place has one."""
+    lead, out = sources[0][0].shape[:2], sources[0][0].shape[2:]
+    views = []
+    for x, _ in sources:
+        steps = sh.contiguous_strides(x.shape)
+        pairs = zip(out, kernel, steps[2:], strict=True)
+        shape, strides = zip(*[p for m, k, s in pairs for p in ((m, s), (k, 0))], strict=True)
+        views.append(view(x, (*lead, *shape), (*steps[:2], *strides)))
+    places = [np.arange(m * k).reshape(m, k) for m, k in zip(out, kernel, strict=True)]
+    whole = tuple(m * k for m, k in zip(out, kernel, strict=True))
+    block = reshape(value(*views, places), (*lead, *whole))
+    kept = tuple(map(min, whole, size))  # the last windows may hang over the end
+    block = view(block, (*lead, *kept), block.strides)
+    return padded(block, (0,) * len(size), tuple(n - m for n, m in zip(size, kept, strict=True)))
 
 
 def _reading(x: Node, p: Piece, left: Sizes, taps: bool) -> Node:
