@@ -116,12 +116,20 @@ def drawing() -> list[batch.Level]:
 
 
 def values_of(t: Tensor, stack: list[batch.Level]) -> np.ndarray:
-    """The values of a tensor with the axes of levels in front."""
-    if not stack:
+    """The values of a tensor with the axes of levels in front.
+
+    Raises:
+        RuntimeError: they differ between examples that are to get the same random numbers.
+    """
+    if not batch.state.stack:
         return t._array()
     node = t.node()
     for level in reversed(stack):
         node = batch.physical(node, level.number, level.size)
+    if node.prim is batch.BATCHED:
+        raise RuntimeError("vmap: there are no same random numbers for all examples when they are "
+                           "drawn from values that differ between examples; use "
+                           "randomness='different'")
     return execute.realize(node)
 
 

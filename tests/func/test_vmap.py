@@ -141,6 +141,8 @@ def test_random_numbers():
     assert vmap(lambda v: torch.zeros(2).normal_(), randomness="different")(x).unique().numel() == 8
     masks = vmap(lambda v: torch.bernoulli(v), randomness="different")(torch.full((50, 4), 0.5))
     assert not (masks == masks[0]).all()
+    with pytest.raises(RuntimeError, match="no same random numbers"):
+        vmap(torch.bernoulli, randomness="same")(torch.full((50, 4), 0.5))
     assert vmap(lambda v: torch.randint(0, 9, (2,)) + torch.randperm(2), randomness="different")(
         x).shape == (4, 2)
 
