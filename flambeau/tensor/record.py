@@ -126,7 +126,11 @@ class Recording:
         """Calls that only give a view of a tensor from before the trace: they are made in the
         ordinary way and give leaves, since their numbers may differ from step to step."""
         name = getattr(function, "__name__", "")
-        if name not in _VIEWS or not args or id(args[0]) in self.ids:
+        if name not in _VIEWS or not args:
+            return False
+        known = self.ids.get(id(args[0]))
+        if known is not None and (name != "getitem" or known[0] != "leaf"
+                                  or self.leaves[known[1]].written):
             return False
         x = args[0]
         if not isinstance(x, Tensor) or "storage" not in x.__dict__ and not self._settle_done(x):

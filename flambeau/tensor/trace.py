@@ -15,6 +15,7 @@ from operator import attrgetter
 import numpy as np
 
 from ..base import srcloc
+from ..base.shape import is_contiguous
 from ..ir.node import leaf as leaf_node
 from ..runtime import execute
 from .storage import Storage
@@ -80,6 +81,9 @@ class Leaf:
     def is_read_as(self, array: np.ndarray, address: int) -> bool:
         """Whether an array is just this tensor, perhaps with its dimensions in another order."""
         size = array.itemsize
+        if array.flags.c_contiguous and array.nbytes == self.size \
+                and is_contiguous(self.shape, self.strides):
+            return address == self.address
         mine = sorted((n, s * size) for n, s in zip(self.shape, self.strides, strict=True) if n > 1)
         return address == self.address and mine == sorted(
             (n, s) for n, s in zip(array.shape, array.strides, strict=True) if n > 1)
