@@ -169,3 +169,38 @@ def test_every_write_of_a_followed_step_counts():
         state.tolist()
         seen.append(state._version)
     assert seen == list(range(2, 22, 2))
+
+
+def test_columns_of_an_argument_that_is_used_as_well():
+    """A decoder: words go in one by one, and all of them are what is to be guessed."""
+    torch.manual_seed(0)
+    words, cell, out = nn.Embedding(9, 4), nn.GRUCell(4, 6), nn.Linear(6, 9)
+    optimizer = torch.optim.Adam([*words.parameters(), *cell.parameters(), *out.parameters()])
+    text = torch.randint(0, 9, (3, 5))
+
+    def step():
+        h, word, loss = words(text).sum((1, 2))[:, None].expand(3, 6), torch.zeros(3).long(), 0
+        for k in range(5):
+            h = cell(words(word), h)
+            loss = loss + nn.functional.cross_entropy(out(h), text[:, k])
+            word = text[:, k]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    assert followed(step)
+
+
+def test_noise_of_the_shape_of_a_result(model):
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def step():
+        found = model(torch.randn(3, 4))
+        loss = (found + torch.randn_like(found)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    assert followed(step)
