@@ -4,7 +4,7 @@ on as the program does."""
 from __future__ import annotations
 
 from ..runtime import execute
-from .record import FOLLOW
+from .record import FOLLOW, RECORD
 from .replay import Replaying
 from .steps import MISS, Steps
 from .tensor import Tensor
@@ -22,6 +22,7 @@ class Choosing(Replaying):
         super().__init__()
         self.recent: list[Trace] = []  # followed lately, the last one first
         self.count = 0  # runs so far
+        self.anew = False  # a known trace is to be recorded once more
 
     def _follow(self, trace: Trace) -> None:
         """Expect the calls of a trace from now on."""
@@ -91,6 +92,23 @@ class Choosing(Replaying):
             else:
                 steps.clear()
         return False
+
+    def _enter(self, function, args, kwargs):
+        """At the first call of a step that nothing led to (what was before it is not followed):
+        follow a known trace that begins with this call. Its result, or MISS."""
+        for trace in self.recent[:]:
+            if trace.confirmed and trace.replays < GIVE_UP \
+                    and trace.entries[0].function is function:
+                self._follow(trace)
+                out = self.functions[0](function, args, kwargs)
+                if out is not MISS:
+                    return out
+                trace.steps.clear()
+        if self.mode == FOLLOW:
+            self._leave()
+            self._clear()
+            self.mode = RECORD
+        return MISS
 
     def _other_trace(self, function, args, kwargs):
         """Follow another known trace that goes on with this call (the last batch of an epoch,

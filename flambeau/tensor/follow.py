@@ -73,6 +73,13 @@ class Recorder(Choosing):
                     execute.outstanding = True
                     return out
             self.replay()
+        elif self.mode == RECORD and not self.entries and self.recent and not self.poisoned \
+                and not self.anew:
+            out = self._enter(function, args, kwargs)
+            if out is not MISS:
+                self.pos = 1
+                execute.outstanding = True
+                return out
         return self.record(function, args, kwargs)
 
 
@@ -313,7 +320,8 @@ class Recorder(Choosing):
         expected = trace.next if trace is not None else None
         execute.outstanding = False
         self.active = True
-        if expected is not None and expected.binding.store and expected.upgrades < 2:
+        self.anew = expected is not None and expected.binding.store and expected.upgrades < 2
+        if self.anew:
             expected.upgrades += 1  # recorded anew, the arrays it hands on may be written over
         elif expected is not None and expected.confirmed and expected.replays < GIVE_UP:
             self._follow(expected)

@@ -175,6 +175,7 @@ class Trace:
         self.confirmed = self.binding.agrees(other.binding)
         self.entries, self.leaves, self.binding = other.entries, other.leaves, other.binding
         self.steps = None
+        self.replays = max(0, self.replays - 1)  # it does come to its end
         self.release()
         self._note_written()
 

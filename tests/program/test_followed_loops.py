@@ -287,6 +287,26 @@ def test_a_leaf_that_gets_other_memory(move):
     assert seen[9:] == [(b + 1).sum().item()] * 3 != [10.0] * 3
 
 
+def test_a_trace_that_was_given_up_is_taken_up_again(monkeypatch):
+    monkeypatch.setattr(flags.values, "tier", "1")
+    model, optimizer, criterion = parts()
+
+    def step(x, y, odd: bool):
+        optimizer.zero_grad()
+        out = model(x)
+        if odd:  # what nobody expects here
+            out = out * float(torch.rand(()).item())
+        loss = criterion(out, y)
+        loss.backward()
+        optimizer.step()
+
+    for odd in (False, True, False):
+        for x, y in data():
+            step(x, y, odd)
+    assert follow.recorder.mode == follow.FOLLOW
+    assert follow.recorder.trace.used == follow.recorder.count
+
+
 def test_checkpoints_give_the_same_numbers(monkeypatch):
     monkeypatch.setattr(flags.values, "tier", "1")
 
