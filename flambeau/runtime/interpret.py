@@ -28,6 +28,12 @@ else:
     library = late(".library", __package__)
     recurrence = late(".recurrence", __package__)
 
+#: elementwise primitives that NumPy computes exactly (or rounds once)
+EXACT = frozenset((
+    "cast", "copy", "add", "sub", "mul", "div", "square", "neg", "abs", "sign", "sqrt", "rsqrt",
+    "reciprocal", "maximum", "minimum", "fmax", "fmin", "eq", "ne", "lt", "le", "gt", "ge", "where",
+    "isnan", "heaviside", "floor", "ceil", "trunc", "round", "bitwise_and", "bitwise_or",
+    "bitwise_xor", "bitwise_not"))
 _NARROW = 2
 
 
@@ -64,7 +70,7 @@ def evaluate(node: Computed) -> np.ndarray:
     if prim.cls is OpClass.ELEMENTWISE:
         return _elementwise(node, arrays)
     value = None
-    if prim.cls is OpClass.REDUCE:
+    if prim.cls is OpClass.REDUCE and node.dtype.is_floating_point:
         value = library.reduce(prim, arrays[0], node.params[0], node.dtype)
     elif prim is DOT:
         a, b = arrays
@@ -88,9 +94,10 @@ def evaluate(node: Computed) -> np.ndarray:
 
 def _elementwise(node: Computed, arrays: list) -> np.ndarray:
     """16-bit floats are computed in float32 and rounded once."""
-    value = library.elementwise(node.prim, arrays, node.params, node.shape, node.dtype)
-    if value is not None:
-        return value
+    if node.prim.name not in EXACT:
+        value = library.elementwise(node.prim, arrays, node.params, node.shape, node.dtype)
+        if value is not None:
+            return value
     narrow = [a.dtype.itemsize == _NARROW and a.dtype.kind in "fV" for a in arrays]
     if any(narrow) and node.prim.name != "cast":
         arrays = [a.astype(np.float32) if n else a for a, n in zip(arrays, narrow, strict=True)]

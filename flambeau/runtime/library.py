@@ -37,12 +37,6 @@ from ..schedule.group import DOT_DTYPES, reduced_runs
 from ..schedule.positions import places_of
 from . import kernels, team
 
-#: elementwise primitives that NumPy computes exactly (or rounds once)
-EXACT = frozenset((
-    "cast", "copy", "add", "sub", "mul", "div", "square", "neg", "abs", "sign", "sqrt", "rsqrt",
-    "reciprocal", "maximum", "minimum", "fmax", "fmin", "eq", "ne", "lt", "le", "gt", "ge", "where",
-    "isnan", "heaviside", "floor", "ceil", "trunc", "round", "bitwise_and", "bitwise_or",
-    "bitwise_xor", "bitwise_not"))
 _FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
 #: operations below which the calling thread works alone
 SMALL_WORK = 500_000
@@ -104,7 +98,7 @@ def _remember(cache: dict, key: tuple, value):
 def elementwise(prim: Prim, arrays: list[np.ndarray], params: tuple, shape: tuple[int, ...],
                 dtype: dt.dtype) -> np.ndarray | None:
     """A function of float arrays that are 0-d or of ``shape``; None: NumPy is to compute it."""
-    if prim.llvm is None or prim.name in EXACT or 0 in shape:
+    if prim.llvm is None or 0 in shape:
         return None
     kinds = [a.dtype for a in arrays]
     single = [not a.ndim and shape != () for a in arrays]
