@@ -80,7 +80,8 @@ def evaluate(node: Computed) -> np.ndarray:
     elif prim is PUT or prim is SCATTER:
         value = library.put(prim, arrays, node.params, node.dtype)
     elif prim is CORRELATE or prim is CORRELATE_WEIGHT:
-        value = convolution.run(prim, *arrays, node.params, node.shape)
+        a, b = arrays
+        value = convolution.run(prim, a, b, node.params, node.shape)
     if value is None:
         value = prim.numpy(*arrays, *node.params)
     if type(value) is tuple:
