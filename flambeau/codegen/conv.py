@@ -23,13 +23,14 @@ from flambeau.codegen.emit import Module
 from flambeau.codegen.emit_types import ELEMENT, itemsize
 from flambeau.codegen.gemm import GemmKernel, GemmRow
 from flambeau.codegen.gemm_cost import balanced_k
+from flambeau.codegen.gemm_drive import A_UNIT
 from flambeau.codegen.gemm_drive import SLOT as GEMM_SLOT
 from flambeau.codegen.gemm_micro import tiling
 from flambeau.codegen.host import HostTarget, host
 from flambeau.kernel.windows import Table, Windows, table
 
-#: tasks wanted of a convolution; few tasks are made smaller
-TASKS = 16
+#: weights from which on several threads pack them
+LARGE = 100_000
 
 
 @dataclass
@@ -111,7 +112,7 @@ class ConvKernel:
             spare = sets * groups * by_columns * column_step * rows * size + 64
         values = dict(self._values(g, found, rows, k, groups, x), k_step=k_step, row_step=row_step,
                       column_step=column_step)
-        pack = [self._pack_weights(rows, k, k_step, groups)] if rows > 1 else []
+        pack = [self._pack_weights(rows, k, k_step, groups, threads)] if rows > 1 else []
         chunks = 1 if threads == 1 else min(tasks, 16 * threads)
         main = GemmRow("conv_forward", self._block(values), chunks, self._at("conv_forward"))
         return ConvPlan([*pack, main], packed + spare, found, column_step >= whole, packed)
@@ -127,13 +128,15 @@ class ConvKernel:
         pieces = min(-(-rows // t.mr), max(1, -(-4 * threads // tasks)))
         return _round(-(-rows // pieces), t.mr), wide * t.nr
 
-    def _pack_weights(self, rows: int, k: int, k_step: int, groups: int) -> GemmRow:
+    def _pack_weights(self, rows: int, k: int, k_step: int, groups: int, threads: int) -> GemmRow:
         args = np.zeros(len(GEMM_SLOT), np.int64)
         for name, value in (("m", rows), ("k", k), ("batch", groups), ("batch1", 1),
                             ("a_row", k), ("a_col", 1), ("a_batch0", rows * k), ("k_end", k),
                             ("k_step", k_step)):
             args[GEMM_SLOT[name]] = value
-        return GemmRow("gemm_pack", args, 1, self.product.addresses.get("gemm_pack", 0))
+        units = groups * -(-rows // (A_UNIT * self.tiling.mr))
+        chunks = min(4 * threads, units) if threads > 1 and rows * k * groups > LARGE else 1
+        return GemmRow("gemm_pack", args, chunks, self.product.addresses.get("gemm_pack", 0))
 
     def weight(self, g: Windows, rows: int, channels: int, groups: int, x: tuple[int, int],
                parts: int, threads: int = 1) -> ConvPlan:
@@ -172,14 +175,6 @@ class ConvKernel:
 
     def _at(self, name: str) -> int:
         return self.addresses.get(name, 0)
-
-
-def parts_of(rows: int, k: int, groups: int, images: int, positions: int) -> int:
-    """In how many parts of the batch the weights' gradient is summed: enough for many threads
-    where the weights are few. A function of sizes alone, since sums depend on it."""
-    tasks = groups * -(-k // 128)
-    work = images * positions * rows * k * groups
-    return max(1, min(images, TASKS // tasks, work >> 21))
 
 
 def _round(n: int, unit: int) -> int:

@@ -58,7 +58,7 @@ def together_of(positions: int, images: int, width: int) -> int:
     return min(images, width // math.gcd(positions, width))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def table(g: Windows, width: int, lanes: int) -> Table:
     """The table for panels of ``width`` positions and vectors of ``lanes``."""
     positions = math.prod(g.out)
