@@ -19,6 +19,7 @@ from ..base.flags import values as flags
 from ..ir.node import CONST, Tagged
 from ..ir.node import leaf as node_of
 from ..ir.view import strided
+from ..runtime import execute
 from .runs import Run
 from .tensor import Tensor
 from .trace import Entry, Leaf, Poison, Trace
@@ -73,7 +74,10 @@ class Recording:
     def record(self, function, args, kwargs):
         """Make the call and note it."""
         if self.poisoned or self._outside(function, args):
-            return function(*args, **kwargs)
+            out = function(*args, **kwargs)
+            if self.poisoned:
+                self._end_early(function)
+            return out
         self.active, self.inside = False, True
         self.written, self.grads, self.draws = [], [], 0
         self.takes_history = self.gives_history = False
@@ -95,7 +99,14 @@ class Recording:
                 self._note(entry, args, out)
             except Poison as why:
                 self.poison(why)
+        if self.poisoned:
+            self._end_early(function)
         return out
+
+    def _end_early(self, function) -> None:
+        """What cannot be followed ends with its backward, so that the update after it can be."""
+        if getattr(function, "__name__", "") == "_backward" and self.mode == RECORD:
+            execute.flush()
 
     def poison(self, why) -> None:
         """What was recorded since the last flush cannot be followed."""
