@@ -258,7 +258,8 @@ EVENTS = ("net.eval()", "net.train()", "net.train(i % 2 == 0)", "net = copy.deep
           "for p in net.parameters(): p.data.mul_(0.9)", "log.append(sum(p.numel() for p in "
           "net.parameters()))", "log.append(repr(net))",
           "with torch.no_grad(): log.append(net(data[0]).mean())",
-          "log.append(torch.nn.utils.clip_grad_value_(net.parameters(), 0.1))",
+          "if any(p.grad is not None for p in net.parameters()): "
+          "torch.nn.utils.clip_grad_value_(net.parameters(), 0.1)",
           "log.append(torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5))")
 
 UPDATE = ["with torch.no_grad():", "    for p in net.parameters():",

@@ -47,9 +47,13 @@ OTHER_INPUTS = (
     "label = torch.zeros(ROWS, dtype=torch.long)", "label = labels[i % 8].int()", "x = rows[1]",
     "x = x.detach()[:]", "x = x.t().contiguous().t()", "x = data[i % 8].detach().requires_grad_()")
 
+#: what a step reads becomes what it writes
+ALIASES = ("x = state", "x = state", "x = prev", "prev = state", "state = prev", "x = p0",
+           "x = state.detach()", "prev = p0.detach()", "x = state.view(MxN)", "state = rows[i % 8]",
+           "prev = x",
+           "x = data[i % 8]; state = x", "state = data[i % 8]", "x = rows[0]; prev = x")
 #: what else may be done to what the steps use
-CHANGES = (
-    # memory, written behind the back of the steps
+WRITES = (
     "state = torch.ones(MxN)", "data[i % 8].mul_(0.5)", "rows[(i + 1) % 8].add_(0.25)",
     "state.numpy()[0] = 0.5", "rows[(i + 1) % 8].numpy()[...] *= 0.5", "data.numpy()[:, 0] = 0.25",
     "p0.detach().numpy()[0] *= 0.5", "p0.detach()[0] = 0.2", "p1.data.mul_(0.9)",
@@ -58,44 +62,49 @@ CHANGES = (
     "p1.data = p1.data.flip(0)", "state, prev = prev, state", "state = state.view(MxN)",
     "state = state.clone()", "prev = state", "prev = state.view(-1).view(MxN)",
     "state = prev.t().contiguous().t()", "state = data[3]", "prev = p0.detach()",
-    "with torch.no_grad(): p0.copy_(rows[1])", "with torch.no_grad(): p0.clamp_(-0.5, 0.5)",
-    # references that stay
+    "with torch.no_grad(): p0.copy_(rows[1])", "with torch.no_grad(): p0.clamp_(-0.5, 0.5)")
+#: references that stay
+REFERENCES = (
     "kept.append(state)", "kept.append(state.detach())", "kept.append(state[0])",
     "kept.append(p0.detach())", "kept.append(p0.grad)", "kept.append(p0 * 1)",
     "kept.append(state.numpy())", "kept.append(p0.detach().numpy())", "kept.append(x)",
     "kept.append(p1.detach()[1:])", "held = prev.numpy()", "kept.append(memoryview(state.numpy()))",
     "log.append(p0.detach())", "log.append(state)", "log.append(state.view(-1))",
-    "log.append(p0.detach()[0])", "log.append(p0.grad)", "log.append(prev)",
-    # what is known of tensors
+    "log.append(p0.detach()[0])", "log.append(p0.grad)", "log.append(prev)")
+GRADIENTS = (
     "p1.requires_grad_(not p1.requires_grad)", "model.requires_grad_(i % 2 == 0)",
     "model[0].bias.requires_grad_(False)", "p0.grad = torch.ones(MxN)", "p0.grad = None",
     "p1.grad = torch.zeros_like(p1)", "p0.grad = state", "opt.zero_grad(set_to_none=False)",
-    "opt.zero_grad()", "for p in model.parameters(): p.grad = None",
-    "scale = 0.25", "scale *= 0.5", "scale = 2", "scale = True", "scale = float(i)",
-    "opt.param_groups[0]['lr'] *= 0.5", "opt.param_groups[0]['weight_decay'] = 0.1",
-    "torch.manual_seed(i)", "torch.rand(3)", "log.append(torch.rand(2))",
+    "opt.zero_grad()", "for p in model.parameters(): p.grad = None")
+NUMBERS = ("scale = 0.25", "scale = 0.25", "scale *= 0.5", "scale = 2", "scale = True",
+           "scale = float(i)",
+           "opt.param_groups[0]['lr'] *= 0.5", "opt.param_groups[0]['weight_decay'] = 0.1")
+OTHERS = (
+    "held = (p0 * p0).sum()", "held = (p0 * p1).sum()",
+    "held = model(x).square().sum()", "held = (p1 * state).sum()", "torch.manual_seed(i)",
+    "torch.rand(3)", "log.append(torch.rand(2))",
     "handle = p0.register_hook(lambda g: g * 0.5)", "handle.remove() if handle else None",
     "model[1].register_forward_hook(lambda m, a, out: out * 0.5)",
     "model[0].register_forward_hook(lambda m, a, out: log.append(out.shape))",
     "p1 = p1.detach().clone().requires_grad_()", "model = copy.deepcopy(model)",
     "model.load_state_dict({k: v * 0.5 for k, v in model.state_dict().items()})",
     "model.train(not model.training)",
-    "model[0].weight = torch.nn.Parameter(torch.ones(5, COLUMNS))",
-    # reads
+    "model[0].weight = torch.nn.Parameter(torch.ones(5, COLUMNS))")
+READS = (
     "log.append(p0.grad.tolist() if p0.grad is not None else 0)", "log.append(p0.detach().clone())",
     "log.append(model(x).detach())", "log.append((x.detach() @ p0.detach().T).sum().item())",
-    "log.append(opt.state_dict()['param_groups'][0]['lr'])", "log.append(state._version)",
+    "log.append(opt.state_dict()['param_groups'][0]['lr'])",
+    "log.append((state._version, prev._version))",
+    "log.append(state._version)",
     "log.append((p0.requires_grad, p1.requires_grad, x.requires_grad))", "log.append(scale)",
     "log.append(bool((state > prev).any()))", "log.append(p0.detach().numpy().copy())",
     "log.append(p1.grad is None)", "log.append(state.is_contiguous())", "log.append(prev.stride())",
     "log.append([p.grad is not None for p in model.parameters()])",
     "log.append(float(p0.detach().norm()))", "log.append(copy.deepcopy(state))",
-    # a step of another kind
     "with torch.no_grad(): log.append(model(x).mean())",
     "(p0.square().mean() + model(x).mean()).backward()",
     "log.append(torch.autograd.grad(model(x).sum(), p0, allow_unused=True)[0])",
     "log.append(torch.autograd.grad((p0 * x).square().sum(), p0)[0])")
-
 #: after the loss is known
 LATE = ("log.append(loss.grad_fn is None)", "kept.append(loss)", "kept.append(loss.detach())",
         "log.append(loss.requires_grad)", "log.append(loss.item())", "kept.append(OUT)",
@@ -106,6 +115,10 @@ LATE = ("log.append(loss.grad_fn is None)", "kept.append(loss)", "kept.append(lo
         "OUT.retain_grad() if OUT.requires_grad and not OUT.is_leaf else None", "del loss",
         "OUT.register_hook(lambda g: g * 0.5) if OUT.requires_grad else None",
         "loss.backward(retain_graph=True)", "log.append(float(loss) > 1)", "return")
+
+#: kinds of events and how often they are drawn
+KINDS = {OTHER_INPUTS: 30, WRITES: 12, REFERENCES: 10, GRADIENTS: 12, NUMBERS: 12, OTHERS: 6,
+         READS: 8, LATE: 10}
 
 #: when an event happens: mostly after the rounds in which following begins
 WHEN = ("i == 5", "i == 6", "i == 6", "i == 7", "i == 8", "i in (5, 8)", "i in (6, 7)", "i >= 6",
@@ -150,10 +163,10 @@ class Steps(Writer):
 
     def event(self, forms: tuple[str, ...], out: str = "x") -> list[str]:
         lines = [self.text(self.r.choice(forms), out)]
-        if forms is OTHER_INPUTS and self.r.random() < 0.5:
-            lines = self.ready()
+        if forms is OTHER_INPUTS and (kind := self.r.random()) < 0.7:
+            lines = self.ready() if kind < 0.4 else [self.text(self.r.choice(ALIASES))]
         if self.r.random() < 0.1 and lines != ["return"]:
-            lines.append(self.text(self.r.choice(CHANGES)))
+            lines.append(self.text(self.r.choice(WRITES + REFERENCES)))
         if "backward" in lines[0] or "grad" in lines[0] or "kept[0]" in lines[0]:
             lines = self.tried(lines)
         return block(f"if {self.r.choice(WHEN)}:", lines)
@@ -165,10 +178,13 @@ class Steps(Writer):
 
     def mode(self, lines: list[str]) -> list[str]:
         """The lines under a mode that changes from round to round."""
+        # what bfloat16 does to values is within its rounding: the dtype tells whether it was used
+        lines = [*lines, "log.append(str(torch.mm(p0, p0.t()).dtype))"]
         return block(self.r.choice([
-            "with torch.set_grad_enabled(i % 3 != 2):", "with torch.set_grad_enabled(i < 5):",
-            "with torch.autocast('cpu', torch.bfloat16, enabled=i % 4 == 3):",
-            "with torch.enable_grad():", "with torch.autograd.set_grad_enabled(i != 6):"]), lines)
+            "with torch.set_grad_enabled(i % 3 != 2):", "with torch.set_grad_enabled(i < 6):",
+            "with torch.autocast('cpu', torch.bfloat16, enabled=i == 6):",
+            "with torch.autocast('cpu', torch.bfloat16, enabled=i > 5):",
+            "with torch.autograd.set_grad_enabled(i != 6):"]), lines)
 
     def loss(self, out: str, forward: list[str]) -> list[str]:
         """Of all that nothing else uses: a history that no backward pass frees keeps a trace from
@@ -234,7 +250,15 @@ class Steps(Writer):
         if out in ("state", "prev", "p0", "x"):
             forward.append(f"out = {out} * 1")
             out = "out"
+        kinds = r.choices(list(KINDS), list(KINDS.values()), k=r.choice([0, 1, 1, 1, 2, 2]))
         loss = self.loss(out, forward)
+        if self.count and r.random() < 0.15:  # what usually dies is held
+            name = f"t{r.randrange(self.count)}"
+            form = r.choice(["kept.append({})", "kept.append({}.detach())", "kept.append({} * 2)"])
+            forward += block(f"if {r.choice(WHEN)}:", [form.format(name)])
+        if NUMBERS in kinds:  # then let them matter
+            loss.append(r.choice(["loss = loss * scale", "loss = loss.add(p1.mean(), alpha=scale)",
+                                  "loss = loss + (p0 * scale).mean()"]))
         if r.random() < 0.15:
             forward, loss = self.mode(forward + loss), []
         if r.random() < 0.85:  # what is made on the way dies before the backward pass
@@ -245,13 +269,17 @@ class Steps(Writer):
         parts = [first, forward, loss, self.carried(out) if r.random() < 0.6 else [],
                  self.tried(self.update()), self.carried(out) if r.random() < 0.2 else [],
                  self.reads(out)]
-        for _ in range(r.choice([0, 1, 1, 1, 2, 2])):
-            kind, at = r.random(), r.randrange(1, len(parts) + 1)
-            if kind < 0.4:
-                parts[0] = parts[0] + self.event(OTHER_INPUTS)
-                continue
-            event = self.event(CHANGES) if kind < 0.8 or at < 3 else self.event(LATE, out)
-            parts.insert(len(parts) if at < 6 and self.unseen(event) else at, event)
+        for kind in kinds:
+            at = r.randrange(1, len(parts) + 1)
+            event = self.event(kind, out)
+            if kind is OTHER_INPUTS:
+                parts[0] = parts[0] + event
+            elif kind is NUMBERS:
+                parts[0] = event + parts[0]
+            elif kind is LATE:
+                parts.insert(max(at, 4), event)
+            else:
+                parts.insert(len(parts) if at < 6 and self.unseen(event) else at, event)
         return [line for part in parts for line in part]
 
 
@@ -275,7 +303,10 @@ def write(r: random.Random) -> list[str]:
     if loop[0].startswith("for"):
         loop = [line.replace("return", "continue") if line.endswith("return") else line
                 for line in loop]
-    end = ["log += [p.detach() for p in model.parameters()]",
+    end = ["log.append(p0.grad)", *block("try:", ["held.backward()", "log.append(p0.grad)"]),
+           *block("except (RuntimeError, AttributeError):", ["log.append('no backward')"]),
+           "held = held.detach() if hasattr(held, 'detach') else held",
+           "log += [p.detach() for p in model.parameters()]",
            "log += [p0.detach(), p1.detach(), state, prev]",
            "log += [k if hasattr(k, 'detach') else np.array(k) for k in kept if k is not None]",
            "log.append(np.array(held) if isinstance(held, np.ndarray) else held)",
