@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from flambeau.tensor import steps, trace
 from flambeau.testing import fuzz
 from flambeau.testing.fuzz import judging, running
 from flambeau.testing.fuzz.jobs import Report, reports
@@ -26,14 +27,32 @@ def test_programs_are_programs(family):
         assert fuzz.program(seed, family) == (name, text)
 
 
-def _planted(monkeypatch, capsys, seeds, **fault) -> str:
-    """The report of the programs with a fault in trace following."""
+def _agrees(seed: int) -> bool:
+    """Whether the fuzzer has nothing to say about one program."""
     pytest.importorskip("torch")
-    owner, name, value = fault["owner"], fault["name"], fault["value"]
-    monkeypatch.setattr(owner, name, value)
-    programs = ["--programs", str(len(seeds)), "--seed", str(seeds[0]), "--tiers", "1"]
-    assert fuzz.main([*programs, "--family", "steps", "--as-is"]) == 1
-    return capsys.readouterr().out
+    arguments = ["--programs", "1", "--seed", str(seed), "--family", "steps", "--tiers", "1"]
+    return fuzz.main([*arguments, "--as-is"]) == 0
+
+
+def test_a_planted_fault_is_found_numbers_are_not_compared(monkeypatch):
+    check = steps._check_value
+    assert _agrees(700003)
+    monkeypatch.setattr(steps, "_check_value", lambda lines, names, want, name:
+                        None if type(want) in (int, float, str) else
+                        check(lines, names, want, name))
+    assert not _agrees(700003)
+
+
+def test_a_planted_fault_is_found_any_layout_is_taken(monkeypatch):
+    accepts = trace.Leaf.accepts
+
+    def careless(leaf, t, storage):
+        leaf.strides = t.strides
+        return accepts(leaf, t, storage)
+
+    assert _agrees(700117)
+    monkeypatch.setattr(trace.Leaf, "accepts", careless)
+    assert not _agrees(700117)
 
 
 def _outcome(*log) -> running.Outcome:
