@@ -4,6 +4,7 @@ outputs."""
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import numpy as np
 
@@ -89,6 +90,9 @@ class Binding:
             self.arrays[p] is not None for _, p in self.plan.passed)
         self.given = self.arrays if needed else None
         kept = {alive.output for alive in self.alive.values()}
+        # gradients of two leaves may be one value; each has a memory of its own
+        groups = Counter(output for output, _ in {(a.output, a.group) for a in self.alive.values()})
+        self.of_one_storage = {output for output, count in groups.items() if count == 1}
         if self.template is not None:
             kept |= self.template.outputs
         if self.given is None:  # then what is a leaf comes out as nothing

@@ -88,8 +88,9 @@ class Run:
         if storage is None:
             node = leaf_node(self.results[alive.output])
             storage = self.storages[alive.group] = Storage(node)
-            template = self.trace.binding.template
-            if not self.live or alive.output not in template.outputs:
+            binding = self.trace.binding
+            if alive.output in binding.of_one_storage \
+                    and (not self.live or alive.output not in binding.template.outputs):
                 self.results[alive.output] = None
         return storage
 
