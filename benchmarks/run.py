@@ -102,6 +102,7 @@ def whole_program(name: str, framework: str) -> dict:
     text += f"\nimport sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" \
             "from run import peak_memory; print(peak_memory())"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled, so is this one
     begin = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=env)
     seconds = time.perf_counter() - begin

@@ -148,5 +148,5 @@ for i in range(100):
     y = x[: 1 + i % 4].sum(0) + i
     z = float(y.max())
 """,
-    "import": "import numpy",
+    "import": "import numpy, llvmlite.binding",  # what flambeau stands on
 }

@@ -269,11 +269,14 @@ UPDATE = ["with torch.no_grad():", "    for p in net.parameters():",
 def write(r: random.Random) -> list[str]:
     """The lines of one program."""
     net = Net(r)
+    hooks = [r.choice(HOOKS)] if r.random() < 0.25 else []
+    if hooks:  # these log values, which masks must not change
+        net.dropout = net.activation
     text = net.text("Net", r.randint(1, 6))
     rounds = r.choice([2, 5, 8, 8, 9])
     lines = ["import torch", "import copy", f"torch.manual_seed({r.randrange(100)})", *text,
              "net = Net()", f"data = {net.data(4)}", "hook = None", "log = []",
-             *([r.choice(HOOKS)] if r.random() < 0.25 else []),
+             *hooks,
              *(["net.eval()"] if net.random or r.random() < 0.2 else []),
              *(["net.double()", "data = data.double()"] if net.start != "tokens"
                and r.random() < 0.05 else [])]

@@ -95,14 +95,22 @@ def run(code, module) -> Outcome:
         warnings.simplefilter("ignore")
         try:
             exec(code, space)
-            out.log, out.own = space["log"], space["own"]
-            out.log, out.own = [plain(x) for x in out.log], [plain(x) for x in out.own]
+            out.log, out.own = ([plain(x) for x in space[name]] for name in ("log", "own"))
         except Exception as error:
-            out.log = [plain(x) for x in space["log"]] + [RAISED + kind_of(error)]
+            out.log = [*_readable(space["log"]), RAISED + kind_of(error)]
             out.text = traceback.format_exc(limit=-6)
             out.error = out.text.strip().splitlines()[-1]
     out.flushes, out.followed = _Counts.flushes - flushes, _Counts.followed - followed
     module.set_grad_enabled(True)
+    return out
+
+
+def _readable(log: list) -> list:
+    """The entries before the first that cannot be read."""
+    out = []
+    with contextlib.suppress(Exception):
+        for x in log:
+            out.append(plain(x))
     return out
 
 
