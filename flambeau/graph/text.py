@@ -97,12 +97,12 @@ def _pair(text: str) -> tuple[int, int]:
     return int(a), int(b)
 
 
-_LINE = re.compile(r"%(\d+) = (\S+) (\w+)\[([\d, ]*)\]((?: %\d+)*)(?: params=(\(.*\)))?"
+_LINE = (r"%(\d+) = (\S+) (\w+)\[([\d, ]*)\]((?: %\d+)*)(?: params=(\(.*\)))?"
                    r"(?: strides=(\(.*\)))?$")
 
 
 def _record(line: str, at: int, number: int) -> GNode:
-    found = _LINE.match(line)
+    found = re.match(_LINE, line)
     if found is None or int(found[1]) != at:
         raise GraphTextError(f"line {number}: {line!r} is not record %{at}")
     _, name, dtype, shape, srcs, params, strides = found.groups()

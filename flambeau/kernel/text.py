@@ -62,14 +62,14 @@ def _instruction(i: tuple) -> str:
     return text
 
 
-_HEAD = re.compile(r"kernel outer=(\d+) inner=(\d+) lanes=(\w+) split=(yes|no) long=(yes|no)$")
-_BUFFER = re.compile(r"b(\d+) = (\w+) (\w+) \[([^]]*)\]$")
-_OP = re.compile(r"v(\d+) = op (\w+)((?: v\d+)*) (\w+)(?: params=(\(.*\)))?$")
-_FOLD = re.compile(r"v(\d+) = fold (\w+) v(\d+) (\w+)$")
-_COLUMN = re.compile(r"column b(\d+) (\w+) v(\d+) (\w+)$")
-_TAKE = re.compile(r"v(\d+) = take b(\d+) v(\d+)$")
-_LOAD = re.compile(r"v(\d+) = load b(\d+)$")
-_STORE = re.compile(r"store b(\d+) v(\d+)$")
+_HEAD = r"kernel outer=(\d+) inner=(\d+) lanes=(\w+) split=(yes|no) long=(yes|no)$"
+_BUFFER = r"b(\d+) = (\w+) (\w+) \[([^]]*)\]$"
+_OP = r"v(\d+) = op (\w+)((?: v\d+)*) (\w+)(?: params=(\(.*\)))?$"
+_FOLD = r"v(\d+) = fold (\w+) v(\d+) (\w+)$"
+_COLUMN = r"column b(\d+) (\w+) v(\d+) (\w+)$"
+_TAKE = r"v(\d+) = take b(\d+) v(\d+)$"
+_LOAD = r"v(\d+) = load b(\d+)$"
+_STORE = r"store b(\d+) v(\d+)$"
 
 
 def parse(text: str) -> Kernel:
@@ -79,14 +79,14 @@ def parse(text: str) -> Kernel:
         KernelTextError: a line is no buffer, section or instruction.
     """
     lines = [x.strip() for x in text.strip().splitlines()]
-    head = _HEAD.match(lines[0])
+    head = re.match(_HEAD, lines[0])
     if head is None:
         raise KernelTextError(f"line 1: {lines[0]!r} does not start a kernel")
     buffers: list[Buffer] = []
     sections: list[tuple[str, list[tuple]]] = []
     steps = {name: code for code, name in _STEP.items()}
     for number, line in enumerate(lines[1:], 2):
-        found = _BUFFER.match(line)
+        found = re.match(_BUFFER, line)
         if found:
             buffers.append(Buffer(found[3], tuple(steps[x.strip()] for x in found[4].split(",")
                                                   if x.strip()), found[2]))
@@ -101,17 +101,17 @@ def parse(text: str) -> Kernel:
 
 
 def _parse_instruction(line: str, number: int) -> tuple:
-    if found := _LOAD.match(line):
+    if found := re.match(_LOAD, line):
         return ("load", int(found[1]), int(found[2]))
-    if found := _STORE.match(line):
+    if found := re.match(_STORE, line):
         return ("store", int(found[1]), int(found[2]))
-    if found := _TAKE.match(line):
+    if found := re.match(_TAKE, line):
         return ("take", int(found[1]), int(found[2]), int(found[3]))
-    if found := _COLUMN.match(line):
+    if found := re.match(_COLUMN, line):
         return ("column", int(found[1]), found[2], int(found[3]), found[4])
-    if found := _FOLD.match(line):
+    if found := re.match(_FOLD, line):
         return ("fold", int(found[1]), found[2], int(found[3]), found[4])
-    if (found := _OP.match(line)) and found[2] in PRIMS:
+    if (found := re.match(_OP, line)) and found[2] in PRIMS:
         params = ast.literal_eval(found[5]) if found[5] else ()
         params = tuple(dt.BY_NAME[p[6:]] if isinstance(p, str) and p.startswith("dtype ") else p
                        for p in params)
