@@ -243,7 +243,7 @@ HOOKS = ("for m in net.children(): m.register_forward_hook("
          "for p in net.parameters(): p.register_hook(lambda g: g * 0.5)",
          "hook = net.register_forward_hook(lambda m, a, out: log.append(out.detach().mean()))",
          "for p in net.parameters(): p.register_post_accumulate_grad_hook("
-         "lambda p: log.append(p.grad.shape))")
+         "lambda p: log.append(p.grad is None))")
 
 #: between the rounds
 EVENTS = ("net.eval()", "net.train()", "net.train(i % 2 == 0)", "net = copy.deepcopy(net)",

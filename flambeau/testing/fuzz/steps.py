@@ -58,7 +58,7 @@ WRITES = (
     "state.numpy()[0] = 0.5", "rows[(i + 1) % 8].numpy()[...] *= 0.5", "data.numpy()[:, 0] = 0.25",
     "p0.detach().numpy()[0] *= 0.5", "p0.detach()[0] = 0.2", "p1.data.mul_(0.9)",
     "model[0].weight.data[0] = 0.1", "arrays[(i + 1) % 4][0] = 0.5", "prev.fill_(0.5)",
-    "p0.data = p0.data.clone() * 0.9", "p0.data = rows[2]", "p0.data = state",
+    "p0.data = p0.data.clone() * 0.9", "p0.data = rows[2].clone()",
     "p1.data = p1.data.flip(0)", "state, prev = prev, state", "state = state.view(MxN)",
     "state = state.clone()", "prev = state", "prev = state.view(-1).view(MxN)",
     "state = prev.t().contiguous().t()", "state = data[3]", "prev = p0.detach()",
