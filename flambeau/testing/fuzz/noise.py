@@ -52,7 +52,9 @@ def noise_mode():
                 return function(*args, **kwargs)
             written = [_argument(a, n, args, kwargs) for n, a in enumerate(schema.arguments)
                        if a.alias_info is not None and a.alias_info.is_write]
-            if name in SUMS:
+            if "batch_norm" in name:  # its running statistics are written
+                args = [self.off(args[0]), *args[1:]]
+            elif name in SUMS:
                 args = [self.off(a) for a in args]
             out = function(*args, **kwargs)
             for x in written or [out]:
