@@ -191,11 +191,20 @@ class Recorder(Choosing):
                 return None
         return value.item()
 
+    def _keep_runs(self, most: int) -> None:
+        """Of the runs with a history keep the last ones that backward may still come to; who holds
+        results of the others gets them."""
+        keep = [run for run in self.runs if run.is_wanted()][:most]
+        for run in self.runs:
+            if run not in keep and not run.recorded:
+                run.let_go()
+        self.runs = keep
+
     def _release_done(self, plan) -> None:
         """Before the plan's buffers are written again: who still holds some gets them."""
         done, self.done = self.done, None
         if self.runs:
-            self.runs = [run for run in self.runs if run.live and run.held()][:_MAX_LIVE]
+            self._keep_runs(_MAX_LIVE)
         if done is not None and not done.live and not done.dropped():
             if done.trace.binding.plan is plan:
                 done.let_go()
@@ -259,7 +268,7 @@ class Recorder(Choosing):
         trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags)
         trace.slot_strides = self.slot_strides
         self.trace = trace = self._merge(trace)
-        self.runs = [run for run in self.runs if run.live and run.held()][:_MAX_LIVE - 1]
+        self._keep_runs(_MAX_LIVE - 1)
         if trace.binding.template is not None:
             self.runs.insert(0, Run(trace, self.slots, flushed.arrays, self.seeds, tensors,
                                     recorded=True))
@@ -331,7 +340,9 @@ class Recorder(Choosing):
         self.mode = RECORD
 
     def sync(self) -> None:
-        """Versions are about to be read."""
+        """Versions are about to be read: matched calls that write are made first."""
+        if execute.outstanding:
+            execute.flush()
         if self.mode == FOLLOW and self.trace is not None:
             self.trace.count_writes()
 

@@ -107,9 +107,13 @@ class Run:
     def held(self) -> list:
         """The tensors that the program still refers to; of a recorded run those whose history is
         still wanted."""
+        return [t for _, t in self._held()]
+
+    def _held(self) -> list:
         alive = self.trace.binding.alive
         if self.recorded:
-            return [t for t in (self.slots[i]() for i in alive)
+            pairs = [(i, self.slots[i]()) for i in alive]
+            return [(i, t) for i, t in pairs
                     if t is not None and t._fn is not None and not t._fn.released]
         if not alive or self.dropped():
             return []
@@ -118,8 +122,13 @@ class Run:
             t = self.slots[i]
             # the list, this name and getrefcount's argument refer to it
             if t is not None and getrefcount(t) > 3:
-                found.append(t)
+                found.append((i, t))
         return found
+
+    def is_wanted(self) -> bool:
+        """Whether backward may still come to what the program holds of it."""
+        alive = self.trace.binding.alive
+        return self.live and any(alive[i].root is not None for i, _ in self._held())
 
     def dropped(self) -> bool:
         """Whether the program refers to none of its tensors."""

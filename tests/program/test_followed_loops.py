@@ -337,3 +337,31 @@ def test_gradients_that_are_one_value_outlive_their_run(monkeypatch):
         seen += [g.sum().item() for g in kept]
 
     assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
+
+
+def test_results_outlive_histories_that_nobody_walks(monkeypatch):
+    monkeypatch.setattr(flags.values, "tier", "1")
+
+    def loop(seen):
+        torch.manual_seed(0)
+        w, kept = torch.randn(4, requires_grad=True), []
+        for x, _ in data():
+            loss = (x[:, :4] * w).square().mean()
+            seen.append(loss.item())
+            kept.append(x.detach().clone())
+        seen += [k.sum().item() for k in kept]
+
+    assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
+
+
+def test_versions_count_calls_that_are_only_matched(monkeypatch):
+    monkeypatch.setattr(flags.values, "tier", "1")
+
+    def loop(seen):
+        state = torch.zeros(6)
+        for x, _ in data():
+            state.add_(x[0])
+            seen.append(state._version)
+            seen.append(state.sum().item())
+
+    assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
