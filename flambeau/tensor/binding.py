@@ -212,7 +212,10 @@ class Binding:
             taken.add(id(t._node))  # what the tensor has read of its storage
         if roots:
             functions = list(dict.fromkeys(roots.values()))
-            self.template = TapeTemplate(functions, first, number, tensors, seeds)
+            # what leaves take over belongs to them, not to the run
+            theirs = {n for n, _ in self.plan.passed} | {n for n, _ in self.store}
+            own = {node: n for node, n in number.items() if n not in theirs}
+            self.template = TapeTemplate(functions, first, own, tensors, seeds)
             taken |= self.template.nodes
             for i, fn in roots.items():
                 self.alive[i].root = self.template.roots[functions.index(fn)]

@@ -108,6 +108,12 @@ class Recorder(Choosing):
             storage = t.storage
         if not leaf.accepts(t, storage):
             return False
+        # what is written is nobody else's memory: known now, errors come from the right call
+        if leaf.written:
+            if any(x is not None and x.__dict__.get("storage") is storage for x in bound):
+                return False
+        elif id(storage) in trace.written:
+            return False
         bound[k] = t
         self.changed.append(k)
         return True
@@ -268,6 +274,8 @@ class Recorder(Choosing):
         trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags)
         trace.slot_strides = self.slot_strides
         self.trace = trace = self._merge(trace)
+        trace.written = {id(t.storage) for t, leaf in zip(tensors, self.leaves, strict=True)
+                         if t is not None and leaf.written}
         self._keep_runs(_MAX_LIVE - 1)
         if trace.binding.template is not None:
             self.runs.insert(0, Run(trace, self.slots, flushed.arrays, self.seeds, tensors,
