@@ -49,7 +49,10 @@ def _target(walk: _Walk, group: Group) -> Group | None:
         return None
     gains = False
     for i in group.members:
-        level = FULL if walk.graph.nodes[i].prim.cls is OpClass.REDUCE else group.level[i]
+        node = walk.graph.nodes[i]
+        if i in g.lookups and g.group_of[g.access[node.srcs[0]].root] is found:
+            return None  # a table must be complete before it is looked up
+        level = FULL if node.prim.cls is OpClass.REDUCE else group.level[i]
         for a in operands(g, i):
             if g.group_of[a.root] is found:
                 if walk.mismatch(found, a, level):
