@@ -20,10 +20,12 @@ from .trace import Leaf, Poison
 class _Alive:
     """How a slot that outlives the run is made an ordinary tensor."""
 
-    __slots__ = ("slot", "output", "group", "strides", "offset", "fn", "nr", "requires", "root")
+    __slots__ = ("slot", "output", "group", "strides", "offset", "fn", "nr", "requires", "root",
+                 "version")
 
     def __init__(self, slot: int, t: Tensor, output: int, group: int):
         self.slot, self.output, self.group = slot, output, group
+        self.version = t.storage.version  # writes within the step
         self.strides, self.offset = t.strides, t.offset
         self.fn: GradFn | None = None
         self.root: int | None = None  # the record of the template that made it
@@ -82,6 +84,8 @@ class Binding:
             else:
                 self.repeated.append((position, first))
         self.store: list = []  # (output, leaf number): a leaf's storage takes a new array
+        #: leaves that are written and were dropped before the flush: nobody gets what is written
+        self.unseen = [k for k, leaf in enumerate(leaves) if leaf.written and tensors[k] is None]
         self.alive: dict[int, _Alive] = {}
         self.template: TapeTemplate | None = None  # the tape that is still wanted
         self._outputs(flushed, leaves, tensors, slots, seeds, first)

@@ -20,6 +20,7 @@ import os
 import sys
 import threading
 import weakref
+from itertools import chain
 from threading import get_ident
 
 from ..base.flags import values as flags
@@ -373,6 +374,9 @@ class Recorder(Choosing):
         self._release_done(plan)
         if plan.user is not binding:
             self._rebind(binding)
+        if binding.unseen and not self._are_dropped(binding.unseen):
+            execute.outstanding = True
+            return self._refuse("a tensor is still held that was dropped at the recording")
         if binding.earlier:
             self._count_all_writes()
             if not binding.bind_histories(self.uses):
@@ -413,6 +417,24 @@ class Recorder(Choosing):
         self._count_all_writes()
         self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound)
         self.runs.insert(0, self.done)
+
+    def _are_dropped(self, leaves: list[int]) -> bool:
+        """Whether the program refers to none of the tensors that stand for some leaves, nor to
+        their memory."""
+        steps, runs = self.trace.steps, self._known_runs()
+        for k in leaves:
+            t = steps.bound[k]
+            tensors = chain(steps.bound, *(trace.steps.last for trace in self.recent
+                                           if trace.steps is not None),
+                            *(run.slots for run in runs))
+            storage = t.storage
+            storages = chain(*(trace.storages for trace in self.recent),
+                             *(run.storages.values() for run in runs))
+            # besides: the name here, getrefcount's argument; the tensor refers to its storage
+            if sys.getrefcount(t) > sum(x is t for x in tensors) + 2 \
+                    or sys.getrefcount(storage) > sum(x is storage for x in storages) + 3:
+                return False
+        return True
 
     def _count_all_writes(self) -> None:
         for trace in self.recent:

@@ -88,6 +88,7 @@ class Run:
         if storage is None:
             node = leaf_node(self.results[alive.output])
             storage = self.storages[alive.group] = Storage(node)
+            storage.version = alive.version
             binding = self.trace.binding
             if alive.output in binding.of_one_storage \
                     and (not self.live or alive.output not in binding.template.outputs):
@@ -162,7 +163,12 @@ class Run:
         """Whether nobody has written what the tape keeps."""
         return (self.tape is None
                 and all(_version(t) == self.versions[k] for k, t in self.kept.items())
-                and all(s.version == s.stamp == 0 for s in self.storages.values()))
+                and not any(s.stamp for s in self.storages.values()))
+
+    def version_of(self, output: int) -> int:
+        """The version that an output had when the step ended."""
+        return next((alive.version for alive in self.trace.binding.alive.values()
+                     if alive.output == output), 0)
 
     def consume(self) -> None:
         """Backward has walked the history: keep only what the program still holds."""

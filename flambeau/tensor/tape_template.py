@@ -182,7 +182,9 @@ class TapeTemplate:
         else:
             t = run.tensor_of(at)
         saved = Saved(None, t.node(), t._counter)
-        if kind == "view":
+        if kind == "out":
+            saved.version = run.version_of(at)
+        elif kind == "view":
             saved.version = run.versions[at[0]][1]
         if value.tensor is not None:
             requires, maker, nr = value.tensor

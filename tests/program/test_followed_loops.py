@@ -385,3 +385,29 @@ def test_a_history_over_statistics_that_the_step_updates(monkeypatch):
         seen += [b.sum().item() for b in net.buffers()]
 
     assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
+
+
+@pytest.mark.parametrize("keep", (
+    lambda state: state, lambda state: state.detach(), lambda state: state[0]),
+    ids=("itself", "detached", "a view"))
+def test_what_is_written_and_dropped_may_be_kept_in_another_round(keep, monkeypatch):
+    monkeypatch.setattr(flags.values, "tier", "1")
+
+    def loop(seen):
+        torch.manual_seed(0)
+        state, p, kept = torch.zeros(4, 6), torch.randn(4, 6, requires_grad=True), []
+        for i in range(STEPS):
+            if i in (8, 12):
+                kept.append(keep(state))
+            out = p * 1
+            loss = out.square().mean()
+            state.lerp_(out.detach(), 0.1)
+            loss.backward()
+            with torch.no_grad():
+                p -= 0.1 * p.grad
+                p.grad = None
+            state = state * 0.9 + out.detach() * 0.1
+            seen += [loss.item(), state._version]
+        seen += [k.sum().item() for k in kept]
+
+    assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
