@@ -146,7 +146,13 @@ class LBFGS(Optimizer):
 
         Returns:
             The loss at the start.
+
+        Raises:
+            AssertionError: groups were added.
         """
+        if len(self.param_groups) != 1:
+            raise AssertionError("Expected exactly one param_group, but got "
+                                 f"{len(self.param_groups)}: L-BFGS has one step length for all")
         closure = enable_grad()(closure)
         group = self.param_groups[0]
         state = self._state[self._params[0]]  # one state for all, kept with the first parameter
