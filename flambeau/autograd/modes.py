@@ -9,6 +9,7 @@ import functools
 import inspect
 import sys
 import threading
+from collections.abc import Callable
 
 
 class _State(threading.local):
@@ -18,6 +19,8 @@ class _State(threading.local):
 
 
 state = _State()
+#: called when a thread enters or leaves inference mode
+listeners: list[Callable[[], None]] = []
 
 
 class Anomaly:
@@ -180,9 +183,16 @@ class inference_mode(_Mode):  # noqa: N801
             state.grad, state.inference = False, True
         else:
             state.inference = False
+        _tell()
 
     def __exit__(self, *exc):
         state.grad, state.inference = self._before
+        _tell()
+
+
+def _tell() -> None:
+    for listener in listeners:
+        listener()
 
 
 class set_detect_anomaly(_Mode):  # noqa: N801

@@ -23,6 +23,7 @@ import weakref
 from itertools import chain
 from threading import get_ident
 
+from ..autograd import modes
 from ..base.flags import values as flags
 from ..ir import autocast
 from ..ir import node as ir
@@ -31,7 +32,7 @@ from . import others
 from .binding import Binding
 from .choose import GIVE_UP, LATELY, Choosing
 from .generator import default_generator
-from .record import FOLLOW, OFF, RECORD, UNKNOWN
+from .record import FOLLOW, OFF, RECORD, UNKNOWN, surroundings
 from .steps import MISS
 from .tensor import Tensor
 from .runs import Run
@@ -477,7 +478,7 @@ class Unfollowed:
 def look_around() -> None:
     """The surroundings of this thread's calls have changed."""
     if get_ident() == recorder.owner:
-        recorder.around = UNKNOWN if Unfollowed.depth else autocast.state.dtype
+        recorder.around = UNKNOWN if Unfollowed.depth else surroundings(autocast.state.dtype)
 
 
 def _running_threads() -> set[int]:
@@ -573,3 +574,4 @@ if hasattr(os, "register_at_fork"):
 Tensor.__getattr__ = _missing
 execute.follower = recorder
 autocast.listeners.append(look_around)
+modes.listeners.append(look_around)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from threading import get_ident
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,21 @@ _VIEWS = frozenset((
     "transpose", "unflatten", "unsqueeze", "view"))
 #: surroundings of a call (hooks, modes) that an entry cannot describe
 UNKNOWN = object()
+
+
+class Inference(NamedTuple):
+    """Surroundings of a call inside inference_mode(): autocast's dtype there."""
+
+    autocast: object
+
+
+_inferences: dict = {}
+
+
+def surroundings(autocast):
+    """What besides the gradient mode decides about a call: None, autocast's dtype, or these in
+    inference mode. The same object each time, since entries compare by identity."""
+    return _inferences.setdefault(autocast, Inference(autocast)) if state.inference else autocast
 
 
 class Recording:
@@ -240,7 +256,8 @@ class Recording:
         return ("value", value)
 
     def _new_leaf(self, t: Tensor) -> tuple:
-        if t.storage.shared or t.storage.device.type != "cpu" or t._inference or t._hooks:
+        if t.storage.shared or t.storage.device.type != "cpu" or t._hooks \
+                or t._inference and not state.inference:
             raise Poison("an argument has hooks, memory shared with NumPy, or is an inference "
                          "tensor")
         storage = t.storage
@@ -354,4 +371,4 @@ def build_like(cls, items):
 
 def template_of(t: Tensor) -> dict:
     """What a bare tensor knows."""
-    return {"shape": t.shape, "dtype": t.dtype}
+    return {"shape": t.shape, "dtype": t.dtype, "inference": t._inference}

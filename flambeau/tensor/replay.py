@@ -6,11 +6,11 @@ import contextlib
 import weakref
 from threading import get_ident
 
-from ..autograd.modes import set_grad_enabled
+from ..autograd.modes import set_grad_enabled, state
 from ..base import srcloc
 from ..ir import autocast
 from ..runtime import execute
-from .record import FOLLOW, RECORD, Recording, build_like
+from .record import FOLLOW, RECORD, Inference, Recording, build_like
 from .tensor import Tensor
 
 
@@ -111,10 +111,12 @@ class Replaying(Recording):
 
     @contextlib.contextmanager
     def _surrounded(self, around):
-        """Autocast as it was when a call was made."""
-        before = autocast.state.dtype, self.around
-        autocast.state.dtype = self.around = around
+        """Autocast and inference mode as they were when a call was made."""
+        before = autocast.state.dtype, state.inference, self.around
+        inside = isinstance(around, Inference)
+        autocast.state.dtype = around.autocast if inside else around
+        state.inference, self.around = inside, around
         try:
             yield
         finally:
-            autocast.state.dtype, self.around = before
+            autocast.state.dtype, state.inference, self.around = before

@@ -152,6 +152,8 @@ def _bare(lines: list, names: dict, i: int, template: dict) -> None:
     names[f"shape{i}"], names[f"dtype{i}"] = template["shape"], template["dtype"]
     lines.append(f"t{i} = new(Tensor); t{i}.shape = shape{i}; t{i}.dtype = dtype{i}; "
                  f"t{i}._run = {i + 1}; slots[{i}] = t{i}")
+    if template["inference"]:
+        lines.append(f"t{i}._inference = True")
 
 
 def _result(lines: list, names: dict, spec, templates) -> str:

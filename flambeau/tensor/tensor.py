@@ -151,6 +151,8 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for (or stop) gradients of a leaf, in place."""
+        if execute.outstanding and bool(requires_grad) is not self._requires:
+            execute.flush()  # calls made so far saw the tensor as it was
         if not requires_grad:
             if self.grad_fn is not None:
                 raise RuntimeError(

@@ -39,7 +39,8 @@ class Leaf:
     """A tensor from before the trace: where it comes from and what must hold of it."""
 
     __slots__ = ("ref", "cls", "shape", "strides", "dtype", "requires", "written", "memory",
-                 "number", "address", "size", "history", "place", "origin", "via", "steps")
+                 "number", "address", "size", "history", "place", "origin", "via", "steps",
+                 "inference")
 
     def __init__(self, t: Tensor, number: int):
         self.number = number
@@ -49,6 +50,7 @@ class Leaf:
         self.steps = _steps(t)
         self.requires = t._requires
         self.history = t._fn is not None
+        self.inference = t._inference
         #: where a tensor with a history that is still wanted comes from: (trace, slot)
         self.origin: tuple | None = None
         #: where a leaf comes from that only backward meets: (trace, its leaf's number)
@@ -96,7 +98,7 @@ class Leaf:
                 and (t.strides == self.strides or _steps(t) == self.steps)
                 and t.dtype is self.dtype
                 and t._requires == self.requires and type(t) is self.cls
-                and not t._hooks and not t._inference
+                and not t._hooks and t._inference is self.inference
                 and storage.device.type == "cpu" and not storage.shared
                 and (not self.written or self.place == (t.offset, storage.numel)))
 

@@ -411,3 +411,44 @@ def test_what_is_written_and_dropped_may_be_kept_in_another_round(keep, monkeypa
         seen += [k.sum().item() for k in kept]
 
     assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
+
+
+def test_inference_mode_and_what_is_outstanding_when_it_begins(monkeypatch):
+    monkeypatch.setattr(flags.values, "tier", "1")
+
+    def loop(seen):
+        model, optimizer, criterion = parts()
+        for epoch in range(4):
+            for i, (x, y) in enumerate(data(5)):
+                (criterion(model(x), y) / 2).backward()
+                if i % 2:
+                    optimizer.step()
+                    optimizer.zero_grad()
+            with torch.inference_mode():  # the last backward is still outstanding
+                for x, y in data(5):
+                    out = model(x)
+                    seen += [out.is_inference(), (out.argmax(1) == y).sum().item()]
+        with pytest.raises(RuntimeError, match="[Ii]nference"):
+            (out * next(model.parameters()).sum()).sum().backward()
+
+    assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
+
+
+def test_parameters_frozen_while_calls_are_outstanding(monkeypatch):
+    monkeypatch.setattr(flags.values, "tier", "1")
+
+    def loop(seen):
+        model, optimizer, criterion = parts()
+        for i, (x, y) in enumerate(data()):
+            loss = criterion(model(x), y)
+            if i >= 8:
+                model.requires_grad_(i % 2 == 0)
+            optimizer.zero_grad()
+            try:
+                loss.backward()
+                optimizer.step()
+            except RuntimeError as error:
+                seen.append(str(error)[:40])
+            seen.append(loss.item())
+
+    assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
