@@ -418,7 +418,7 @@ def test_inference_mode_and_what_is_outstanding_when_it_begins(monkeypatch):
 
     def loop(seen):
         model, optimizer, criterion = parts()
-        for epoch in range(4):
+        for _ in range(4):
             for i, (x, y) in enumerate(data(5)):
                 (criterion(model(x), y) / 2).backward()
                 if i % 2:
