@@ -303,7 +303,9 @@ def write(r: random.Random) -> list[str]:
             continue
         at = r.choice([2, len(body)])
         body[at:at] = block(f"if {r.choice(['i == 5', 'i > 4', 'i % 3 == 2', 'i == 1'])}:", [event])
-    end = ["log += [p.grad for p in net.parameters()]", "log += list(net.state_dict().values())"]
+    values = "[v.clone() for v in net.state_dict().values()]" if net.random \
+        else "list(net.state_dict().values())"
+    end = ["log += [p.grad for p in net.parameters()]", f"log += {values}"]
     masks = ["net.train()", "for i in range(5):", "    own.append(net(data[i % 4]).detach())"]
     return [*lines, *block("def step(i):", body), *block(f"for i in range({rounds}):", ["step(i)"]),
             *end, *(masks if net.random else [])]

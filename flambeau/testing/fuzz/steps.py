@@ -56,10 +56,11 @@ ALIASES = ("x = state", "x = state", "x = prev", "prev = state", "state = prev",
 WRITES = (
     "state = torch.ones(MxN)", "data[i % 8].mul_(0.5)", "rows[(i + 1) % 8].add_(0.25)",
     "state.numpy()[0] = 0.5", "rows[(i + 1) % 8].numpy()[...] *= 0.5", "data.numpy()[:, 0] = 0.25",
-    "p0.detach().numpy()[0] *= 0.5", "p0.detach()[0] = 0.2", "p1.data.mul_(0.9)",
-    "model[0].weight.data[0] = 0.1", "arrays[(i + 1) % 4][0] = 0.5", "prev.fill_(0.5)",
-    "p0.data = p0.data.clone() * 0.9", "p0.data = rows[2].clone()",
-    "p1.data = p1.data.flip(0)", "state, prev = prev, state", "state = state.view(MxN)",
+    "p0.detach()[0] = 0.2", "with torch.no_grad(): p1.mul_(0.9)",
+    "with torch.no_grad(): model[0].weight[0] = 0.1", "arrays[(i + 1) % 4][0] = 0.5",
+    "prev.fill_(0.5)",
+    "state.data = rows[2].clone()", "prev.data = prev.data.flip(0)",
+    "state, prev = prev, state", "state = state.view(MxN)",
     "state = state.clone()", "prev = state", "prev = state.view(-1).view(MxN)",
     "state = prev.t().contiguous().t()", "state = data[3]", "prev = p0.detach()",
     "with torch.no_grad(): p0.copy_(rows[1])", "with torch.no_grad(): p0.clamp_(-0.5, 0.5)")
@@ -209,7 +210,7 @@ class Steps(Writer):
                                "p.copy_(p - 0.1 * p.grad)"]), "p.grad = None"])))]
         gradients = ["grads = torch.autograd.grad(loss, [p0, p1], allow_unused=True)",
                      "for p, g in zip((p0, p1), grads):",
-                     "    p.data.sub_(0.01 * g) if g is not None else None"]
+                     "    p.detach().sub_(0.01 * g) if g is not None else None"]
         usual = ["opt.zero_grad()", "loss.backward()", *clip, "opt.step()"]
         return self.r.choice([
             usual, usual, usual, ["loss.backward()", *clip, "opt.step()", "opt.zero_grad()"],
