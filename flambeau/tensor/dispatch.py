@@ -317,6 +317,14 @@ def regenerate(view_tensor: Tensor) -> None:
     view_tensor._view_version = view_tensor._counter.version
     if base is view_tensor or not (base._requires or base.grad_fn is not None):
         return
+    fn = view_tensor._fn
+    if fn is not None and fn.op is not None and fn.op.geometries is not None:
+        raise RuntimeError(
+            f"Output {view_tensor._nr} of {fn.name().removesuffix('Backward0')} is a view and its "
+            "base or another view of its base has been modified inplace. This view is the output "
+            "of a function that returns multiple views. Such functions do not allow the output "
+            "views to be modified inplace. You should replace the inplace operation by an "
+            "out-of-place one.")
     params = {"size": tuple(view_tensor.shape), "stride": view_tensor.strides,
               "storage_offset": view_tensor.offset}
     op = AS_STRIDED

@@ -153,9 +153,9 @@ class Run:
         """An output as a tensor for the tape to keep."""
         for alive in self.trace.binding.alive.values():
             if alive.output == output:
-                storage = self.storage(alive)
-                t = Tensor._wrap(storage.node)
-                t.storage, t._stamp = storage, storage.stamp
+                storage = self.storage(alive)  # NumPy may share it by now, as a flat array
+                t = Tensor._wrap(leaf_node(self.results[output]))
+                t.storage = storage
                 return t
         return Tensor._wrap(leaf_node(self.results[output]))
 

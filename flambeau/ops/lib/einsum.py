@@ -6,6 +6,7 @@ import itertools
 import math
 import string
 
+from ...ir import autocast
 from ...ir.api import api
 from ..prim.contract import _check_dtypes, bmm
 from ..prim.elementwise import mul
@@ -223,8 +224,9 @@ def einsum(equation, *operands):
     factors = list(operands)
     if not factors:
         raise ValueError("einsum(): must specify at least one operand")
-    for x in factors[1:]:
-        _check_dtypes("einsum", factors[0], x)
+    if autocast.state.dtype is None:  # else the products cast their operands
+        for x in factors[1:]:
+            _check_dtypes("einsum", factors[0], x)
     terms, output = _parse(equation, factors)
     for i, labels in enumerate(terms):
         factors[i], terms[i] = _without_repeats(factors[i], list(labels))
