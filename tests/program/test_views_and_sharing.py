@@ -1,4 +1,4 @@
-"""Views with several results, arrays shared between forward and backward, mixed dtypes in autocast."""
+"""Views with several results, arrays shared before backward, mixed dtypes in autocast."""
 
 from __future__ import annotations
 
