@@ -276,8 +276,6 @@ class Recorder(Choosing):
         trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags)
         trace.slot_strides = self.slot_strides
         self.trace = trace = self._merge(trace)
-        trace.written = {id(t.storage) for t, leaf in zip(tensors, self.leaves, strict=True)
-                         if t is not None and leaf.written}
         self._keep_runs(_MAX_LIVE - 1)
         if trace.binding.template is not None:
             self.runs.insert(0, Run(trace, self.slots, flushed.arrays, self.seeds, tensors,

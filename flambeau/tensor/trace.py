@@ -203,6 +203,7 @@ class Trace:
         self.known, self.left = False, []  # whether the plan has the addresses of all leaves
         self.storages: list = [None] * len(self.leaves)
         self.stamps: list = [0] * len(self.leaves)
+        self.written: set[int] = set()  # ids, known only while the storages are held
         self.binding.starts = [0] * len(self.leaves)
         self.usual: list[int] = []
         if self.steps is not None:

@@ -6,6 +6,8 @@ import pytest
 
 import flambeau
 from flambeau import nn, optim
+from flambeau.tensor import follow
+from flambeau.runtime import execute
 from flambeau.base.flags import values as flags
 from flambeau.optim import swa_utils
 from flambeau.tensor.follow import Recorder
@@ -30,6 +32,15 @@ CONFIGURATIONS = [
     ("Adafactor", {}), ("Adafactor", {"weight_decay": 0.1, "maximize": True}),
     ("Muon", {}), ("Muon", {"nesterov": False, "adjust_lr_fn": "match_rms_adamw"}),
 ]
+
+
+@pytest.fixture(autouse=True)
+def nothing_known():
+    """Each loop starts without traces and plans of those before it."""
+    recorder = follow.recorder
+    recorder._stop()
+    recorder.recent.clear()
+    execute._plans.clear()
 
 
 @pytest.fixture
