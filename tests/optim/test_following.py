@@ -7,7 +7,7 @@ import pytest
 import flambeau
 from flambeau import nn, optim
 from flambeau.tensor import follow
-from flambeau.runtime import execute
+from flambeau.runtime import execute, families
 from flambeau.base.flags import values as flags
 from flambeau.optim import swa_utils
 from flambeau.tensor.follow import Recorder
@@ -41,6 +41,7 @@ def nothing_known():
     recorder._stop()
     recorder.recent.clear()
     execute._plans.clear()
+    families._families.clear()
 
 
 @pytest.fixture
