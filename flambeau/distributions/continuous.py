@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 
 from ..base import dtype as dt
 from ..ops.prim.join import stack
@@ -14,7 +13,7 @@ from ..tensor.creation import empty
 from ..tensor.sampling import normal as draw_normal
 from ..tensor.sampling import rand
 from . import constraints
-from .distribution import Distribution, ExponentialFamily, broadcast_all, tiny
+from .distribution import Distribution, ExponentialFamily, batch_shape_of, broadcast_all, tiny
 
 EULER = 0.57721566490153286060
 
@@ -28,8 +27,7 @@ class Normal(ExponentialFamily):
 
     def __init__(self, loc, scale, validate_args: bool | None = None):
         self.loc, self.scale = broadcast_all(loc, scale)
-        numeric = isinstance(loc, numbers.Number) and isinstance(scale, numbers.Number)
-        super().__init__(() if numeric else self.loc.shape, validate_args=validate_args)
+        super().__init__(batch_shape_of((loc, scale), self.loc), validate_args=validate_args)
 
     mean = property(lambda self: self.loc)
     mode = property(lambda self: self.loc)
@@ -76,8 +74,7 @@ class Uniform(Distribution):
 
     def __init__(self, low, high, validate_args: bool | None = None):
         self.low, self.high = broadcast_all(low, high)
-        numeric = isinstance(low, numbers.Number) and isinstance(high, numbers.Number)
-        super().__init__(() if numeric else self.low.shape, validate_args=validate_args)
+        super().__init__(batch_shape_of((low, high), self.low), validate_args=validate_args)
 
     @property
     def arg_constraints(self) -> dict:
@@ -130,7 +127,7 @@ class Exponential(ExponentialFamily):
 
     def __init__(self, rate, validate_args: bool | None = None):
         (self.rate,) = broadcast_all(rate)
-        super().__init__(() if isinstance(rate, numbers.Number) else self.rate.shape,
+        super().__init__(batch_shape_of((rate,), self.rate),
                          validate_args=validate_args)
 
     mean = property(lambda self: self.rate.reciprocal())
@@ -172,8 +169,7 @@ class Laplace(Distribution):
 
     def __init__(self, loc, scale, validate_args: bool | None = None):
         self.loc, self.scale = broadcast_all(loc, scale)
-        numeric = isinstance(loc, numbers.Number) and isinstance(scale, numbers.Number)
-        super().__init__(() if numeric else self.loc.shape, validate_args=validate_args)
+        super().__init__(batch_shape_of((loc, scale), self.loc), validate_args=validate_args)
 
     mean = property(lambda self: self.loc)
     mode = property(lambda self: self.loc)
@@ -218,8 +214,7 @@ class Cauchy(Distribution):
 
     def __init__(self, loc, scale, validate_args: bool | None = None):
         self.loc, self.scale = broadcast_all(loc, scale)
-        numeric = isinstance(loc, numbers.Number) and isinstance(scale, numbers.Number)
-        super().__init__(() if numeric else self.loc.shape, validate_args=validate_args)
+        super().__init__(batch_shape_of((loc, scale), self.loc), validate_args=validate_args)
 
     mean = property(lambda self: self.loc * math.nan)
     mode = property(lambda self: self.loc)
@@ -261,8 +256,8 @@ class Gamma(ExponentialFamily):
 
     def __init__(self, concentration, rate, validate_args: bool | None = None):
         self.concentration, self.rate = broadcast_all(concentration, rate)
-        numeric = isinstance(concentration, numbers.Number) and isinstance(rate, numbers.Number)
-        super().__init__(() if numeric else self.concentration.shape, validate_args=validate_args)
+        super().__init__(batch_shape_of((concentration, rate), self.concentration),
+                         validate_args=validate_args)
 
     mean = property(lambda self: self.concentration / self.rate)
     mode = property(lambda self: ((self.concentration - 1) / self.rate).clamp(min=0))
@@ -369,10 +364,9 @@ class Beta(ExponentialFamily):
 
     def __init__(self, concentration1, concentration0, validate_args: bool | None = None):
         one, zero = broadcast_all(concentration1, concentration0)
-        numeric = isinstance(concentration1, numbers.Number) \
-            and isinstance(concentration0, numbers.Number)
         self.concentration1, self.concentration0 = one, zero
-        super().__init__(() if numeric else one.shape, validate_args=validate_args)
+        super().__init__(batch_shape_of((concentration1, concentration0), one),
+                         validate_args=validate_args)
 
     def _both(self) -> Dirichlet:
         return Dirichlet(stack([self.concentration1, self.concentration0], -1),
@@ -467,8 +461,7 @@ class Gumbel(Distribution):
 
     def __init__(self, loc, scale, validate_args: bool | None = None):
         self.loc, self.scale = broadcast_all(loc, scale)
-        numeric = isinstance(loc, numbers.Number) and isinstance(scale, numbers.Number)
-        super().__init__(() if numeric else self.loc.shape, validate_args=validate_args)
+        super().__init__(batch_shape_of((loc, scale), self.loc), validate_args=validate_args)
 
     mean = property(lambda self: self.loc + self.scale * EULER)
     mode = property(lambda self: self.loc)

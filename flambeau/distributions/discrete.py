@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 
 from ..nn import functional as F  # noqa: N812
 from ..autograd.modes import no_grad
@@ -13,7 +12,8 @@ from ..tensor.binomial import binomial
 from ..tensor.creation import arange, zeros
 from ..tensor.sampling import bernoulli, multinomial, poisson, rand
 from . import constraints
-from .distribution import Distribution, ExponentialFamily, broadcast_all, clamp_probs, tiny
+from .distribution import (Distribution, ExponentialFamily, batch_shape_of, broadcast_all,
+                           clamp_probs, tiny)
 
 
 class _ProbsOrLogits:
@@ -57,7 +57,7 @@ class Bernoulli(_ProbsOrLogits, ExponentialFamily):
         value = probs if probs is not None else logits
         (tensor,) = broadcast_all(value)
         self.__dict__["probs" if probs is not None else "logits"] = tensor
-        super().__init__(() if isinstance(value, numbers.Number) else tensor.shape,
+        super().__init__(batch_shape_of((value,), tensor),
                          validate_args=validate_args)
 
     mean = property(lambda self: self.probs)
@@ -102,7 +102,7 @@ class Geometric(_ProbsOrLogits, Distribution):
         value = probs if probs is not None else logits
         (tensor,) = broadcast_all(value)
         self.__dict__["probs" if probs is not None else "logits"] = tensor
-        super().__init__(() if isinstance(value, numbers.Number) else tensor.shape,
+        super().__init__(batch_shape_of((value,), tensor),
                          validate_args=validate_args)
 
     mean = property(lambda self: 1.0 / self.probs - 1.0)
@@ -234,7 +234,7 @@ class Poisson(ExponentialFamily):
 
     def __init__(self, rate, validate_args: bool | None = None):
         (self.rate,) = broadcast_all(rate)
-        super().__init__(() if isinstance(rate, numbers.Number) else self.rate.shape,
+        super().__init__(batch_shape_of((rate,), self.rate),
                          validate_args=validate_args)
 
     mean = property(lambda self: self.rate)

@@ -29,6 +29,11 @@ def broadcast_all(*values) -> tuple[Tensor, ...]:
     return tuple(broadcast_tensors(*tensors))
 
 
+def batch_shape_of(given: tuple, parameter: Tensor) -> tuple[int, ...]:
+    """The batch shape of a distribution: none where all that was ``given`` are plain numbers."""
+    return () if all(isinstance(v, numbers.Number) for v in given) else parameter.shape
+
+
 def sum_last(value: Tensor, n: int) -> Tensor:
     """Sum over the last ``n`` axes."""
     return value if n == 0 else value.reshape((*value.shape[:value.dim() - n], -1)).sum(-1)

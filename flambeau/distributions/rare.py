@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 
 from ..autograd.modes import no_grad
 from ..base import dtype as dt
@@ -17,7 +16,8 @@ from . import constraints
 from .combined import TransformedDistribution
 from .continuous import EULER, Cauchy, Gamma, Normal, Uniform
 from .discrete import OneHotCategorical, _ProbsOrLogits
-from .distribution import Distribution, ExponentialFamily, broadcast_all, clamp_probs, tiny
+from .distribution import (Distribution, ExponentialFamily, batch_shape_of, broadcast_all,
+                           clamp_probs, tiny)
 from .transforms import (AbsTransform, AffineTransform, PowerTransform, SigmoidTransform,
                          StickBreakingTransform)
 
@@ -172,8 +172,7 @@ class FisherSnedecor(Distribution):
         self.df1, self.df2 = broadcast_all(df1, df2)
         self._gamma1 = Gamma(self.df1 * 0.5, self.df1, validate_args=False)
         self._gamma2 = Gamma(self.df2 * 0.5, self.df2, validate_args=False)
-        numeric = isinstance(df1, numbers.Number) and isinstance(df2, numbers.Number)
-        super().__init__(() if numeric else self.df1.shape, validate_args=validate_args)
+        super().__init__(batch_shape_of((df1, df2), self.df1), validate_args=validate_args)
 
     @property
     def mean(self):
@@ -219,8 +218,8 @@ class GeneralizedPareto(Distribution):
 
     def __init__(self, loc, scale, concentration, validate_args: bool | None = None):
         self.loc, self.scale, self.concentration = broadcast_all(loc, scale, concentration)
-        numeric = all(isinstance(v, numbers.Number) for v in (loc, scale, concentration))
-        super().__init__(() if numeric else self.loc.shape, validate_args=validate_args)
+        super().__init__(batch_shape_of((loc, scale, concentration), self.loc),
+                         validate_args=validate_args)
 
     @constraints.dependent_property
     def support(self):
@@ -336,7 +335,7 @@ class ContinuousBernoulli(_ProbsOrLogits, ExponentialFamily):
                 raise ValueError("The parameter probs has invalid values")
         self.__dict__[name] = clamp_probs(value) if name == "probs" else value
         self._lims = lims
-        super().__init__(() if isinstance(given, numbers.Number) else value.size(),
+        super().__init__(batch_shape_of((given,), value),
                          validate_args=validate_args)
 
     def _steep(self):
@@ -426,7 +425,7 @@ class LogitRelaxedBernoulli(_ProbsOrLogits, Distribution):
         given = probs if logits is None else logits
         (value,) = broadcast_all(given)
         self.__dict__["probs" if logits is None else "logits"] = value
-        super().__init__(() if isinstance(given, numbers.Number) else value.size(),
+        super().__init__(batch_shape_of((given,), value),
                          validate_args=validate_args)
 
     def expand(self, batch_shape, _instance=None):

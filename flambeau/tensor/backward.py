@@ -262,7 +262,14 @@ def _grads_of_batch(outputs, inputs, grads, options: dict) -> tuple:
             batch.leave(level)
 
 
+def _walks_some(function):
+    """Mark what walks the histories of some results, for the recorder."""
+    function.walks_history = "some"
+    return function
+
+
 @entry_point
+@_walks_some
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
          only_inputs=True, allow_unused=None, is_grads_batched=False, materialize_grads=False):
     """Gradients of ``outputs`` with respect to ``inputs``, returned; ``.grad`` stays as it is.

@@ -54,6 +54,29 @@ def _refuse_copy(array: np.ndarray, tensors: list) -> None:
             raise Poison("a view is read that an earlier flush copied")
 
 
+def _of_earlier_run(runs: list, address: int) -> tuple | None:
+    """The trace and place of what an earlier run keeps at an address."""
+    for run in runs:
+        place = run.locate(address)
+        if place is not None:
+            return run.trace, place
+    return None
+
+
+def _consumed(runs: list) -> set:
+    """The traces of earlier runs whose histories backward has walked since."""
+    found = set()
+    for run in runs:
+        tensors = [run.slots[i]() if run.recorded else run.slots[i]
+                   for i, alive in run.binding.alive.items() if alive.root is not None]
+        walked = {bool(t._fn.released) for t in tensors if t is not None and t._fn is not None}
+        if len(walked) > 1:
+            raise Poison("backward has walked one of several histories of an earlier step")
+        if walked == {True}:
+            found.add(run.trace)
+    return found
+
+
 class Binding:
     """The plan of a trace: which of its inputs come from where, and who gets its outputs.
 
@@ -63,7 +86,6 @@ class Binding:
     def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, seeds: list,
                  runs: list, first: int):
         self.plan = flushed.plan
-        self.runs = runs
         # what earlier runs' histories keep: (position, trace, place, (shape, dtype, strides))
         self.from_run: list = []
         self.twins: set[tuple[int, int]] = set()  # numbers of leaves that are the same elements
@@ -73,7 +95,7 @@ class Binding:
         self.from_number: list = []  # (position, number)
         # arrays of leaves stand here only while host steps run: a reference would look like a user
         self.arrays: list = [None] * len(flushed.leaves)
-        self._inputs(flushed, leaves, tensors, seeds)
+        self._inputs(flushed, leaves, tensors, seeds, runs)
         self.numbers: list = []  # those of from_number that are written, the others repeat them
         self.repeated: list = []  # (position, position of the first)
         firsts: dict = {}
@@ -102,9 +124,8 @@ class Binding:
         if self.given is None:  # then what is a leaf comes out as nothing
             kept |= {n for n, _ in self.plan.passed}
         self.unkept = [n for n in range(len(flushed.outputs)) if n not in kept]
-        self.consumes = self._consumed()
+        self.consumes = _consumed(runs)
         self.earlier = {*self.consumes, *(x[1] for x in self.from_run)}
-        del self.runs
         self.starts: list[int] = [0] * len(leaves)  # the addresses that the plan knows
         self._places = [[(p[0], p[1]) for p in self.from_leaf.get(k, ())]
                         for k in range(len(leaves))]
@@ -125,7 +146,7 @@ class Binding:
         """Whether the leaves that were the same elements at the recording are so again."""
         return all(self.starts[a] == self.starts[b] for a, b in self.twins)
 
-    def _inputs(self, flushed, leaves, tensors, seeds) -> None:
+    def _inputs(self, flushed, leaves, tensors, seeds, runs) -> None:
         for position, node in enumerate(flushed.leaves):
             if node.prim is CONST:
                 tag = node.params[0] if node.params else None
@@ -135,7 +156,7 @@ class Binding:
                 elif isinstance(value, int) and value in seeds:
                     self.from_seed.append((position, seeds.index(value)))
                 else:
-                    self._constant(position, node, value)
+                    self._constant(position, node, value, runs)
                 self.arrays[position] = node.value
                 continue
             array = node.value
@@ -145,7 +166,7 @@ class Binding:
                 self.from_leaf.setdefault(known.number, []).append(
                     (position, address - known.address, array.shape, array.strides, array.dtype))
             else:
-                place = self._of_earlier_run(address)
+                place = _of_earlier_run(runs, address)
                 if place is not None:
                     layout = array.shape, array.dtype, array.strides
                     self.from_run.append((position, *place, layout))
@@ -156,33 +177,13 @@ class Binding:
                 self.fixed.append((position, array))
                 self.arrays[position] = array
 
-    def _constant(self, position: int, node, value) -> None:
-        for run in self.runs:
+    def _constant(self, position: int, node, value, runs) -> None:
+        for run in runs:
             if isinstance(value, int) and value in run.seeds:
                 place = "seed", run.seeds.index(value), 0
                 self.from_run.append((position, run.trace, place, None))
                 return
         self.fixed.append((position, node.value))
-
-    def _of_earlier_run(self, address: int):
-        for run in self.runs:
-            place = run.locate(address)
-            if place is not None:
-                return run.trace, place
-        return None
-
-    def _consumed(self) -> set:
-        """The traces of earlier runs whose histories backward has walked here."""
-        found = set()
-        for run in self.runs:
-            tensors = [run.slots[i]() if run.recorded else run.slots[i]
-                       for i, alive in run.trace.binding.alive.items() if alive.root is not None]
-            walked = {bool(t._fn.released) for t in tensors if t is not None and t._fn is not None}
-            if len(walked) > 1:
-                raise Poison("backward has walked one of several histories of an earlier step")
-            if walked == {True}:
-                found.add(run.trace)
-        return found
 
     def _outputs(self, flushed, leaves, tensors, slots, seeds, first: int) -> None:
         number = {id(n): i for i, n in enumerate(flushed.outputs)}
@@ -261,7 +262,7 @@ class Binding:
             self.starts[k] = start
             self.plan.set_addresses(self._places[k], start)
         if self.plan.has_host_steps:
-            alive = run.trace.binding.alive[slot]
+            alive = run.binding.alive[slot]
             base = run.results[alive.output]
             for place in self.from_leaf.get(k, ()):
                 self.arrays[place[0]] = _place(base, alive.offset * base.itemsize, place)

@@ -33,9 +33,9 @@ from .binding import Binding
 from .choose import GIVE_UP, LATELY, Choosing
 from .generator import default_generator
 from .record import FOLLOW, OFF, RECORD, UNKNOWN, surroundings
+from .runs import Run
 from .steps import MISS
 from .tensor import Tensor
-from .runs import Run
 from .trace import Poison, Trace
 
 _MAX_LIVE = 4  # runs with an unwalked history that are remembered
@@ -57,7 +57,6 @@ class Recorder(Choosing):
         self.last: Trace | None = None
         self.replayed_seeds: list[int] = []
         self._clear()
-
 
     # --- recording --------------------------------------------------------------------------------
 
@@ -83,7 +82,6 @@ class Recorder(Choosing):
                 execute.outstanding = True
                 return out
         return self.record(function, args, kwargs)
-
 
     # --- following --------------------------------------------------------------------------------
 
@@ -214,18 +212,18 @@ class Recorder(Choosing):
         if self.runs:
             self._keep_runs(_MAX_LIVE)
         if done is not None and not done.live and not done.dropped():
-            if done.trace.binding.plan is plan:
+            if done.binding.plan is plan:
                 done.let_go()
             elif done.held():
                 self.left.insert(0, done)
         if self.left:
             for run in self.left:
-                if run.trace.binding.plan is plan:
+                if run.binding.plan is plan:
                     run.let_go()
             for run in self.left[_MAX_LIVE:]:
                 run.let_go()
             self.left = [run for run in self.left[:_MAX_LIVE]
-                         if run.trace.binding.plan is not plan and run.held()]
+                         if run.binding.plan is not plan and run.held()]
 
     # --- flushing ---------------------------------------------------------------------------------
 
@@ -257,7 +255,6 @@ class Recorder(Choosing):
         self.written = self.grads = []
         return False
 
-
     def observe(self, flushed) -> None:
         """A flush is being made by a plan: bind the recording to it."""
         if self.mode != RECORD or self.poisoned or self.inside or not self.entries \
@@ -273,8 +270,8 @@ class Recorder(Choosing):
         except Poison as why:
             self.poison(why)
             return
-        trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags)
-        trace.slot_strides = self.slot_strides
+        trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags,
+                      self.slot_strides)
         self.trace = trace = self._merge(trace)
         self._keep_runs(_MAX_LIVE - 1)
         if trace.binding.template is not None:
@@ -374,8 +371,7 @@ class Recorder(Choosing):
         if plan.user is not binding:
             self._rebind(binding)
         if binding.unseen and not self._are_dropped(binding.unseen):
-            execute.outstanding = True
-            return self._refuse("a tensor is still held that was dropped at the recording")
+            return self._give_up(plan, "a tensor is still held that was dropped at the recording")
         if binding.earlier:
             self._count_all_writes()
             if not binding.bind_histories(self.uses):
@@ -410,12 +406,11 @@ class Recorder(Choosing):
         binding, steps = trace.binding, trace.steps
         for earlier in binding.consumes:
             self.uses[earlier].consume()
-        if binding.template is None:
-            self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound)
-            return
-        self._count_all_writes()
+        if binding.template is not None:
+            self._count_all_writes()
         self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound)
-        self.runs.insert(0, self.done)
+        if binding.template is not None:
+            self.runs.insert(0, self.done)
 
     def _are_dropped(self, leaves: list[int]) -> bool:
         """Whether the program refers to none of the tensors that stand for some leaves, nor to

@@ -296,6 +296,9 @@ def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs
              inputs=inputs)
 
 
+_backward.walks_history = "all"
+
+
 def view(self, *shape, dtype=None, size=None):
     """The same memory in another shape, or its bytes as another dtype.
 

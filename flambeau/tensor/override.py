@@ -87,13 +87,19 @@ def ask(function, args, kwargs):
     found = relevant(args, kwargs)
     if not found:
         return NOTHING
+    return _ask(found, func, getattr(func, "__name__", func), args, kwargs)
+
+
+def _ask(found, func, name, args, kwargs):
+    """Let the classes of the arguments ``found`` do a call, the first one that can."""
     types = tuple(type(x) for x in found)
     for x in found:
         out = type(x).__torch_function__(func, types, args, kwargs)
         if out is not NotImplemented:
             return out
-    raise TypeError(f"no implementation found for '{getattr(func, '__name__', func)}' on types "
-                    f"that implement __torch_function__: {[t.__name__ for t in types]}")
+    raise TypeError(f"no implementation found for '{name}' on types that implement "
+                    f"__torch_function__: {[t.__name__ for t in types]}; let one of them return "
+                    "something else than NotImplemented")
 
 
 def _convert(value, cls):
@@ -175,14 +181,8 @@ def handle_torch_function(public_api, relevant_args, *args, **kwargs):
     Raises:
         TypeError: none of them did.
     """
-    found = relevant(relevant_args)
-    types = tuple(type(x) for x in found)
-    for x in found:
-        out = type(x).__torch_function__(public_api, types, args, kwargs)
-        if out is not NotImplemented:
-            return out
-    raise TypeError(f"no implementation found for '{public_api.__module__}.{public_api.__name__}' "
-                    f"on types that implement __torch_function__: {[t.__name__ for t in types]}")
+    return _ask(relevant(relevant_args), public_api,
+                f"{public_api.__module__}.{public_api.__name__}", args, kwargs)
 
 
 def is_tensor_like(inp) -> bool:

@@ -121,7 +121,7 @@ class Recording:
 
     def _end_early(self, function) -> None:
         """What cannot be followed ends with its backward, so that the update after it can be."""
-        if getattr(function, "__name__", "") == "_backward" and self.mode == RECORD:
+        if getattr(function, "walks_history", "") == "all" and self.mode == RECORD:
             execute.flush()
 
     def poison(self, why) -> None:
@@ -201,7 +201,7 @@ class Recording:
         """The trace and slot that gave a tensor whose history is still wanted."""
         for run in self.runs:
             i = run.has(t)
-            if i >= 0 and run.live and run.trace.binding.alive[i].root is not None:
+            if i >= 0 and run.live and run.binding.alive[i].root is not None:
                 return run.trace, i
         return None
 
@@ -228,7 +228,7 @@ class Recording:
             entry.backward = tuple(self._grad_spec(*found) for found in self.grads)
         entry.result = self._result(out, args, entry)
         if self.takes_history and (self.gives_history or entry.backward
-                                   or getattr(entry.function, "__name__", "") == "grad"):
+                                   or getattr(entry.function, "walks_history", "")):
             raise Poison("a call continues the history of a tensor from an earlier step")
         entry.extent = len(self.leaves), len(self.slots), self.tags
         self.entries.append(entry)

@@ -28,15 +28,15 @@ class Run:
         leaves: the tensors that stand for the leaves; read where there is a history to keep.
     """
 
-    __slots__ = ("kept", "live", "places", "recorded", "results", "seeds", "sequence", "slots",
-                 "starts", "storages", "tape", "trace", "versions")
+    __slots__ = ("binding", "kept", "live", "places", "recorded", "results", "seeds", "sequence",
+                 "slots", "starts", "storages", "tape", "trace", "versions")
 
     def __init__(self, trace, slots: list, results: list, seeds: list, leaves: list,
                  recorded: bool = False):
         self.trace, self.slots, self.results = trace, slots, results
         self.recorded = recorded
         self.storages: dict[int, Storage] = {}
-        binding = trace.binding
+        binding = self.binding = trace.binding  # the trace may be recorded anew meanwhile
         if binding.unkept and not recorded:  # else the arrays belong to ordinary tensors
             for n in binding.unkept:
                 results[n] = None
@@ -51,7 +51,7 @@ class Run:
             #: address and bytes of every output (nothing for leaves that were written in place)
             self.places = [(0, 0) if a is None else (a.__array_interface__["data"][0], a.nbytes)
                            for a in results]
-            self.starts = trace.binding.starts[:]
+            self.starts = binding.starts[:]
             if recorded:  # its values belong to ordinary tensors
                 self.results = []
                 self.starts = [leaf.address for leaf in trace.leaves]
@@ -70,7 +70,7 @@ class Run:
         i = t._run - 1
         if self.recorded or i < 0 or i >= len(self.slots) or self.slots[i] is not t:
             return False
-        alive = self.trace.binding.alive[i]
+        alive = self.binding.alive[i]
         d = t.__dict__
         d["storage"], d["strides"], d["offset"] = self.storage(alive), alive.strides, alive.offset
         if alive.root is not None:
@@ -89,7 +89,7 @@ class Run:
             node = leaf_node(self.results[alive.output])
             storage = self.storages[alive.group] = Storage(node)
             storage.version = alive.version
-            binding = self.trace.binding
+            binding = self.binding
             if alive.output in binding.of_one_storage \
                     and (not self.live or alive.output not in binding.template.outputs):
                 self.results[alive.output] = None
@@ -100,7 +100,7 @@ class Run:
         i = t._run - 1
         if self.recorded or i < 0 or i >= len(self.slots) or self.slots[i] is not t:
             return None
-        alive = self.trace.binding.alive.get(i)
+        alive = self.binding.alive.get(i)
         if alive is None or alive.group in self.storages:  # others may have written it
             return None
         return self.results[alive.output].item(alive.offset)
@@ -111,7 +111,7 @@ class Run:
         return [t for _, t in self._held()]
 
     def _held(self) -> list:
-        alive = self.trace.binding.alive
+        alive = self.binding.alive
         if self.recorded:
             pairs = [(i, self.slots[i]()) for i in alive]
             return [(i, t) for i, t in pairs
@@ -128,7 +128,7 @@ class Run:
 
     def is_wanted(self) -> bool:
         """Whether backward may still come to what the program holds of it."""
-        alive = self.trace.binding.alive
+        alive = self.binding.alive
         return self.live and any(alive[i].root is not None for i, _ in self._held())
 
     def dropped(self) -> bool:
@@ -146,12 +146,12 @@ class Run:
     def _history(self) -> list:
         """The tape, built when somebody asks for it."""
         if self.tape is None:
-            self.tape = self.trace.binding.template.build(self)
+            self.tape = self.binding.template.build(self)
         return self.tape
 
     def tensor_of(self, output: int) -> Tensor:
         """An output as a tensor for the tape to keep."""
-        for alive in self.trace.binding.alive.values():
+        for alive in self.binding.alive.values():
             if alive.output == output:
                 storage = self.storage(alive)  # NumPy may share it by now, as a flat array
                 t = Tensor._wrap(leaf_node(self.results[output]))
@@ -167,13 +167,13 @@ class Run:
 
     def version_of(self, output: int) -> int:
         """The version that an output had when the step ended."""
-        return next((alive.version for alive in self.trace.binding.alive.values()
+        return next((alive.version for alive in self.binding.alive.values()
                      if alive.output == output), 0)
 
     def consume(self) -> None:
         """Backward has walked the history: keep only what the program still holds."""
         self.live = False
-        wanted = {alive.output for alive in self.trace.binding.alive.values()
+        wanted = {alive.output for alive in self.binding.alive.values()
                   if alive.group not in self.storages}
         self.results = [r if n in wanted else None for n, r in enumerate(self.results)]
 
@@ -194,7 +194,7 @@ class Run:
 
     def address_of(self, slot: int) -> int:
         """Where a bare tensor's elements begin."""
-        alive = self.trace.binding.alive[slot]
+        alive = self.binding.alive[slot]
         return (self.places[alive.output][0]
                 + alive.offset * self.results[alive.output].itemsize)
 

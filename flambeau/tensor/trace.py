@@ -152,9 +152,9 @@ class Trace:
     """
 
     def __init__(self, entries: list[Entry], leaves: list[Leaf], slot_count: int,
-                 binding, numbers: int):
+                 binding, numbers: int, slot_strides: list[tuple[int, ...]]):
         self.entries, self.leaves, self.slot_count = entries, leaves, slot_count
-        self.binding, self.numbers = binding, numbers
+        self.binding, self.numbers, self.slot_strides = binding, numbers, slot_strides
         self._note_written()
         self.next: Trace | None = None
         self.confirmed = False
@@ -176,6 +176,7 @@ class Trace:
         """The same calls were recorded again: take over what is new about them."""
         self.confirmed = self.binding.agrees(other.binding)
         self.entries, self.leaves, self.binding = other.entries, other.leaves, other.binding
+        self.slot_strides = other.slot_strides
         self.steps = None
         self.replays = max(0, self.replays - 1)  # it does come to its end
         self.release()
@@ -186,7 +187,6 @@ class Trace:
         #: calls of a run that write a leaf, by its number
         self.times = Counter(k for entry in self.entries for kind, k in entry.writes
                              if kind == "leaf")
-        self.written: set[int] = set()  # ids of the storages that are written
 
     def begins_like(self, other: Trace, count: int) -> bool:
         """Whether the first ``count`` calls of both are the same."""

@@ -46,9 +46,10 @@ def nothing_known():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Counts the calls that were recorded and the runs that were followed."""
-    counts = {"recorded": 0, "followed": 0}
-    record, run = Recorder.record, Recorder._run
+    """Counts the calls that were recorded and the runs that were followed, and says why not."""
+    counts = {"recorded": 0, "followed": 0, "refused": []}
+    record, run, poison, refuse = (Recorder.record, Recorder._run, Recorder.poison,
+                                   Recorder._refuse)
 
     def counted_record(self, function, args, kwargs):
         counts["recorded"] += 1
@@ -59,6 +60,16 @@ def calls(monkeypatch):
         counts["followed"] += bool(done)
         return done
 
+    def noted_poison(self, why):
+        counts["refused"].append(str(why))
+        return poison(self, why)
+
+    def noted_refuse(self, why):
+        counts["refused"].append(why)
+        return refuse(self, why)
+
+    monkeypatch.setattr(Recorder, "poison", noted_poison)
+    monkeypatch.setattr(Recorder, "_refuse", noted_refuse)
     monkeypatch.setattr(Recorder, "record", counted_record)
     monkeypatch.setattr(Recorder, "_run", counted_run)
     return counts
@@ -83,8 +94,8 @@ def train(make, calls=None, *, steps=16, bias=True, after_backward=None, after_s
             after_step(model, optimizer)
         assert loss.item() >= 0
         if calls is not None and i >= steps - 3:
-            assert calls["recorded"] == 0, f"step {i}"
-            assert calls["followed"] >= 1, f"step {i}"
+            assert calls["recorded"] == 0, f"step {i}: {calls['refused']}"
+            assert calls["followed"] >= 1, f"step {i}: {calls['refused']}"
     return model, optimizer
 
 
