@@ -28,16 +28,20 @@ class Choosing(Replaying):
         """Expect the calls of a trace from now on."""
         if self.mode == FOLLOW:
             self._leave()
-            self.pos, self.changed, self.seeds, self.uses = 0, [], [], {}
+            self.changed, self.seeds, self.uses = [], [], {}
         else:
             self._clear()
         self.mode, self.trace = FOLLOW, trace
         if trace.steps is None:
             trace.steps = Steps(trace.entries, trace.leaves, trace.slot_count, trace.numbers,
                                 self._bind, self._draw)
-        self.functions = trace.steps.functions
+        self._stand_at(0)
         if not self.recent or trace is not self.recent[0]:
             self._remember(trace)
+
+    def _stand_at(self, pos: int) -> None:
+        """So many calls of the followed trace have been matched."""
+        self.pos, self.expect = pos, self.trace.steps.functions[pos]
 
     def _remember(self, trace: Trace) -> None:
         if trace in self.recent:
@@ -82,7 +86,8 @@ class Choosing(Replaying):
         bound, made, given = steps.bound[:], steps.slots[:], steps.numbers[:]
         for trace in (other, before):
             self._follow(trace)
-            self.pos, self.seeds, steps = pos, seeds, trace.steps
+            self._stand_at(pos)
+            self.seeds, steps = seeds, trace.steps
             steps.slots[:slots], steps.numbers[:numbers] = made[:slots], given[:numbers]
             if trace is before:
                 steps.bound[:] = bound
@@ -100,7 +105,7 @@ class Choosing(Replaying):
             if trace.confirmed and trace.replays < GIVE_UP \
                     and trace.entries[0].function is function:
                 self._follow(trace)
-                out = self.functions[0](function, args, kwargs)
+                out = self.expect(function, args, kwargs)
                 if out is not MISS:
                     return out
                 trace.steps.clear()
@@ -117,7 +122,7 @@ class Choosing(Replaying):
         for other in self._alternatives():
             if len(other.entries) > self.pos and other.entries[self.pos].function is function \
                     and self._move_to(other):
-                out = self.functions[self.pos](function, args, kwargs)
+                out = self.expect(function, args, kwargs)
                 if out is not MISS:
                     return out
         if self.trace is not unexpected:

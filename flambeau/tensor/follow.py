@@ -70,16 +70,12 @@ class Recorder(Choosing):
             if self.mode == FOLLOW:
                 out = self._other_trace(function, args, kwargs)
                 if out is not MISS:
-                    self.pos += 1
-                    execute.outstanding = True
                     return out
             self.replay()
         elif self.mode == RECORD and not self.entries and self.recent and not self.poisoned \
                 and not self.anew:
             out = self._enter(function, args, kwargs)
             if out is not MISS:
-                self.pos = 1
-                execute.outstanding = True
                 return out
         return self.record(function, args, kwargs)
 
@@ -322,8 +318,8 @@ class Recorder(Choosing):
         """Follow what came after ``trace`` last time, or record."""
         if trace is not None and trace is trace.next is self.last and self.mode == FOLLOW \
                 and (not trace.binding.store or trace.upgrades >= 2):
-            self.pos, self.changed, self.seeds = 0, [], []  # the same again: the usual case
-            self.uses = {}
+            self._stand_at(0)  # the same again: the usual case
+            self.changed, self.seeds, self.uses = [], [], {}
             return
         if trace is not None:
             if self.last is not None:
@@ -515,13 +511,9 @@ def entry_point(function, otherwise=call):
 
     @functools.wraps(function)
     def followed(*args, **kwargs):
-        if r.active and r.mode == FOLLOW and get_ident() == r.owner:
-            out = r.functions[r.pos](function, args, kwargs)
-            if out is not MISS:
-                r.pos += 1
-                execute.outstanding = True
-                return out
-        return otherwise(function, args, kwargs)
+        expect = r.expect
+        out = expect(function, args, kwargs)
+        return out if out is not MISS else otherwise(function, args, kwargs)
 
     others.calling.add(followed.__code__)  # the same for all
     return followed

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
+from threading import get_ident
 
 from ..runtime import execute
 from .steps import MISS
@@ -20,23 +21,27 @@ _PAUSE = 2e-5
 
 
 class Gate:
-    """Stands for the functions of a followed trace while another thread makes its calls."""
+    """Stands for the next call of a followed trace while another thread makes its calls."""
 
     def __init__(self, recorder):
         self.recorder = recorder
-        self.functions = recorder.functions
 
-    def __getitem__(self, position: int):
-        return self.wait
-
-    def wait(self, function, args, kwargs):
+    def __call__(self, function, args, kwargs):
         """The owner's next call: waits; MISS when its trace was ended meanwhile."""
+        recorder = self.recorder
+        if get_ident() != recorder.owner:
+            return MISS
         with execute.lock:
             pass
-        recorder = self.recorder
         if recorder.trace is None:
             return MISS
-        return recorder.functions[recorder.pos](function, args, kwargs)
+        self.open()
+        return recorder.expect(function, args, kwargs)
+
+    def open(self) -> None:
+        """Expect what the trace does."""
+        recorder = self.recorder
+        recorder.expect = recorder.trace.steps.functions[recorder.pos]
 
 
 def concerns(recorder, t, storage) -> bool:
@@ -59,19 +64,19 @@ def concerns(recorder, t, storage) -> bool:
 def stop_owner(recorder) -> bool:
     """Keep the owner from making followed calls; False when there is nothing outstanding (any
     more). Called with ``execute.lock`` held, so that the owner can neither flush nor undo."""
+    gate = Gate(recorder)
     while recorder.trace is not None and recorder.pos and recorder.following():
-        if not isinstance(recorder.functions, Gate):
-            recorder.functions = Gate(recorder)
-        if not _in_call(sys._current_frames().get(recorder.owner)):
+        recorder.expect = gate  # a call in progress may overwrite this when it ends
+        if not _in_call(sys._current_frames().get(recorder.owner)) and recorder.expect is gate:
             return True
         time.sleep(_PAUSE)
-    if isinstance(recorder.functions, Gate):
-        recorder.functions = recorder.functions.functions
+    if recorder.expect is gate:
+        gate.open()
     return False
 
 
 #: code in which a thread may stand that waits for the lock
-waiting: set = {Gate.wait.__code__}
+waiting: set = {Gate.__call__.__code__}
 #: code of a followed call in progress
 calling: set = set()
 

@@ -7,6 +7,7 @@ A :class:`Recording` turns calls into entries (see trace.py). What cannot be fol
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from threading import get_ident
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from ..ir.node import leaf as node_of
 from ..ir.view import strided
 from ..runtime import execute
 from .runs import Run
+from .steps import nothing
 from .tensor import Tensor
 from .trace import Entry, Leaf, Poison, Trace
 
@@ -83,7 +85,7 @@ class Recording:
         self.trace: Trace | None = None
         self.pos = 0
         self.changed: list[int] = []
-        self.functions: list = []
+        self.expect: Callable = nothing  # the next call of the followed trace, see steps.py
         self.first = reserve(0)  # what the tape notes from now on belongs to this step
         self.uses: dict = {}  # the earlier runs, by trace, whose histories the followed one reads
 

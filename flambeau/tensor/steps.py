@@ -3,6 +3,7 @@
 ``compile_entry`` turns ``linear(slot 3, leaf 1, leaf 2) -> slot 4`` into::
 
     def step(function, args, kwargs):
+        if get_ident() != recorder.owner: return MISS
         if function is not F or state.grad is not True or len(args) != 3 or kwargs: return MISS
         a0, a1, a2 = args
         if a0 is not slots[3]: return MISS
@@ -10,6 +11,7 @@
         elif not bind(1, a1): return MISS
         if a2 is not bound[2]: return MISS
         t4 = new(Tensor); t4.shape = shape4; t4.dtype = dtype4; t4._run = 5; slots[4] = t4
+        recorder.pos = 2; recorder.expect = after
         return t4
 
 A generic loop over the same checks costs five times as much.
@@ -17,17 +19,29 @@ A generic loop over the same checks costs five times as much.
 
 from __future__ import annotations
 
+from itertools import pairwise
+from threading import get_ident
+
 from ..autograd.modes import state
+from ..runtime import execute
 from .tensor import Tensor
 from .trace import NOBODY, Entry, Leaf
 
 MISS = object()
 
 
+def nothing(function, args, kwargs):
+    """No call is expected: that of a recorder which follows nothing, or the one after the last."""
+    return MISS
+
+
 class Steps:
     """The functions of a trace's entries and what they share.
 
+    A call that fits moves the recorder to the next function (``pos``, ``expect``).
+
     Attributes:
+        functions: one for each entry, and :func:`nothing`.
         slots: the trace's tensors, filled as calls are followed.
         bound: the tensors that stand for the leaves in this run; None before their first use.
         last: those of the last run; held only while the trace is followed again and again.
@@ -46,9 +60,12 @@ class Steps:
         self._shared = {"slots": self.slots, "bound": self.bound, "numbers": self.numbers,
                         "last": self.last, "draw": draw, "bind": bind, "MISS": MISS,
                         "state": state, "Tensor": Tensor, "new": object.__new__,
-                        "recorder": bind.__self__, "via": bind.__self__._bind_via}
+                        "recorder": bind.__self__, "via": bind.__self__._bind_via,
+                        "get_ident": get_ident, "execute": execute}
         self.functions = [self._compile(e, n) for n, e in enumerate(entries)]
-        self.functions.append(_end)
+        self.functions.append(nothing)
+        for step, after in pairwise(self.functions):
+            step.__globals__["after"] = after
 
     def clear(self) -> None:
         """Forget the run."""
@@ -58,7 +75,8 @@ class Steps:
     def _compile(self, entry: Entry, number: int):
         names = dict(self._shared)
         names["F"], names["around"] = entry.function, entry.around
-        lines = [f"if function is not F or state.grad is not {entry.grad} or "
+        lines = ["if get_ident() != recorder.owner: return MISS",
+                 f"if function is not F or state.grad is not {entry.grad} or "
                  f"recorder.around is not around or len(args) != {len(entry.args)} "
                  f"or len(kwargs) != {len(entry.kwargs)}: return MISS"]
         for i, spec in enumerate(entry.args):
@@ -83,6 +101,9 @@ class Steps:
         if entry.draws:
             lines.append(f"draw({entry.draws})")
         result = _result(lines, names, entry.result, iter(entry.templates))
+        lines.append(f"recorder.pos = {number + 1}; recorder.expect = after")
+        if number == 0:
+            lines.append("execute.outstanding = True")
         lines.append(f"return {result}")
         source = "def step(function, args, kwargs):\n" + "\n".join("    " + x for x in lines)
         exec(compile(source, f"<trace entry {number}>", "exec"), names)
@@ -123,11 +144,6 @@ class Steps:
                 self._check(lines, names, inner, item)
         else:
             _check_value(lines, names, spec[1], name)
-
-
-def _end(function, args, kwargs):
-    """The entry after the last."""
-    return MISS
 
 
 def _check_value(lines: list, names: dict, want, name: str) -> None:
