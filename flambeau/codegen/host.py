@@ -13,9 +13,8 @@ from functools import cache
 import llvmlite.binding as llvm
 
 from flambeau.base import flags
+from flambeau.base.processor import AVX2, AVX512, VECTOR_BYTES
 
-#: vector kinds, with the bytes of one register
-VECTOR_BYTES = {"avx512": 64, "avx2": 32, "sse2": 16, "neon": 16, "generic": 16}
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,6 @@ class HostTarget:
         return f"{self.triple}|{self.cpu}|{self.features}|{self.kind}"
 
 
-_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "fma")
-
-
 @cache
 def _features() -> dict[str, bool]:
     llvm.initialize_native_target()
@@ -78,9 +74,9 @@ def _native_kind() -> str:
     if triple.startswith(("aarch64", "arm64")):
         return "neon"
     if triple.startswith("x86_64"):
-        if all(has.get(f) for f in _AVX512):
+        if all(has.get(f) for f in AVX512):
             return "avx512"
-        return "avx2" if has.get("avx2") and has.get("fma") else "sse2"
+        return "avx2" if all(has.get(f) for f in AVX2) else "sse2"
     return "generic"
 
 

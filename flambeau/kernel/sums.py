@@ -29,6 +29,8 @@ accumulators. At the end accumulators are added by halves: ``a[j] + a[j + A/2]``
 
 from __future__ import annotations
 
+from ..base import dtype as dt
+
 #: elements of one part when a reduction is divided
 PART = 16384
 #: parts wanted when a reduction is divided
@@ -39,6 +41,26 @@ BLOCK = 256
 LONG_INNER, LONG_OUTER = 8192, 512
 
 Runs = tuple[tuple[int, int], ...]
+
+
+def accumulator(dtype: dt.dtype) -> dt.dtype:
+    """The dtype a fold adds up in."""
+    return dt.float32 if dtype.is_floating_point and dtype.itemsize == 2 else dtype
+
+
+def reduced_runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """The reduced axes as runs of the operand's row-major order, outermost first, merged."""
+    runs: list[tuple[int, int]] = []
+    step = 1
+    for k in range(len(shape) - 1, -1, -1):
+        n = shape[k]
+        if k in axes and n != 1:
+            if runs and runs[-1][0] * runs[-1][1] == step:
+                runs[-1] = (runs[-1][0], runs[-1][1] * n)
+            else:
+                runs.append((step, n))
+        step *= n
+    return tuple(reversed(runs))
 
 
 def along(runs: Runs, rows: int) -> str:

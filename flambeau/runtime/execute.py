@@ -8,6 +8,7 @@ again it is compiled (:mod:`flambeau.schedule`) and the plan is kept.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import weakref
@@ -45,6 +46,10 @@ MAX_MISFITS = 3
 #: structures that were seen once, by the key's hash (two with one hash: one is compiled early)
 _seen: dict[int, None] = {}
 MAX_SEEN = 4096
+#: records and elements of a graph that NumPy runs in a tenth of a millisecond, and how often such a
+#: structure comes before it is worth loading the compiler
+LIGHT_RECORDS, LIGHT_ELEMENTS, LIGHT_TIMES = 24, 1 << 14, 64
+_light: Counter[int] = Counter()
 #: the last node of the last backward pass: if the whole is new, what comes after it (the
 #: optimizer's update) often is not
 seam: weakref.ref[Node] | None = None
@@ -216,6 +221,8 @@ def _plan_for(graph: Graph, tier: str) -> tuple[planner.Plan | None, bool]:
         plan = _plans[graph.key] = planner.compile_graph(graph)
         plan.misfits = -sys.maxsize
     elif plan is None:
+        if tier == "auto" and _COMPILER not in sys.modules and _is_light(graph):
+            return None, False
         name = hash(graph.key)
         if tier != "1" and name not in _seen:
             while len(_seen) >= MAX_SEEN:
@@ -227,6 +234,20 @@ def _plan_for(graph: Graph, tier: str) -> tuple[planner.Plan | None, bool]:
         plan = families.plan_of(graph) if tier != "1" else None
         plan = _plans[graph.key] = plan or planner.compile_graph(graph)
     return plan, True
+
+
+_COMPILER = f"{__package__}.plan"
+
+
+def _is_light(graph: Graph) -> bool:
+    """Whether loading the compiler takes longer than running the graph as often as it came."""
+    rows = graph.rows
+    if len(rows) > LIGHT_RECORDS or flags.debug \
+            or sum([math.prod(row[3]) for row in rows]) > LIGHT_ELEMENTS:
+        return False
+    name = hash(graph.structure)
+    _light[name] += 1
+    return _light[name] < LIGHT_TIMES and len(_light) <= MAX_SEEN
 
 
 def _donations(todo: list[Node], outputs: list[Node], written: list[tuple]) -> dict[Node, Node]:

@@ -20,6 +20,7 @@ from ..ops.prim.contract import DOT
 from ..ops.prim.correlate import CORRELATE, CORRELATE_WEIGHT
 from ..ops.prim.index import PUT, SCATTER
 from ..ops.prim.recurrence import RECURRENCE, RECURRENCE_BACK
+from . import ordered
 
 if TYPE_CHECKING:
     from . import convolution, library, recurrence
@@ -71,7 +72,9 @@ def evaluate(node: Computed) -> np.ndarray:
         return _elementwise(node, arrays)
     value = None
     if prim.cls is OpClass.REDUCE and node.dtype.is_floating_point:
-        value = library.reduce(prim, arrays[0], node.params[0], node.dtype)
+        value = ordered.reduce(prim, arrays[0], node.params[0], node.dtype)
+        if value is None:
+            value = library.reduce(prim, arrays[0], node.params[0], node.dtype)
     elif prim is DOT:
         a, b = arrays
         value = library.dot(a, b, node.dtype)

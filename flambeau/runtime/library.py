@@ -29,11 +29,11 @@ from ..codegen.loops_memory import NoVectorForm
 from ..graph.access import whole
 from ..ir.node import Prim
 from ..kernel.ir import INNER, OUTER, Buffer, Kernel, Section
-from ..kernel.sums import Runs, along, is_long, parts_of
+from ..kernel.sums import Runs, accumulator, along, is_long, parts_of, reduced_runs
 from ..schedule.assemble import ADDED
-from ..schedule.build import SCRATCH_LANES, accumulator
+from ..schedule.build import SCRATCH_LANES
 from ..schedule.compile import chunks_of
-from ..schedule.group import DOT_DTYPES, reduced_runs
+from ..schedule.group import DOT_DTYPES
 from ..schedule.positions import places_of
 from . import kernels, team
 

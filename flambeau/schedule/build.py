@@ -20,7 +20,7 @@ from ..graph.graph import GNode
 from ..ir.node import OpClass
 from ..kernel.ir import (INDEXED, INNER, OUTER, Buffer, Kernel, Section, in_row_blocks,
                          is_stream, row_block)
-from ..kernel.sums import along, is_long
+from ..kernel.sums import accumulator, along, is_long
 from .group import COLUMN, FULL, LOOKUPS, ROW, Group, Grouping, operands, spread, take_step
 from .inline import DEAR, compose
 from .sizes import Table, stride_class, union
@@ -50,11 +50,6 @@ class Step(NamedTuple):
     scratch: int
     units: int
     work: int
-
-
-def accumulator(dtype: dt.dtype) -> dt.dtype:
-    """The dtype a fold adds up in."""
-    return dt.float32 if dtype.is_floating_point and dtype.itemsize == 2 else dtype
 
 
 def build(g: Grouping, group: Group, late: frozenset[int] | set[int] = frozenset()) -> Step:

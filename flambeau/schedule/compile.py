@@ -13,8 +13,9 @@ from typing import NamedTuple
 from ..graph.access import Access
 from ..graph.graph import Graph
 from ..ir.view import VIEW
+from ..kernel.sums import accumulator
 from .assemble import Assemble, build_assemble, in_place
-from .build import Step, accumulator, build
+from .build import Step, build
 from .conv import NAMES, Conv, build_conv
 from .dot import Dot, build_dot
 from .group import FULL, Group, Grouping, Guard, operands

@@ -15,7 +15,8 @@ from ..base import shape as sh
 from ..graph.access import Access
 from ..ir.node import OpClass
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
-from .build import Builder, accumulator
+from ..kernel.sums import accumulator
+from .build import Builder
 from .group import Group, Grouping, operands, triple
 from .matrices import adjacent, strides_of
 from .sizes import stride_class

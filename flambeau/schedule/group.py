@@ -21,7 +21,7 @@ from ..graph.access import Access, through, whole
 from ..graph.graph import GNode, Graph
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED
-from ..kernel.sums import along, is_long, parts_of
+from ..kernel.sums import along, is_long, parts_of, reduced_runs
 from .sizes import union
 
 FULL, ROW, COLUMN = 0, 1, 2
@@ -272,21 +272,6 @@ def take_step(g: Grouping, i: int) -> int:
     """The step of a lookup's table along the looked-up axis."""
     node = g.graph.nodes[i]
     return g.access[node.srcs[0]].strides[axis_of(node)]
-
-
-def reduced_runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """The reduced axes as runs of the operand's row-major order, outermost first, merged."""
-    runs: list[tuple[int, int]] = []
-    step = 1
-    for k in range(len(shape) - 1, -1, -1):
-        n = shape[k]
-        if k in axes and n != 1:
-            if runs and runs[-1][0] * runs[-1][1] == step:
-                runs[-1] = (runs[-1][0], runs[-1][1] * n)
-            else:
-                runs.append((step, n))
-        step *= n
-    return tuple(reversed(runs))
 
 
 def merges(a: Access, runs: tuple[tuple[int, int], ...]) -> bool:

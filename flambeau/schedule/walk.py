@@ -17,7 +17,7 @@ from ..graph.access import Access, through, whole
 from ..graph.graph import GNode, Graph
 from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
-from ..kernel.sums import LONG_OUTER, along, parts_of
+from ..kernel.sums import LONG_OUTER, along, parts_of, reduced_runs
 from .assemble import can_assemble, places
 from .conv import NAMES, convolved, matrix_of, packed, windowed
 from .group import (
@@ -33,7 +33,6 @@ from .group import (
     folds,
     guard,
     operands,
-    reduced_runs,
     triple,
 )
 from .inline import RANDOM, expand, find_inline

@@ -12,7 +12,7 @@ import pytest
 import flambeau as torch
 from flambeau import nn
 from flambeau.base import dtype as dt
-from flambeau.base import flags
+from flambeau.base import flags, processor
 from flambeau.base import shape as sh
 from flambeau.codegen import host as hosts
 from flambeau.graph.graph import Graph
@@ -20,7 +20,7 @@ from flambeau.ir import node as ir
 from flambeau.ir.node import PRIMS, OpClass, const, leaf, make
 from flambeau.ir.view import broadcast, view
 from flambeau.nn import functional as F
-from flambeau.runtime import execute, interpret
+from flambeau.runtime import execute, interpret, library, ordered
 from flambeau.runtime.plan import compile_graph
 
 DTYPES = [dt.float32, dt.float64, dt.bfloat16, dt.float16]
@@ -159,6 +159,31 @@ def test_reductions_on_other_vectors(kind):
                             ((4, 9, 31), (0, 2)), ((1000, 10), (0, 1))):
             x = rng.standard_normal(shape).astype(dtype.np)
             agree(lambda x=x, dtype=dtype, axes=axes: reductions(x, dtype, axes))
+
+
+def test_short_reductions_by_numpy(kind):
+    """Equal to the kernel's, zeros' signs included."""
+    rng = np.random.default_rng(3)
+    prims = [PRIMS[name] for name in ("sum", "prod", "amax", "amin")]
+    done = 0
+    for _ in range(150):
+        shape = tuple(rng.integers(1, (4096, 60, 12, 6)[r := rng.integers(4)], r + 1))
+        axes = tuple(k for k in range(r + 1) if rng.random() < 0.6) or (0,)
+        dtype = DTYPES[rng.integers(4)]
+        x = rng.standard_normal(shape) * rng.integers(0, 2, shape) * rng.integers(0, 2)
+        x = (rng.choice([1.0, -1.0], shape) * x).astype(dtype.np)
+        for prim in prims:
+            got = ordered.reduce(prim, x, axes, dtype)
+            if got is not None:
+                done += 1
+                want = library.reduce(prim, x, axes, dtype)
+                assert got.shape == want.shape and got.dtype == want.dtype
+                np.testing.assert_array_equal(bits(got), bits(want))
+    assert done > 300
+
+
+def test_vectors_without_llvm():
+    assert processor._kind() in (None, KINDS[0])
 
 
 # -- products -------------------------------------------------------------------------------------
