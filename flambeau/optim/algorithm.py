@@ -8,7 +8,7 @@ have changed:
 * the parameters are compared one by one with those of the last step, and so is which of them
   have a gradient;
 * the state can be changed by the program only after it has asked for ``optimizer.state``: from then
-  on it is gathered anew in every step;
+  on it is gathered anew in every step, and until then it is handed on as :class:`Private`;
 * the options of the group are compared with those of the last step.
 
 Step numbers stand in ``state[p]["step"]`` as tensors, as in PyTorch, and are known here as Python
@@ -26,7 +26,7 @@ from ..autograd.modes import state as mode
 from ..base import dtype as dt
 from ..runtime import execute
 from ..tensor import Tensor
-from .functions import tensor
+from .functions import Private, tensor
 from .optimizer import Optimizer
 
 
@@ -52,7 +52,7 @@ class Cohort:
         states: list[dict] = [row[2] for row in rows]
         columns = [[s.get(name) for s in states] for name in algorithm.STATE]
         self.args = (tuple([row[1] for row in rows]), *[
-            () if all(v is None for v in column) else tuple(column) for column in columns])
+            () if all(v is None for v in column) else Private(column) for column in columns])
         self.known = list(known)
         self.at_first: tuple[float, list] | None = None
         if known:

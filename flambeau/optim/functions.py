@@ -13,6 +13,7 @@ from ..tensor.creation import full_like as full_like
 from ..tensor.creation import ones as ones
 from ..tensor.creation import zeros_like as zeros_like
 from ..tensor.follow import one_operation as one_operation
+from ..tensor.steps import Private as Private
 
 
 def view_as_real(x: Tensor) -> Tensor:

@@ -35,6 +35,13 @@ def nothing(function, args, kwargs):
     return MISS
 
 
+class Private(tuple):
+    """An operation's tensors that nobody but its caller can change or see: while it passes the same
+    object, they are the same, with the same flags."""
+
+    __slots__ = ()
+
+
 class Steps:
     """The functions of a trace's entries and what they share.
 
@@ -45,6 +52,7 @@ class Steps:
         slots: the trace's tensors, filled as calls are followed.
         bound: the tensors that stand for the leaves in this run; None before their first use.
         last: those of the last run; held only while the trace is followed again and again.
+        groups, last_groups: the :class:`Private` groups of this run, and of the last one.
         numbers: run-time numbers by tag.
     """
 
@@ -54,15 +62,19 @@ class Steps:
         self.bound: list = [None] * len(leaves)
         self.last: list = [NOBODY] * len(leaves)
         self.numbers: list = [0.0] * numbers
+        self.groups: list = []
+        self.last_groups: list = []
         self._no_slots, self._no_leaves = [None] * slots, [None] * len(leaves)
         self._leaves = leaves
         self._met: set[int] = set()
         self._shared = {"slots": self.slots, "bound": self.bound, "numbers": self.numbers,
-                        "last": self.last, "draw": draw, "bind": bind, "MISS": MISS,
+                        "last": self.last, "groups": self.groups,
+                        "last_groups": self.last_groups, "draw": draw, "bind": bind, "MISS": MISS,
                         "state": state, "Tensor": Tensor, "new": object.__new__,
                         "recorder": bind.__self__, "via": bind.__self__._bind_via,
                         "get_ident": get_ident, "execute": execute}
         self.functions = [self._compile(e, n) for n, e in enumerate(entries)]
+        self.last_groups[:] = self.groups
         self.functions.append(nothing)
         for step, after in pairwise(self.functions):
             step.__globals__["after"] = after
@@ -71,6 +83,16 @@ class Steps:
         """Forget the run."""
         self.slots[:] = self._no_slots
         self.bound[:] = self._no_leaves
+
+    def remember(self) -> None:
+        """The run has taken place."""
+        self.last[:] = self.bound
+        self.last_groups[:] = self.groups
+
+    def forget(self) -> None:
+        """Hold nothing of the last run."""
+        self.last[:] = [NOBODY] * len(self.last)
+        self.groups[:] = self.last_groups[:] = [None] * len(self.groups)
 
     def _compile(self, entry: Entry, number: int):
         names = dict(self._shared)
@@ -136,14 +158,37 @@ class Steps:
         elif kind == "list":
             cls = f"c{len(names)}"
             names[cls] = spec[1]
-            lines.append(f"if type({name}) is not {cls} or len({name}) != {len(spec[2])}: "
-                         "return MISS")
-            items = [f"{name}_{i}" for i in range(len(spec[2]))]
-            lines.append(f"{', '.join(items)}{',' if len(items) == 1 else ''} = {name}")
-            for item, inner in zip(items, spec[2], strict=True):
-                self._check(lines, names, inner, item)
+            if spec[1] is Private and self._are_new_leaves(spec[2]):
+                self._check_group(lines, names, spec, name, cls)
+            else:
+                self._check_items(lines, names, spec, name, cls)
         else:
             _check_value(lines, names, spec[1], name)
+
+
+    def _check_items(self, lines: list, names: dict, spec, name: str, cls: str) -> None:
+        lines.append(f"if type({name}) is not {cls} or len({name}) != {len(spec[2])}: return MISS")
+        items = [f"{name}_{i}" for i in range(len(spec[2]))]
+        lines.append(f"{', '.join(items)}{',' if len(items) == 1 else ''} = {name}")
+        for item, inner in zip(items, spec[2], strict=True):
+            self._check(lines, names, inner, item)
+
+    def _are_new_leaves(self, specs) -> bool:
+        """Whether tensors are met here first, in a row, and have no history."""
+        first = specs[0][1] if specs and specs[0][0] == "leaf" else -1
+        return first >= 0 and specs == tuple(("leaf", first + i) for i in range(len(specs))) \
+            and not any(k in self._met or self._leaves[k].history for _, k in specs)
+
+    def _check_group(self, lines: list, names: dict, spec, name: str, cls: str) -> None:
+        """The group of the last run need not be looked into."""
+        j, first, count = len(self.groups), spec[2][0][1], len(spec[2])
+        self.groups.append(None)
+        lines.append(f"if {name} is last_groups[{j}]: bound[{first}:{first + count}] = {name}")
+        lines.append("else:")
+        inner: list[str] = []
+        self._check_items(inner, names, spec, name, cls)
+        lines.extend("    " + x for x in inner)
+        lines.append(f"groups[{j}] = {name}")
 
 
 def _check_value(lines: list, names: dict, want, name: str) -> None:

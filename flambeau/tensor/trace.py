@@ -207,7 +207,7 @@ class Trace:
         self.binding.starts = [0] * len(self.leaves)
         self.usual: list[int] = []
         if self.steps is not None:
-            self.steps.last[:] = [NOBODY] * len(self.leaves)
+            self.steps.forget()
 
     def leave(self) -> None:
         """Another trace is followed next: keep nobody from writing over what this one writes."""
@@ -223,6 +223,7 @@ class Trace:
             for k, known in enumerate(self.steps.last):
                 if known is t:
                     self.steps.last[k] = NOBODY
+                    self.steps.last_groups[:] = [None] * len(self.steps.groups)
                     self.known = False
 
     def held_are_known(self) -> bool:
@@ -338,7 +339,7 @@ class Trace:
             storage.stamp += 1
             self.counts = []
         self.runs += 1
-        self.steps.last[:] = bound
+        self.steps.remember()
         self.replays = 0
 
     def count_writes(self) -> None:
