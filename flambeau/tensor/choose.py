@@ -28,7 +28,6 @@ class Choosing(Replaying):
         """Expect the calls of a trace from now on."""
         if self.mode == FOLLOW:
             self._leave()
-            self.changed, self.seeds, self.uses = [], [], {}
         else:
             self._clear()
         self.mode, self.trace = FOLLOW, trace
@@ -40,8 +39,10 @@ class Choosing(Replaying):
             self._remember(trace)
 
     def _stand_at(self, pos: int) -> None:
-        """So many calls of the followed trace have been matched."""
+        """So many calls of the followed trace have been matched, without draws, and with the
+        tensors of the last run."""
         self.pos, self.expect = pos, self.trace.steps.functions[pos]
+        self.changed, self.seeds, self.uses = [], [], {}
 
     def _remember(self, trace: Trace) -> None:
         if trace in self.recent:
@@ -69,11 +70,9 @@ class Choosing(Replaying):
         return [t for t in self.recent if t is not self.trace and t.confirmed
                 and t.replays < GIVE_UP and self.trace.begins_like(t, self.pos)]
 
-    def _at_end(self) -> bool:
-        """Whether the calls so far are a whole trace: the followed one or, after moving to it,
-        another one (gradients are accumulated: the steps differ in how they end)."""
-        if self.pos == len(self.trace.entries):
-            return True
+    def _move_to_end(self) -> bool:
+        """Whether the calls so far are all of another trace, which is then the followed one
+        (gradients are accumulated: the steps differ in how they end)."""
         return any(len(other.entries) == self.pos and self._move_to(other)
                    for other in self._alternatives())
 

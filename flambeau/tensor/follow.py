@@ -237,7 +237,7 @@ class Recorder(Choosing):
         if self.mode == FOLLOW:
             if self.pos == 0:
                 return False  # nothing of this trace has happened yet
-            if self._at_end() and self._run():
+            if (self.pos == len(self.trace.entries) or self._move_to_end()) and self._run():
                 return True
             self.replay()
         if not self.poisoned:
@@ -319,7 +319,6 @@ class Recorder(Choosing):
         if trace is not None and trace is trace.next is self.last and self.mode == FOLLOW \
                 and (not trace.binding.store or trace.upgrades >= 2):
             self._stand_at(0)  # the same again: the usual case
-            self.changed, self.seeds, self.uses = [], [], {}
             return
         if trace is not None:
             if self.last is not None:
@@ -363,7 +362,8 @@ class Recorder(Choosing):
         if ir.pending:
             execute.flush_pending()
         plan = binding.plan
-        self._release_done(plan)
+        if self.done is not None or self.runs or self.left:
+            self._release_done(plan)
         if plan.user is not binding:
             self._rebind(binding)
         if binding.unseen and not self._are_dropped(binding.unseen):
@@ -376,16 +376,11 @@ class Recorder(Choosing):
             return self._give_up(plan, "a content that would be written over is held elsewhere")
         for position, number in binding.numbers:
             plan.set_number(position, steps.numbers[number])
+        if plan.moving is not None and not plan.move(binding.moved):
+            return self._give_up(plan, "a view begins where another plan is needed")
         for position, place in binding.from_seed:
             plan.set_number(position, self.seeds[place])
-        results = None
-        try:
-            results = plan.execute(binding.given)
-        except IndexError:  # found before anything was written
-            pass
-        finally:
-            if plan.has_host_steps:
-                binding.unbind()
+        results = self._execute(binding) if plan.has_host_steps else plan.execute(binding.given)
         if results is None:
             return self._give_up(plan, "made again to name the line of an index out of range")
         trace.finish(results)
@@ -393,9 +388,19 @@ class Recorder(Choosing):
         if not self.count % LATELY:
             self._forget_old()
         self._leave_results(trace, results)
-        steps.clear()
         self._expect(trace)
         return True
+
+    @staticmethod
+    def _execute(binding: Binding) -> list | None:
+        """The results of a plan that calls into NumPy, which may find an index out of range before
+        anything was written."""
+        try:
+            return binding.plan.execute(binding.given)
+        except IndexError:
+            return None
+        finally:
+            binding.unbind()
 
     def _leave_results(self, trace: Trace, results: list) -> None:
         """After a run: its tensors are bare until somebody looks at them."""
@@ -407,6 +412,7 @@ class Recorder(Choosing):
         self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound)
         if binding.template is not None:
             self.runs.insert(0, self.done)
+        steps.end()
 
     def _are_dropped(self, leaves: list[int]) -> bool:
         """Whether the program refers to none of the tensors that stand for some leaves, nor to

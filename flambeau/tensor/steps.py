@@ -84,10 +84,12 @@ class Steps:
         self.slots[:] = self._no_slots
         self.bound[:] = self._no_leaves
 
-    def remember(self) -> None:
+    def end(self) -> None:
         """The run has taken place."""
         self.last[:] = self.bound
         self.last_groups[:] = self.groups
+        self.slots[:] = self._no_slots
+        self.bound[:] = self._no_leaves
 
     def forget(self) -> None:
         """Hold nothing of the last run."""

@@ -332,14 +332,12 @@ class Trace:
 
     def finish(self, results: list) -> None:
         """After the plan has run: what was written in place counts as a write."""
-        bound = self.steps.bound
         for output, k in self.binding.store:
-            storage = bound[k].storage
+            storage = self.steps.bound[k].storage
             storage.node = leaf_node(results[output], storage.dtype)
             storage.stamp += 1
             self.counts = []
         self.runs += 1
-        self.steps.remember()
         self.replays = 0
 
     def count_writes(self) -> None:
