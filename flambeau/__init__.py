@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc as _gc
 import math as _math
 
 from . import ops as _ops
@@ -38,3 +39,8 @@ _install.install_all(globals())
 from . import namespace as _namespace  # noqa: E402  (needs the installed functions)
 
 _namespace.fill(globals())
+
+if not _gc.get_stats()[2]["collections"]:
+    # at the start of a program there are modules and little else, and they stay: no collection has
+    # to walk them again, those at the program's end included
+    _gc.freeze()
