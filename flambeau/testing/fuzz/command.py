@@ -17,6 +17,9 @@ from .jobs import Report, reports
 from .noise import noise_mode
 from .shrinking import shrink
 
+#: the part of the programs that may be ill-conditioned
+MAX_ILL = 0.03
+
 
 @dataclass(frozen=True)
 class Check:
@@ -77,9 +80,11 @@ class Check:
             if report is not None:
                 report.flushes += found.flushes
                 report.followed += found.followed
-            why = judging.differs(expected, found, again)
-            if why:
-                return f"FLAMBEAU_TIER={tier}: {why}" + _trace_of(expected, found)
+            verdict = judging.differs(expected, found, again)
+            if verdict.why:
+                return f"FLAMBEAU_TIER={tier}: {verdict.why}" + _trace_of(expected, found)
+            if report is not None:
+                report.ill |= verdict.ill
             if found.own and first is None:
                 first = running.run_flambeau(code, flambeau, tier, 0)
             if first is not None and (why := judging.identical(first.own, found.own)):
@@ -118,12 +123,14 @@ class Progress:
         self.total, self.begin = total, time.perf_counter()
         self.shown = self.begin
         self.failures: list[int] = []
+        self.ill = 0
         self.done: dict[str, list[Report]] = {}
         self.count = 0
         self.live = sys.stderr.isatty()
 
     def add(self, report: Report) -> None:
         self.count += 1
+        self.ill += report.ill
         if report.failure:
             self.failures.append(report.seed)
             self.clear()
@@ -148,8 +155,8 @@ class Progress:
     def summary(self) -> str:
         """A table of the families, and the totals."""
         self.clear()
-        lines = ["family      programs  failures  refused by PyTorch  with followed traces  "
-                 "followed runs  ms each"]
+        lines = ["family      programs  failures  refused by PyTorch  ill-conditioned  "
+                 "with followed traces  followed runs  ms each"]
         every = [r for reports in self.done.values() for r in reports]
         for name, mine in [*sorted(self.done.items()), *([("all", every)] if every else [])]:
             n = len(mine)
@@ -157,12 +164,20 @@ class Progress:
             share = runs / max(runs + sum(r.flushes for r in mine), 1)
             lines.append(
                 f"{name:<12}{n:>8}{sum(bool(r.failure) for r in mine):>10}"
-                f"{sum(r.refused for r in mine) / n:>20.1%}"
+                f"{sum(r.refused for r in mine) / n:>20.1%}{sum(r.ill for r in mine):>17}"
                 f"{sum(r.followed > 0 for r in mine) / n:>22.0%}{share:>15.0%}"
                 f"{1000 * sum(r.seconds for r in mine) / n:>9.0f}")
         lines.append(f"{self.count} programs, {len(self.failures)} failures, "
+                     f"{self.ill} ill-conditioned, "
                      f"{time.perf_counter() - self.begin:.0f} s ({self.rate():.1f}/s)")
+        if self.too_ill():
+            lines.append("too many programs are ill-conditioned: more than "
+                         f"{MAX_ILL:.0%} tell little")
         return "\n".join(lines)
+
+    def too_ill(self) -> bool:
+        """Whether so many programs depend on rounding that the others may prove nothing."""
+        return self.ill > max(MAX_ILL * self.count, 10)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -188,7 +203,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 when every program agreed, 1 when not, 130 when interrupted."""
+    """The command line: 0 when every program agreed, 1 when not (or too many are ill-conditioned),
+    130 when interrupted."""
     options = parser().parse_args(arguments)
     numbers = range(options.seed, options.seed + options.programs)
     if options.show:
@@ -214,4 +230,4 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         incoming.close()
     print(progress.summary())
-    return 1 if progress.failures else 0
+    return 1 if progress.failures or progress.too_ill() else 0

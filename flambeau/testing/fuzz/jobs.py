@@ -28,6 +28,7 @@ class Report:
         family: the program's family.
         flushes, followed: how often a plan ran, and how many of these runs were followed.
         refused: whether PyTorch ended the program with an error.
+        ill: whether rounding decides about a part of what it gives.
         seconds: processor time it took.
     """
 
@@ -37,6 +38,7 @@ class Report:
     flushes: int = 0
     followed: int = 0
     refused: bool = False
+    ill: bool = False
     seconds: float = 0.0
 
 

@@ -262,8 +262,9 @@ EVENTS = ("net.eval()", "net.train()", "net.train(i % 2 == 0)", "net = copy.deep
           "torch.nn.utils.clip_grad_value_(net.parameters(), 0.1)",
           "log.append(torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5))")
 
+#: by hand, without diverging
 UPDATE = ["with torch.no_grad():", "    for p in net.parameters():",
-          "        if p.grad is not None:", "            p -= 0.05 * p.grad"]
+          "        if p.grad is not None:", "            p -= 0.05 * p.grad.clamp(-1, 1)"]
 
 
 def write(r: random.Random) -> list[str]:
