@@ -32,14 +32,15 @@ def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
-    """Whether strides are row-major without gaps (axes of size 1 do not matter)."""
+    """Whether strides are row-major without gaps (axes of size 1 do not matter, nor do any where
+    there are no elements)."""
     step = 1
     for n, s in zip(reversed(shape), reversed(strides), strict=True):
-        if n == 0:
-            return True
         if n != 1:
+            if n == 0:
+                return True
             if s != step:
-                return False
+                return 0 in shape
             step *= n
     return True
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..base.layout import Rule
 from .node import Node
 from .view import view
 
@@ -42,15 +43,17 @@ class Op:
         grad_name: "ReluBackward0"; derived from the name when omitted.
         nondiff: why there is no gradient.
         nondiff_results: numbers of results that never carry a gradient (argmax's indices).
+        layout: the order in memory of the results; None: always row-major.
     """
 
     __slots__ = ("name", "lower", "vjp", "saves", "geometry", "geometries", "grad_name",
-                 "nondiff", "nondiff_results", "doc")
+                 "nondiff", "nondiff_results", "doc", "layout", "asks_layout")
 
     def __init__(self, name: str, lower: Callable | None = None, vjp: Callable | None = None, *,
                  saves=(), geometry: Callable | None = None,
                  geometries: Callable | None = None, grad_name: str | None = None,
-                 nondiff: str | None = None, nondiff_results: tuple[int, ...] = (), doc: str = ""):
+                 nondiff: str | None = None, nondiff_results: tuple[int, ...] = (), doc: str = "",
+                 layout: Rule | None = None):
         if name in OPS:
             raise ValueError(f"operation {name!r} is declared twice")
         if vjp is None and nondiff is None:
@@ -61,7 +64,8 @@ class Op:
         self.geometry, self.nondiff, self.nondiff_results = geometry, nondiff, nondiff_results
         self.geometries = geometries
         self.lower = lower
-        self.doc = doc
+        self.doc, self.layout = doc, layout
+        self.asks_layout = layout is not None and layout.always
         self.grad_name = grad_name or _camel(name) + "Backward0"
         OPS[name] = self
 

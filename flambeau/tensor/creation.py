@@ -15,6 +15,7 @@ import numpy as np
 from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..base.layout import strides_like, strides_of_format
 from ..ir.node import Node, const, leaf, make
 from ..ir.view import VIEW
 from ..ops.core import fitting, is_number
@@ -87,7 +88,7 @@ def empty(*args, size=None, out=None, dtype=None, layout=None, device=None, pin_
     if memory_format is None or memory_format is opt.contiguous_format:
         return _constant(shape, 0, dtype, device, requires_grad, out, layout, pin_memory)
     opt.check_extras(layout, pin_memory)
-    t = _strided_zeros(shape, opt.strides_for(shape, memory_format), dtype, device_of(device))
+    t = _strided_zeros(shape, strides_of_format(shape, memory_format), dtype, device_of(device))
     return want_grad(t) if requires_grad else t
 
 
@@ -179,13 +180,13 @@ def like(input, value, name: str, dtype=None, layout=None, device=None,  # noqa:
     if memory_format is None or memory_format is opt.preserve_format:
         strides = input.strides
         if not sh.is_contiguous(shape, strides):
-            strides = opt.strides_like(shape, strides)
+            strides = strides_like(shape, strides)
     else:
-        strides = opt.strides_for(shape, memory_format)
+        strides = strides_of_format(shape, memory_format)
     if sh.is_contiguous(shape, strides):
         t = _constant(shape, value, dtype, device, False, None, None, False)
         if strides != sh.contiguous_strides(shape):
-            t.strides = strides  # those of dimensions of size 1 may be any
+            t._lay(shape, strides)  # those of dimensions of size 1 may be any
     else:
         t = opt.with_strides(constant_node((sh.numel(shape),), value, dtype), strides, device,
                              shape)

@@ -24,6 +24,7 @@ from ..ops.core import cast_node
 from ..ops.lib.shape import AS_STRIDED_VIEW
 from ..ops.prim.shape import as_strided_geometry, embed
 from ..runtime import execute
+from . import layouts
 from .batching import check_write, lifted
 from .follow import recorder
 from .storage import zeros_node
@@ -41,10 +42,15 @@ def apply_op(op: Op, operands, params):
     nodes = []
     device = None
     needs = shared = False
+    turned = op.asks_layout
     cut = None
     for x in operands:
         if isinstance(x, Tensor):
-            nodes.append(x.node())
+            if x._row_major and not x._run:
+                nodes.append(x.node())
+            else:
+                storage, turned = x.storage, True  # bare tensors know their strides from here on
+                nodes.append(x)
             if x._requires or (x._fn is not None if x._base is None else x.requires_grad):
                 needs = True
             elif x._cut is not None:
@@ -58,14 +64,14 @@ def apply_op(op: Op, operands, params):
                 device = _common_device(device, x, op, operands)
         elif isinstance(x, (tuple, list)):
             nodes.append(tuple(t.node() if isinstance(t, Tensor) else t for t in x))
-            for t in x:
-                if isinstance(t, Tensor):
-                    needs = needs or t.requires_grad
-                    cut = cut or t._cut
-                    shared = shared or t.storage.shared
-                    device = _common_device(device, t, op, operands)
+            for t in (t for t in x if isinstance(t, Tensor)):
+                needs = needs or t.requires_grad
+                cut = cut or t._cut
+                shared = shared or t.storage.shared
+                device = _common_device(device, t, op, operands)
         else:
             nodes.append(x)
+    layout = layouts.arrange(op, operands, nodes, params) if turned else None
     pinned = srcloc.pin_here()
     try:
         out = op.lower(*nodes, **params)
@@ -75,19 +81,26 @@ def apply_op(op: Op, operands, params):
     if device is not dv.CPU and device.type == "meta":
         out = _meta(out)
     single = type(out) is Node
-    results = (_wrap(out, device),) if single else tuple(
-        [_wrap(n, device) if n is not None else None for n in out])
+    if turned:
+        results = layouts.wrapped((out,) if single else out, layout, op, operands, params, device)
+    else:
+        results = (_wrap(out, device),) if single else tuple(
+            [_wrap(n, device) if n is not None else None for n in out])
     if needs and op.vjp is not None and modes.state.grad:
         record(op, operands, params, results)
     elif needs or cut is not None:
         _note_cut(op, results, cut, needs)
     if shared or flags.eager:
-        for t in results:
-            if t is not None:
-                execute.realize(t._node)
+        _realize_all(results)
     elif len(ir.pending) > execute.CAP:
         execute.maybe_cut()
     return results[0] if single else results
+
+
+def _realize_all(results) -> None:
+    for t in results:
+        if t is not None:
+            execute.realize(t.storage.node)
 
 
 _wrap = Tensor._wrap
@@ -96,7 +109,7 @@ _wrap = Tensor._wrap
 def _note_cut(op: Op, results, cut, needs: bool) -> None:
     """Let results say why they have no history although an operand had one."""
     if needs:
-        loc = next((t._node.loc for t in results if t is not None), None)
+        loc = next((t.storage.node.loc for t in results if t is not None), None)
         cut = ("no_grad", loc, modes.state.opened) if not modes.state.grad else (op.name, loc, None)
     for t in results:
         if t is not None:
@@ -177,10 +190,11 @@ def record(op: Op, operands, params: dict, results, cls_name: str | None = None)
     fn.layout, fn.edges, fn.metas, fn.numbers = layout, tuple(edges), metas, numbers
     first = results[0]
     if len(results) == 1:
-        fn.out_metas = [(first._node.shape, first.dtype)]
+        node = first._node
+        fn.out_metas = [(tuple(first.shape) if node is None else node.shape, first.dtype)]
     else:
         fn.out_metas = [None if t is None else (tuple(t.shape), t.dtype) for t in results]
-    loc = first._node.loc if first is not None and first._node is not None else None
+    loc = first.storage.node.loc if first is not None else None
     fn.loc = loc or srcloc.user_location()
     saves = op.saves
     if saves:
@@ -208,7 +222,7 @@ def _save(fn: GradFn, what, flat, results) -> None:
     if isinstance(what, str):
         nr = int(what[6:] or 0)
         t = results[nr]
-        fn.results[nr] = _packed(Saved(None, t._node, t._counter), t)
+        fn.results[nr] = _packed(Saved(None, t.node(), t._counter), t)
         return
     at = fn.layout[what]
     for k in (at if isinstance(at, range) else (at,)):

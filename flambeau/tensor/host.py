@@ -10,11 +10,11 @@ import numpy as np
 from ..autograd import modes
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..base.layout import FORMATS
 from ..base import srcloc
 from ..ir.node import leaf
 from ..runtime import execute
 from . import history
-from .size import Size
 from .storage import Storage
 from .tensor import Tensor
 
@@ -53,13 +53,9 @@ def sharing(array: np.ndarray, dtype: dt.dtype | None = None) -> Tensor:
     t = object.__new__(Tensor)
     t.storage = Storage.over(flat, dtype or dt.from_numpy(array.dtype))
     t.storage.node.loc = srcloc.user_location()
-    t.shape, t.strides, t.offset = Size(array.shape), strides, 0
-    t.dtype = t.storage.dtype
+    t._lay(array.shape, strides)
+    t.offset, t.dtype = 0, t.storage.dtype
     return t
-
-
-#: axes of the memory formats that are not row-major, the outermost first
-_ORDERS = {"channels_last": (0, 2, 3, 1), "channels_last_3d": (0, 2, 3, 4, 1)}
 
 
 class _HostMethods:
@@ -174,7 +170,7 @@ class _HostMethods:
 
     def is_contiguous(self, memory_format=None) -> bool:
         """Whether the elements stand in a memory format's order (row-major) without gaps."""
-        order = _ORDERS.get(getattr(memory_format, "name", None))
+        order = FORMATS.get(getattr(memory_format, "name", None))
         if order is None:
             return sh.is_contiguous(self.shape, self.strides)
         return len(self.shape) == len(order) and sh.is_contiguous(
@@ -281,9 +277,8 @@ class _HostMethods:
 
     def _replace(self, storage: Storage, shape) -> None:
         execute.follower.forget(self)
-        self.storage, self.shape, self.offset = storage, Size(shape), 0
-        self.strides = sh.contiguous_strides(shape)
-        self._node = None
+        self.storage, self.offset = storage, 0
+        self._lay(shape, sh.contiguous_strides(shape))
 
     def set_(self, source=None, storage_offset=0, size=None, stride=None):
         """Look at another tensor's memory."""
@@ -360,8 +355,8 @@ def copy_storage(t: Tensor, memo: dict) -> Tensor:
         memo[key] = copied
         memo[id(copied)] = (copied, t.storage)  # keeps ids from being reused
     out = object.__new__(Tensor)
-    out.storage, out.shape, out.strides = copied, t.shape, t.strides
-    out.offset, out.dtype = t.offset, t.dtype
+    out.storage, out.offset, out.dtype = copied, t.offset, t.dtype
+    out._lay(t.shape, t.strides)
     return out
 
 

@@ -199,8 +199,8 @@ def in_place(function, name: str):
         def method(self, *args, **kwargs):
             execute.follower.forget(self)
             out = function(self, *args, **kwargs)
-            self.shape, self.strides, self.offset = out.shape, out.strides, out.offset
-            self._node = None
+            self._lay(out.shape, out.strides)
+            self.offset = out.offset
             if out._fn is not None:
                 self._fn, self._nr = out._fn, out._nr
             return self

@@ -220,8 +220,8 @@ def to(self: Tensor, *args, **kwargs) -> Tensor:
             d = dtype or self.dtype
             return Tensor._wrap(zeros_node(tuple(self.shape), d), device)
     if dtype is not None and dtype is not out.dtype:
-        return cast(out, dtype)
-    return clone(out) if copy_ else in_format(out, form)
+        return in_format(cast(out, dtype), form)
+    return clone(out, memory_format=form) if copy_ else in_format(out, form)
 
 
 def in_format(t: Tensor, form) -> Tensor:

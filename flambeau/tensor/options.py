@@ -12,13 +12,11 @@ import numpy as np
 
 from ..base import device as dv
 from ..base import dtype as dt
-from ..base import shape as sh
 from ..base import srcloc
 from ..base.device import device as Device
 from ..ir.node import Node, leaf
 from .dispatch import write
 from .generator import Generator, default_generator
-from .size import Size
 from .storage import zeros_node
 from .tensor import Tensor
 
@@ -97,64 +95,6 @@ def _whole(args, name: str, listed: bool) -> list[int]:
             raise TypeError(f"{name}(): argument 'size' (position {i + 1}) must be tuple of ints, "
                             f"not {kind}") from None
     return out
-
-
-def stride_order(shape, strides) -> list[int]:
-    """Dimensions from the one that changes fastest in memory to the slowest.
-
-    Where strides do not decide (0, or equal ones), the later dimension counts as faster.
-    """
-    order = list(range(len(shape) - 1, -1, -1))
-    for i in range(1, len(order)):
-        at = i
-        for k in range(i - 1, -1, -1):
-            a, b = order[k], order[at]
-            if strides[a] == 0 or strides[b] == 0:
-                continue
-            if strides[a] > strides[b] or (strides[a] == strides[b] and shape[a] > shape[b]):
-                order[k], order[at] = b, a
-                at = k
-            elif strides[a] < strides[b]:
-                break
-    return order
-
-
-def is_dense(shape, strides) -> bool:
-    """Whether every place of the memory belongs to just one element (in whatever order)."""
-    step = 1
-    for s, n in sorted((s, n) for n, s in zip(shape, strides, strict=True) if n >= 2):
-        if s != step:
-            return False
-        step *= n
-    return True
-
-
-def strides_like(shape, strides) -> tuple[int, ...]:
-    """Strides without gaps that keep the order in memory of a given tensor's."""
-    if is_dense(shape, strides):
-        return tuple(strides)
-    out, step = [0] * len(shape), 1
-    for d in stride_order(shape, strides):
-        out[d] = step
-        step *= max(shape[d], 1)
-    return tuple(out)
-
-
-_CHANNELS_LAST = {"channels_last": (1, 3, 2, 0), "channels_last_3d": (1, 4, 3, 2, 0)}
-
-
-def strides_for(shape, form: memory_format | None) -> tuple[int, ...]:
-    """Strides of a memory format."""
-    order = None if form is None else _CHANNELS_LAST.get(form.name)
-    if order is None:
-        return sh.contiguous_strides(shape)
-    if len(order) != len(shape):
-        raise RuntimeError(f"required rank {len(order)} tensor to use {form.name} format")
-    out, step = [0] * len(shape), 1
-    for d in order:
-        out[d] = step
-        step *= max(shape[d], 1)
-    return tuple(out)
 
 
 # --- dtype, device, generator ---------------------------------------------------------------------
@@ -259,7 +199,7 @@ def want_grad(t: Tensor) -> Tensor:
 def with_strides(node: Node, strides, device: Device, shape=None) -> Tensor:
     """A tensor over a flat node, seen through strides."""
     t = Tensor._wrap(node, device)
-    t.shape, t.strides, t._node = Size(shape), tuple(strides), None
+    t._lay(shape, strides)
     return t
 
 

@@ -72,7 +72,8 @@ class Run:
             return False
         alive = self.binding.alive[i]
         d = t.__dict__
-        d["storage"], d["strides"], d["offset"] = self.storage(alive), alive.strides, alive.offset
+        d["storage"], d["offset"] = self.storage(alive), alive.offset
+        t._lay(t.shape, alive.strides)
         if alive.root is not None:
             d["_fn"], d["_nr"] = self._history()[alive.root], alive.nr
         elif alive.fn is not None:

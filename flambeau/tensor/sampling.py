@@ -17,6 +17,7 @@ from ..autograd import modes
 from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..base.layout import stride_order
 from ..ir.node import leaf
 from ..ir.op import Op, apply
 from ..ops.lib.assignment import fill
@@ -34,7 +35,6 @@ from .options import (
     float_dtype,
     generator_of,
     size_of,
-    stride_order,
     type_name,
     want_grad,
 )
@@ -211,7 +211,8 @@ def _like(draw, name: str):
             dtype = input.dtype if dtype is None else dtype_of(dtype, name)
             t = _make(draw, name, tuple(input.shape), dtype, generator, None, layout,
                       input.device if device is None else device, pin_memory, requires_grad)
-            t.strides = input.strides  # those of dimensions of size 1 may be any
+            if t.strides != input.strides:  # those of dimensions of size 1 may be any
+                t._lay(t.shape, input.strides)
             return t
         opt.check_extras(layout, pin_memory)
         from_like = like(input, 0, name, dtype=dtype, device=device, memory_format=memory_format)

@@ -340,10 +340,9 @@ def _rebuild(storage: _Bytes, offset, shape, strides, dtype: dt.dtype) -> Tensor
                            f"offset {offset} are out of bounds for a storage of {memory.numel} "
                            "elements: the file is damaged")
     t = object.__new__(Tensor)
-    t.storage, t.shape, t.strides = memory, Size(shape), strides
-    t.offset, t.dtype = offset, dtype
-    if sh.numel(shape) == 0 or sh.is_contiguous(shape, strides):
-        t.strides = sh.contiguous_strides(shape) if 0 not in shape else strides
+    t.storage, t.offset, t.dtype = memory, offset, dtype
+    rows = 0 not in shape and sh.is_contiguous(shape, strides)
+    t._lay(shape, sh.contiguous_strides(shape) if rows else strides)
     return t
 
 

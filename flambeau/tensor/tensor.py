@@ -17,6 +17,7 @@ from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
 from ..base import srcloc
+from ..base.layout import Turned
 from ..ir.node import Node
 from ..runtime import execute
 from .size import Size
@@ -63,6 +64,7 @@ class Tensor:
     _viewed_at = None  # the line that made the view
     _required_at = None  # the line that asked for gradients
     _run = False  # a bare tensor of a followed trace, see follow.py
+    _row_major = True  # its strides are those of its shape; wrong for bare tensors
     names = (None,)
     layout = "torch.strided"
 
@@ -88,8 +90,7 @@ class Tensor:
         """A tensor of the same memory; not yet on the tape."""
         t = _new(Tensor)
         t.storage = x.storage
-        t.shape = Size(shape)
-        t.strides = tuple(strides)
+        t._lay(shape, strides)
         t.offset = offset
         t.dtype = x.dtype
         if x._own_counter is not None:
@@ -97,6 +98,22 @@ class Tensor:
         if modes.state.inference or x._inference:
             t._inference = True
         return t
+
+    @staticmethod
+    def _of_layout(node: Node, layout: Turned, device: dv.device = dv.CPU) -> Tensor:
+        """A fresh tensor of a layout that is not row-major; ``node`` is its memory."""
+        t = Tensor._wrap(node, device)
+        t._lay(layout.shape, layout.strides)
+        return t
+
+    def _lay(self, shape, strides) -> None:
+        """Take a geometry; what was read of the memory is forgotten."""
+        self.shape, rows = _geometry[tuple(shape)]
+        self.strides = tuple(strides)
+        if self._row_major is not (self.strides == rows):
+            self._row_major = self.strides == rows
+        if self._node is not None:
+            self._node = None
 
     def _alias(self) -> Tensor:
         """The same memory and nothing of the tape."""
@@ -114,6 +131,18 @@ class Tensor:
             self._node = storage.read(tuple(self.shape), self.strides, self.offset)
             self._stamp = storage.stamp
         return self._node
+
+    def _in_order(self, layout: Turned) -> Node:
+        """The current value with its dimensions in the order of a layout that it broadcasts to; a
+        value of no dimensions as it is."""
+        if not self.shape:
+            return self.node()
+        if execute.outstanding:
+            execute.follower.settle(self)
+        lead = (len(layout.order) - len(self.shape))
+        shape, strides = (1,) * lead + self.shape, (0,) * lead + self.strides
+        return self.storage.read(tuple([shape[d] for d in layout.order]),
+                                 tuple([strides[d] for d in layout.order]), self.offset)
 
     @property
     def _counter(self):
@@ -316,8 +345,8 @@ class Tensor:
             raise TypeError("Variable data has to be a tensor, but got "
                             f"{type(value).__name__}")
         execute.follower.forget(self)
-        self.storage, self.shape, self.strides = value.storage, value.shape, value.strides
-        self.offset, self.dtype = value.offset, value.dtype
+        self.storage, self.offset, self.dtype = value.storage, value.offset, value.dtype
+        self._lay(value.shape, value.strides)
         self._node, self._stamp = value._node, value._stamp
 
     # --- host access ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
@@ -70,7 +71,7 @@ def _hardtanh_vjp(ctx, g):
     return (where(outside, 0, g),)
 
 
-_hardtanh = Op("hardtanh", _hardtanh_lower, _hardtanh_vjp, saves=(0,))
+_hardtanh = Op("hardtanh", _hardtanh_lower, _hardtanh_vjp, saves=(0,), layout=layouts.OF_TENSORS)
 
 
 @api(torch=False, functional=True, inplace=True, cases=cases_plain)
@@ -105,7 +106,7 @@ def _leaky_lower(x, negative_slope):
 
 _leaky_relu = Op("leaky_relu", _leaky_lower,
                  lambda ctx, g: (where(gt(ctx.operand(0), 0), g, mul(g, ctx.negative_slope)),),
-                 saves=(0,))
+                 saves=(0,), layout=layouts.OF_TENSORS)
 
 
 @api(torch=False, functional=True, inplace=True, cases=cases_plain)
@@ -166,7 +167,8 @@ def _threshold_lower(x, threshold, value):
 
 
 _threshold = Op("threshold", _threshold_lower,
-                lambda ctx, g: (where(le(ctx.operand(0), ctx.threshold), 0, g),), saves=(0,))
+                lambda ctx, g: (where(le(ctx.operand(0), ctx.threshold), 0, g),), saves=(0,),
+                layout=layouts.OF_TENSORS)
 
 
 @api(torch=True, functional=True, inplace=True,
@@ -200,7 +202,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
 
 _rrelu = Op("rrelu_with_noise", lambda x, noise: where(gt(x, 0), x, mul(x, noise)),
             lambda ctx, g: (where(gt(ctx.operand(0), 0), g, mul(g, ctx.operand(1))), None),
-            saves=(0, 1))
+            saves=(0, 1), layout=layouts.ELEMENTWISE)
 
 
 # --- exponential units --------------------------------------------------------------------------
@@ -220,7 +222,7 @@ def _elu_vjp(ctx, g):
 
 def _elu_op(name, grad_name):
     return Op(name, rounded_once(_elu_lower, floats="elu"), _elu_vjp, saves=(0,),
-              grad_name=grad_name)
+              grad_name=grad_name, layout=layouts.OF_TENSORS)
 
 
 _elu, _celu = _elu_op("elu", "EluBackward0"), _elu_op("celu", "CeluBackward0")
@@ -287,7 +289,8 @@ def _gelu_vjp(ctx, g):
     return (mul(g, slope),)
 
 
-_gelu = Op("gelu", rounded_once(_gelu_lower, floats="GeluKernelImpl"), _gelu_vjp, saves=(0,))
+_gelu = Op("gelu", rounded_once(_gelu_lower, floats="GeluKernelImpl"), _gelu_vjp, saves=(0,),
+           layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True, out=1,
@@ -317,7 +320,7 @@ def _silu_lower(x):
     return cast_node(mul(wide, sigmoid(wide)), x.dtype)
 
 
-_silu = Op("silu", _silu_lower, _silu_vjp, saves=(0,))
+_silu = Op("silu", _silu_lower, _silu_vjp, saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True, inplace=True, cases=cases_plain)
@@ -339,7 +342,7 @@ def _mish_vjp(ctx, g):
 
 
 _mish = Op("mish", rounded_once(lambda x: mul(x, tanh(_softplus_plain(x))), floats="mish"),
-           _mish_vjp, saves=(0,))
+           _mish_vjp, saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True, inplace=True, cases=cases_plain)
@@ -361,7 +364,7 @@ def _softplus_vjp(ctx, g):
 
 
 _softplus = Op("softplus", rounded_once(_softplus_lower, floats="softplus"), _softplus_vjp,
-               saves=(0,))
+               saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True, out=1, cases=cases_plain)
@@ -376,7 +379,8 @@ def _logsigmoid_vjp(ctx, g):
 
 
 _logsigmoid = Op("log_sigmoid", rounded_once(lambda x: neg(_softplus_plain(neg(x))),
-                                             floats="log_sigmoid"), _logsigmoid_vjp, saves=(0,))
+                                             floats="log_sigmoid"), _logsigmoid_vjp, saves=(0,),
+                 layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True, out=1, cases=cases_plain)
@@ -410,7 +414,7 @@ def _inside(x, low, high):
 
 _hardsigmoid = Op("hardsigmoid", rounded_once(_hardsigmoid_plain, floats="hardsigmoid"),
                   lambda ctx, g: (where(_inside(ctx.operand(0), -3, 3), mul(g, 1 / 6), 0),),
-                  saves=(0,))
+                  saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True, inplace=True, cases=cases_plain)
@@ -428,7 +432,7 @@ def _hardswish_vjp(ctx, g):
 
 _hardswish = Op("hardswish", rounded_once(
     lambda x: div(mul(x, clamp_max(clamp_min(add(x, 3), 0), 6)), 6), floats="hardswish"),
-    _hardswish_vjp, saves=(0,))
+    _hardswish_vjp, saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True, inplace=True, cases=cases_plain)
@@ -448,7 +452,8 @@ def _hardshrink_lower(x, lambd):
 
 
 _hardshrink = Op("hardshrink", _hardshrink_lower,
-                 lambda ctx, g: (where(_within(ctx.operand(0), ctx.lambd), 0, g),), saves=(0,))
+                 lambda ctx, g: (where(_within(ctx.operand(0), ctx.lambd), 0, g),), saves=(0,),
+                 layout=layouts.OF_TENSORS)
 
 
 @api(method=True, functional=True, out=1, cases=cases_plain)
@@ -465,7 +470,8 @@ def _softshrink_lower(x, lambd):
 
 
 _softshrink = Op("softshrink", _softshrink_lower,
-                 lambda ctx, g: (where(_within(ctx.operand(0), ctx.lambd), 0, g),), saves=(0,))
+                 lambda ctx, g: (where(_within(ctx.operand(0), ctx.lambd), 0, g),), saves=(0,),
+                 layout=layouts.OF_TENSORS)
 
 
 @api(torch=False, functional=True, out=1, cases=cases_plain)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, const, make
 from ...ir.op import Op, apply
@@ -44,8 +45,9 @@ def _times_i(g):
     return complex(mul(g, 0), g)
 
 
-_real = Op("real", lambda x: make(REAL, (x,)), lambda ctx, g: (complex(g, mul(g, 0)),))
-_imag = Op("imag", lambda x: make(IMAG, (x,)), lambda ctx, g: (_times_i(g),))
+_real = Op("real", lambda x: make(REAL, (x,)), lambda ctx, g: (complex(g, mul(g, 0)),),
+           layout=layouts.COPY)
+_imag = Op("imag", lambda x: make(IMAG, (x,)), lambda ctx, g: (_times_i(g),), layout=layouts.COPY)
 
 
 @api(dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])
@@ -76,7 +78,8 @@ def _complex_lower(x, y):
     return make(COMPLEX, tuple(spread(x, y)))
 
 
-_complex = Op("complex", _complex_lower, lambda ctx, g: (real(g), imag(g)))
+_complex = Op("complex", _complex_lower, lambda ctx, g: (real(g), imag(g)),
+              layout=layouts.ELEMENTWISE)
 
 
 @api(out=1, cases=lambda t: [t.call(t.f(2, 3), t.f(2, 3))])
@@ -118,7 +121,7 @@ def _angle_vjp(ctx, g):
     return (complex(div(neg(mul(g, imag(x))), square), div(mul(g, real(x)), square)),)
 
 
-_angle = Op("angle", _angle_lower, _angle_vjp, saves=(0,))
+_angle = Op("angle", _angle_lower, _angle_vjp, saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, out=1, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])
@@ -134,7 +137,7 @@ def conjugate(input):
 
 
 _conj_physical = Op("conj_physical", lambda x: make(CONJ, (x,)),
-                    lambda ctx, g: (conj(g),))
+                    lambda ctx, g: (conj(g),), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])

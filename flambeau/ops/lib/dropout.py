@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.node import PRIMS, const, make
 from ...ir.op import Op, apply
@@ -46,7 +47,7 @@ def _drop_lower(x, p, seed, shape):
 
 _drop: Op = Op("dropout", _drop_lower, lambda ctx, g: (
     apply(_drop, g, p=ctx.p, seed=ctx.seed, shape=ctx.params["shape"]),),
-    grad_name="MulBackward0")
+    grad_name="MulBackward0", layout=layouts.LIKE_FIRST)
 _mask = Op("dropout_mask", lambda x, p, seed, shape: cast_node(
     broadcast(keep_node(shape, seed, p), x.shape), x.dtype), nondiff="a mask is random")
 _uniform = Op("uniform_like", lambda x, size, seed: _uniform_node(x, size, seed),

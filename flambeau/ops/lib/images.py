@@ -9,7 +9,7 @@ import numpy as np
 from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.op import apply
-from ..prim.elementwise import add, cast, clone
+from ..prim.elementwise import add, cast, rows
 from ..prim.pointwise import floor
 from ..prim.shape import permute, reshape, squeeze, unsqueeze
 from ..prim.ternary import clamp
@@ -212,7 +212,7 @@ def pixel_shuffle(input, upscale_factor):  # noqa: A002
                            f"divisible by {r * r}")
     x = reshape(input, (*lead, c // (r * r), r, r, h, w))
     k = len(lead)
-    x = clone(permute(x, (*range(k), k, k + 3, k + 1, k + 4, k + 2)))
+    x = rows(permute(x, (*range(k), k, k + 3, k + 1, k + 4, k + 2)))
     return reshape(x, (*lead, c // (r * r), h * r, w * r))
 
 
@@ -233,7 +233,7 @@ def pixel_unshuffle(input, downscale_factor):  # noqa: A002
                                f"{r}")
     x = reshape(input, (*lead, c, h // r, r, w // r, r))
     k = len(lead)
-    x = clone(permute(x, (*range(k), k, k + 2, k + 4, k + 1, k + 3)))
+    x = rows(permute(x, (*range(k), k, k + 2, k + 4, k + 1, k + 3)))
     return reshape(x, (*lead, c * r * r, h // r, w // r))
 
 

@@ -6,6 +6,7 @@ import math
 import warnings
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
@@ -115,7 +116,8 @@ def _distance_op(name: str, value, slope, grad_name: str) -> Op:
         gx = mul(unfolded(ctx, g), slope(gap, **params))
         return gx, (neg(gx) if ctx.needs(1) else None)
 
-    return Op(name, lower, vjp, saves=(0, 1), grad_name=grad_name)
+    return Op(name, lower, vjp, saves=(0, 1), grad_name=grad_name,
+              layout=layouts.ELEMENTWISE)
 
 
 # --- distances ----------------------------------------------------------------------------------
@@ -249,7 +251,7 @@ def _bce_vjp(ctx, g):
 
 
 _bce = Op("binary_cross_entropy", _bce_lower, _bce_vjp,
-          saves=fixed("binary_cross_entropy", (0, 1, 2), weight=2))
+          saves=fixed("binary_cross_entropy", (0, 1, 2), weight=2), layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True,
@@ -310,7 +312,7 @@ def _logits_vjp(ctx, g):
 
 _logits = Op("binary_cross_entropy_with_logits", _logits_lower, _logits_vjp,
              saves=fixed("binary_cross_entropy_with_logits", (0, 1, 2, 3), weight=2,
-                         pos_weight=3))
+                         pos_weight=3), layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True, cases=_pair_of_cases)
@@ -375,7 +377,8 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
 
 
 # a limit that lets the whole gradient through
-_at_least = Op("at_least", lambda x, eps: clamp_min(x, eps), lambda ctx, g: (g,))
+_at_least = Op("at_least", lambda x, eps: clamp_min(x, eps), lambda ctx, g: (g,),
+               layout=layouts.ELEMENTWISE)
 
 
 @api(torch=False, functional=True,

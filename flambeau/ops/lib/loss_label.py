@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
@@ -31,7 +32,7 @@ def _soft_vjp(ctx, g):
 
 
 _soft_margin = Op("soft_margin_loss", _soft_lower, _soft_vjp,
-                  saves=fixed("soft_margin_loss", (0, 1), target=1))
+                  saves=fixed("soft_margin_loss", (0, 1), target=1), layout=layouts.ELEMENTWISE)
 
 
 def _sign_cases(t):

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
 from ...ir.view import view
-from ..prim.elementwise import COPY, cast, clone, conj
+from ..prim.elementwise import COPY, cast, clone, conj, rows
 from ..prim.index import host, index_select, on_host, put_zeros
 from ..prim.join import cat_nodes
 from ..prim.reduce import expand, sum, sum_to  # noqa: A004
@@ -78,11 +79,10 @@ def unflatten(input, dim, sizes):  # noqa: A002
 
 @api(cases=lambda t: [t.call(t.f(2, 3))], torch=False, **ANY)
 def contiguous(input, *, memory_format=None):  # noqa: A002
-    """Itself when its memory has the format already, else a copy (which is row-major, whatever the
-    format)."""
+    """Itself when its memory has the format already, else a copy."""
     if isinstance(input, Node) or input.is_contiguous(memory_format):
         return input
-    return clone(input)
+    return rows(input) if memory_format is None else clone(input, memory_format=memory_format)
 
 
 # --- axes -----------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):  # no
         shape = tuple(input.shape)
         grown = expand(unsqueeze(input, dim + 1),
                        shape[:dim + 1] + (count,) + shape[dim + 1:])
-        return reshape(clone(grown), shape[:dim] + (n * count,) + shape[dim + 1:])
+        return reshape(rows(grown), shape[:dim] + (n * count,) + shape[dim + 1:])
     if repeats.ndim != 1 or repeats.size != n:
         raise RuntimeError("repeats must have the same size as input along dim, but got "
                            f"repeats.size(0) = {repeats.size} and input.size({dim}) = {n}")
@@ -282,7 +282,8 @@ def _flip_lower(x, dims):
     return make(COPY, (view(x, x.shape, turned, offset),))
 
 
-_flip: Op = Op("flip", _flip_lower, lambda ctx, g: (apply(_flip, g, dims=ctx.dims),))
+_flip: Op = Op("flip", _flip_lower, lambda ctx, g: (apply(_flip, g, dims=ctx.dims),),
+               layout=layouts.LIKE_FIRST)
 
 
 @api(cases=lambda t: [t.call(t.f(2, 3), (0, 1))], **ANY)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
@@ -31,10 +32,12 @@ def pair(name, lower, vjp, *, saves=(), nondiff=None, doc="", cases=_two, aliase
     ``numbers``: ``other`` may be a number; with ``scalar_grad_name``, PyTorch names that step
     differently.
     """
-    op = Op(name, lower, vjp, saves=saves, nondiff=nondiff, doc=doc, grad_name=grad_name)
+    op = Op(name, lower, vjp, saves=saves, nondiff=nondiff, doc=doc, grad_name=grad_name,
+            layout=layouts.ELEMENTWISE)
     scalar = op
     if scalar_grad_name:
-        scalar = Op(name + "_scalar", lower, vjp, saves=saves, grad_name=scalar_grad_name)
+        scalar = Op(name + "_scalar", lower, vjp, saves=saves, grad_name=scalar_grad_name,
+                    layout=layouts.ELEMENTWISE)
 
     def function(input, other):
         check_tensor(name, "input", 1, input)
@@ -91,11 +94,12 @@ fmod = pair("fmod", _fmod_lower, _mod_vjp("trunc"),
             cases=lambda t: [t.call(t.f(2, 3), t.pos(3)), t.call(t.f(4), 1.5)],
             doc="Remainder of the division, with the sign of ``input`` (C's fmod).")
 _remainder = Op("remainder", _remainder_lower, _mod_vjp("floor"),
-                saves=_saves_if_second, grad_name="RemainderBackward1")
+                saves=_saves_if_second, grad_name="RemainderBackward1", layout=layouts.ELEMENTWISE)
 _remainder_scalar = Op("remainder_scalar", _remainder_lower, _mod_vjp("floor"),
-                       saves=_saves_if_second, grad_name="RemainderBackward0")
+                       saves=_saves_if_second, grad_name="RemainderBackward0",
+                       layout=layouts.ELEMENTWISE)
 _remainder_of = Op("remainder_of_scalar", _remainder_lower, no_derivative("remainder"),
-                   grad_name="NotImplemented")
+                   grad_name="NotImplemented", layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -306,7 +310,7 @@ def _times_log(name, shifted, grad_name, aliases, torch, namespaces, scalar_name
         return gx, gy
 
     ops = [Op(name + suffix, _promoting(prim, floats=True, refuse=("complex",)), vjp, saves=(0, 1),
-              grad_name=label)
+              grad_name=label, layout=layouts.ELEMENTWISE)
            for suffix, label in zip(("", "_self", "_other"), scalar_names, strict=True)]
 
     def function(input, other):
@@ -355,7 +359,7 @@ def heaviside(input, values):
 
 
 _heaviside = Op("heaviside", _heaviside_lower, no_derivative("heaviside"),
-                grad_name="NotImplemented")
+                grad_name="NotImplemented", layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -397,7 +401,8 @@ def frexp_vjp(ctx, g, _):
     return (mul(g, pow(2.0, cast(neg(ctx.result(1)), g.dtype))),)
 
 
-_frexp = Op("frexp", frexp_lower, frexp_vjp, saves=("result1",), nondiff_results=(1,))
+_frexp = Op("frexp", frexp_lower, frexp_vjp, saves=("result1",), nondiff_results=(1,),
+            layout=layouts.ELEMENTWISE)
 _FREXP = return_type("frexp", "mantissa", "exponent")
 
 

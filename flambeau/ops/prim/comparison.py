@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
@@ -49,7 +50,7 @@ def question(name, answer, on_integers, *, on_complex=None, torch=True, method=T
             return make(complex_prim, (x,))
         return answer(x) if x.dtype.is_floating_point else _constant(x, on_integers)
 
-    op = Op(name, lower, nondiff=_NO_GRADIENT)
+    op = Op(name, lower, nondiff=_NO_GRADIENT, layout=layouts.ELEMENTWISE)
 
     def function(input):
         return apply(op, input)
@@ -76,7 +77,7 @@ isreal = question("isreal", lambda x: _constant(where(ne(x, x), 0, x), True), Tr
 
 SIGNBIT = Prim("signbit", E, lambda x: (x.shape, dt.bool_), np.signbit, doc="the sign bit")
 _signbit = Op("signbit", lambda x: make(SIGNBIT, (x,)) if x.dtype.is_floating_point else
-              lt(x, 0), nondiff=_NO_GRADIENT)
+              lt(x, 0), nondiff=_NO_GRADIENT, layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, out=1, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])
@@ -109,7 +110,7 @@ def _truth(x) -> Node:
 def _logical(name, prim):
     name = "logical_" + name
     op = Op(name, lambda x, y: make(prim, tuple(spread(_truth(x), _truth(y)))),
-            nondiff=_NO_GRADIENT)
+            nondiff=_NO_GRADIENT, layout=layouts.ELEMENTWISE)
 
     def function(input, other):
         check_tensor(name, "input", 1, input)
@@ -125,7 +126,7 @@ def _logical(name, prim):
 logical_and, logical_or, logical_xor = (_logical("and", AND), _logical("or", OR),
                                         _logical("xor", XOR))
 _logical_not = Op("logical_not", lambda x: make(NOT, (x,)) if x.dtype is dt.bool_ else eq(x, 0),
-                  nondiff=_NO_GRADIENT)
+                  nondiff=_NO_GRADIENT, layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any", cases=lambda t: [t.call(t.bools(2, 3))])
@@ -143,7 +144,7 @@ def _whole_dtype(name, *operands):
 
 def _bitwise(name, prim, sign):
     op = Op(prim.name, lambda x, y: elementwise(prim, _whole_dtype(prim.name, x, y), x, y),
-            nondiff="whole numbers")
+            nondiff="whole numbers", layout=layouts.ELEMENTWISE)
 
     def function(input, other):
         if is_number(other):
@@ -165,7 +166,8 @@ def _bitwise_not_lower(x):
     return make(NOT, (x,))
 
 
-_bitwise_not = Op("bitwise_not", _bitwise_not_lower, nondiff="whole numbers")
+_bitwise_not = Op("bitwise_not", _bitwise_not_lower, nondiff="whole numbers",
+                  layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="int",
@@ -201,7 +203,7 @@ def _shift(name, prim, sign):
             raise not_implemented(name, d)
         return elementwise(prim, d, x, y)
 
-    op = Op(name, lower, nondiff="whole numbers")
+    op = Op(name, lower, nondiff="whole numbers", layout=layouts.ELEMENTWISE)
 
     def function(input, other):
         if is_number(other):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
@@ -33,7 +34,8 @@ def unary(name, numpy, llvm, vjp=None, *, saves=(), floats=True, nondiff=None, c
     def lower(x):
         return make(prim, (cast_node(x, to_float(x.dtype)) if floats else x,))
 
-    op = Op(name, lower, vjp, saves=saves, nondiff=nondiff, doc=doc, grad_name=grad_name)
+    op = Op(name, lower, vjp, saves=saves, nondiff=nondiff, doc=doc, grad_name=grad_name,
+            layout=layouts.ELEMENTWISE)
 
     def function(input):  # noqa: A002
         return apply(op, input)
@@ -84,7 +86,8 @@ def _add_lower(x, y, alpha=1):
     return elementwise(ADD, d, x, y)
 
 
-_add = Op("add", _add_lower, lambda ctx, g: (g, g if ctx.alpha == 1 else mul(g, ctx.alpha)))
+_add = Op("add", _add_lower, lambda ctx, g: (g, g if ctx.alpha == 1 else mul(g, ctx.alpha)),
+          layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any",
@@ -110,7 +113,8 @@ def _sub_lower(x, y, alpha=1):
 
 
 _sub = Op("sub", _sub_lower,
-          lambda ctx, g: (g, neg(g) if ctx.alpha == 1 else mul(g, -ctx.alpha)))
+          lambda ctx, g: (g, neg(g) if ctx.alpha == 1 else mul(g, -ctx.alpha)),
+          layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number", aliases=("subtract",),
@@ -133,7 +137,8 @@ def rsub(input, other, *, alpha=1):  # noqa: A002
 
 
 _rsub = Op("rsub", lambda x, y, alpha=1: _sub_lower(y, x, alpha),
-           lambda ctx, g: (neg(g) if ctx.alpha == 1 else mul(g, -ctx.alpha), g))
+           lambda ctx, g: (neg(g) if ctx.alpha == 1 else mul(g, -ctx.alpha), g),
+           layout=layouts.ELEMENTWISE)
 
 
 # --- products -----------------------------------------------------------------------------------
@@ -151,13 +156,13 @@ def conj(x):
 
 CONJ = Prim("conj", E, same_dtype, np.conjugate, doc="complex conjugate")
 _conj = Op("conj", lambda x: make(CONJ, (x,)) if x.dtype.is_complex else x,
-           lambda ctx, g: (conj(g),))
+           lambda ctx, g: (conj(g),), layout=layouts.COPY)
 
 
 _mul = Op("mul", lambda x, y: elementwise(MUL, result_type(x, y), x, y),
           lambda ctx, g: (mul(g, conj_or_number(ctx.operand(1))) if ctx.needs(0) else None,
                           mul(g, conj_or_number(ctx.operand(0))) if ctx.needs(1) else None),
-          saves=saves_other)
+          saves=saves_other, layout=layouts.ELEMENTWISE)
 
 
 def conj_or_number(x):
@@ -187,7 +192,8 @@ def _div_vjp(ctx, g):
     return gx, gy
 
 
-_div = Op("div", _div_lower, _div_vjp, saves=lambda needs, params: (0, 1) if needs[1] else (1,))
+_div = Op("div", _div_lower, _div_vjp, saves=lambda needs, params: (0, 1) if needs[1] else (1,),
+          layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any", aliases=("divide",),
@@ -271,8 +277,10 @@ def _trunc_rule(b, x, y):
 
 
 TRUNCDIV, _trunc_lower = division("truncdiv", _trunc_numpy, _trunc_rule, "trunc(x / y)")
-_div_floor = Op("div_floor", _floor_lower, _zero_grads, grad_name="DivBackward1")
-_div_trunc = Op("div_trunc", _trunc_lower, _zero_grads, grad_name="DivBackward2")
+_div_floor = Op("div_floor", _floor_lower, _zero_grads, grad_name="DivBackward1",
+                layout=layouts.ELEMENTWISE)
+_div_trunc = Op("div_trunc", _trunc_lower, _zero_grads, grad_name="DivBackward2",
+                layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -283,7 +291,7 @@ def floor_divide(input, other):  # noqa: A002
 
 
 _floor_divide = Op("floor_divide", _floor_lower, no_derivative("floor_divide"),
-                   grad_name="NotImplemented")
+                   grad_name="NotImplemented", layout=layouts.ELEMENTWISE)
 
 
 # --- powers -------------------------------------------------------------------------------------
@@ -342,10 +350,12 @@ def _pow_saves(needs, params):
     return (0, 1, "result") if needs[1] else (0, 1)
 
 
-_pow = Op("pow", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward1")
-_pow_number = Op("pow_scalar", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward0")
+_pow = Op("pow", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward1",
+          layout=layouts.ELEMENTWISE)
+_pow_number = Op("pow_scalar", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward0",
+                 layout=layouts.OF_TENSORS)
 _number_pow = Op("pow_of_scalar", _pow_lower, _pow_vjp, saves=_pow_saves,
-                 grad_name="PowBackward2")
+                 grad_name="PowBackward2", layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -375,7 +385,7 @@ def _no_bool(name):
 
 NEG = Prim("neg", E, same_dtype, np.negative, lambda b, x: b.neg(x), doc="-x")
 _neg = Op("neg", lambda x: make(NEG, (_no_bool("Negation, the `-` operator,")(x),)),
-          lambda ctx, g: (neg(g),))
+          lambda ctx, g: (neg(g),), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number", aliases=("negative",),
@@ -414,7 +424,8 @@ MINIMUM = Prim("minimum", E, same_dtype, np.minimum, lambda b, x, y: b.min(x, y)
                doc="the smaller, NaN if either is")
 
 _relu = Op("relu", lambda x: elementwise(MAXIMUM, x.dtype, x, 0),
-           lambda ctx, g: (where(le(ctx.result(), 0), 0, g),), saves=("result",))
+           lambda ctx, g: (where(le(ctx.result(), 0), 0, g),), saves=("result",),
+           layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, functional=False, dtypes="number",
@@ -436,7 +447,7 @@ def _compare(name, numpy, aliases):
     def lower(x, y):
         return elementwise(from_pair, result_type(x, y), x, y)
 
-    op = Op(name, lower, nondiff="a truth value has no gradient")
+    op = Op(name, lower, nondiff="a truth value has no gradient", layout=layouts.ELEMENTWISE)
 
     def function(input, other):  # noqa: A002
         if is_number(input):
@@ -483,7 +494,7 @@ def _where_lower(c, x, y):
 
 _where = Op("where", _where_lower,
             lambda ctx, g: (None, where(ctx.operand(0), g, 0), where(ctx.operand(0), 0, g)),
-            saves=(0,))
+            saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 def where(condition, input, other):  # noqa: A002
@@ -495,18 +506,38 @@ def where(condition, input, other):  # noqa: A002
 
 COPY = Prim("copy", E, same_dtype, lambda x: np.array(x, order="C"), lambda b, x: x,
             doc="the same values in memory of their own")
-_clone = Op("clone", lambda x: make(COPY, (x,)), lambda ctx, g: (g,))
+_clone = Op("clone", lambda x: make(COPY, (x,)), lambda ctx, g: (g,), layout=layouts.COPY)
+
+
+_formatted = Op("clone_in_format", lambda x, memory_format: make(COPY, (x,)),
+                lambda ctx, g: (g,), grad_name="CloneBackward0", layout=layouts.FORMATTED)
 
 
 @api(method=True, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])
 def clone(input, *, memory_format=None):  # noqa: A002
-    """A copy that is part of the graph: its gradient flows back to ``input``."""
-    return apply(_clone, input)
+    """A copy that is part of the graph: its gradient flows back to ``input``.
+
+    Args:
+        memory_format: the order of its memory; None: that of ``input``'s.
+    """
+    if memory_format is None or memory_format.name == "preserve_format":
+        return apply(_clone, input)
+    return apply(_formatted, input, memory_format=memory_format)
+
+
+_rows = Op("row_major", lambda x: make(COPY, (x,)), lambda ctx, g: (g,),
+           grad_name="CloneBackward0")
+
+
+def rows(input):  # noqa: A002
+    """A row-major copy."""
+    return apply(_rows, input)
 
 
 _to_copy = Op("_to_copy", lambda x, dtype: cast_node(x, dtype) if x.dtype is not dtype
               else make(COPY, (x,)),
-              lambda ctx, g: (cast(g, ctx.dtype_of(0)),), grad_name="ToCopyBackward0")
+              lambda ctx, g: (cast(g, ctx.dtype_of(0)),), grad_name="ToCopyBackward0",
+              layout=layouts.COPY)
 
 
 def cast(x, dtype):

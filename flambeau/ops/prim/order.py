@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
@@ -67,7 +68,8 @@ def _refuse_complex(name, x):
         raise RuntimeError(f"{name}(): complex tensors have no order")
 
 
-_sort = Op("sort", _with_values(ARGSORT), _values_vjp, saves=("result1",), nondiff_results=(1,))
+_sort = Op("sort", _with_values(ARGSORT), _values_vjp, saves=("result1",), nondiff_results=(1,),
+           layout=layouts.LIKE_FIRST)
 
 
 @api(method=True, out=2, dtypes="any",

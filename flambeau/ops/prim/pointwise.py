@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, const, make
 from ...ir.op import Op, apply
@@ -36,7 +37,8 @@ def refuse_complex(name: str, x) -> None:
         raise not_implemented(name, x.dtype)
 
 
-_zeros_of = Op("zeros_of", lambda x: broadcast(const(0, x.dtype), x.shape), lambda ctx, g: (None,))
+_zeros_of = Op("zeros_of", lambda x: broadcast(const(0, x.dtype), x.shape), lambda ctx, g: (None,),
+               layout=layouts.COPY)
 
 
 def zeros_of(x):
@@ -63,7 +65,7 @@ def _unit(t):
 ABS = Prim("abs", E, lambda x: (x.shape, x.dtype.to_real()), np.abs, lambda b, x: b.abs(x),
            doc="magnitude")
 _abs = Op("abs", lambda x: make(COPY if x.dtype is dt.bool_ else ABS, (x,)),
-          lambda ctx, g: (mul(g, sgn(ctx.operand(0))),), saves=(0,))
+          lambda ctx, g: (mul(g, sgn(ctx.operand(0))),), saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number", aliases=("absolute",),
@@ -92,7 +94,7 @@ def _sign_llvm(b, x):
 
 
 SIGN = Prim("sign", E, same_dtype, _sign_numpy, _sign_llvm, doc="-1, 0 or 1; 0 of NaN")
-_sign = Op("sign", _sign_lower, flat)
+_sign = Op("sign", _sign_lower, flat, layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])
@@ -119,7 +121,7 @@ def _sgn_vjp(ctx, g):
 
 
 _sgn = Op("sgn", lambda x: make(SGN, (x,)) if x.dtype.is_complex else _sign_lower(x), _sgn_vjp,
-          saves=(0, "result"))
+          saves=(0, "result"), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])
@@ -152,7 +154,7 @@ def _rounding(name: str, numpy, llvm, doc: str):
             raise not_implemented(name, x.dtype)
         return make(prim if x.dtype.is_floating_point else COPY, (x,))
 
-    op = Op(name, lower, flat)
+    op = Op(name, lower, flat, layout=layouts.ELEMENTWISE)
 
     def function(input):  # noqa: A002
         return apply(op, input)
@@ -187,8 +189,9 @@ def _round_lower(x, decimals=0):
     return elementwise(down, x.dtype, make(ROUND, (elementwise(up, x.dtype, x, ten),)), ten)
 
 
-_round = Op("round", _round_lower, flat)
-_round_decimals = Op("round_decimals", _round_lower, flat, grad_name="RoundBackward1")
+_round = Op("round", _round_lower, flat, layout=layouts.ELEMENTWISE)
+_round_decimals = Op("round_decimals", _round_lower, flat, grad_name="RoundBackward1",
+                     layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number", aliases=("special.round",),
@@ -204,7 +207,7 @@ def _frac_lower(x):
     return elementwise(SUB, x.dtype, x, make(TRUNC, (x,)))
 
 
-_frac = Op("frac", _frac_lower, lambda ctx, g: (g,))
+_frac = Op("frac", _frac_lower, lambda ctx, g: (g,), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, cases=lambda t: [t.call(t.f(2, 3))])
@@ -307,7 +310,7 @@ atanh = unary("atanh", np.arctanh, lambda b, x: b.atanh(x),
 
 def _scaled_angle(name: str, factor: float, grad_name: str, doc: str):
     op = Op(name, lambda x: elementwise(MUL, to_float(x.dtype), x, factor),
-            lambda ctx, g: (mul(g, factor),), grad_name=grad_name)
+            lambda ctx, g: (mul(g, factor),), grad_name=grad_name, layout=layouts.ELEMENTWISE)
 
     def function(input):  # noqa: A002
         if input.dtype.is_complex:
@@ -339,7 +342,7 @@ def _sinc_vjp(ctx, g):
     return (mul(g, conj(where(zero, 0, slope))),)
 
 
-_sinc = Op("sinc", _sinc_lower, _sinc_vjp, saves=(0,))
+_sinc = Op("sinc", _sinc_lower, _sinc_vjp, saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any", aliases=("special.sinc",),
@@ -388,7 +391,8 @@ def _nan_to_num_vjp(ctx, g):
     return (where(eq(sub(x, x), 0), g, 0),)  # x - x is NaN for NaN and infinities
 
 
-_nan_to_num = Op("nan_to_num", _nan_to_num_lower, _nan_to_num_vjp, saves=(0,))
+_nan_to_num = Op("nan_to_num", _nan_to_num_lower, _nan_to_num_vjp, saves=(0,),
+                 layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])

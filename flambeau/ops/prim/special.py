@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
@@ -55,7 +56,8 @@ digamma: Callable = special("digamma", digamma64,
 POLYGAMMA = Prim("polygamma", E, lambda x, n: (x.shape, x.dtype), lambda x, n: polygamma64(
     np.asarray(x, np.float64), n).astype(x.dtype), doc="n-th derivative of digamma")
 _polygamma = Op("polygamma", lambda x, n: make(POLYGAMMA, (cast_node(x, to_float(x.dtype)),), (n,)),
-                lambda ctx, g: (mul(g, polygamma(ctx.n + 1, ctx.operand(0))),), saves=(0,))
+                lambda ctx, g: (mul(g, polygamma(ctx.n + 1, ctx.operand(0))),), saves=(0,),
+                layout=layouts.ELEMENTWISE)
 
 
 @api(aliases=("special.polygamma",), out=1, cases=lambda t: [t.call(1, t.pos(2, 3))])
@@ -105,7 +107,7 @@ def _multi_vjp(ctx, g):
     return (mul(g, total),)
 
 
-_mvlgamma = Op("mvlgamma", _multi_lower, _multi_vjp, saves=(0,))
+_mvlgamma = Op("mvlgamma", _multi_lower, _multi_vjp, saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, aliases=("special.multigammaln",), dtypes="number",
@@ -144,7 +146,7 @@ def _zeta_vjp(ctx, g):
 
 
 _zeta = Op("special_zeta", lambda x, y: elementwise(ZETA, to_float(result_type(x, y)), x, y),
-           _zeta_vjp, saves=(0, 1))
+           _zeta_vjp, saves=(0, 1), layout=layouts.ELEMENTWISE)
 
 
 @api("zeta", torch=False, namespaces=("special",), out=1, dtypes="any",
@@ -172,7 +174,7 @@ def _incomplete(name: str, function, sign: int):
         density = exp(sub(sub(mul(log(x), sub(a, 1)), x), lgamma(a)))
         return None, mul(g, density if sign > 0 else neg(density))
 
-    op = Op(name, lower, vjp, saves=(0, 1))
+    op = Op(name, lower, vjp, saves=(0, 1), layout=layouts.ELEMENTWISE)
 
     def incomplete(input, other):
         check_tensor(name, "input", 1, input)
@@ -246,7 +248,8 @@ def _ndtr_vjp(ctx, g):
     return (mul(g, bell),)
 
 
-_ndtr = Op("special_ndtr", _ndtr_lower, _ndtr_vjp, saves=(0,), grad_name="MulBackward1")
+_ndtr = Op("special_ndtr", _ndtr_lower, _ndtr_vjp, saves=(0,), grad_name="MulBackward1",
+           layout=layouts.ELEMENTWISE)
 
 
 @api("ndtr", torch=False, namespaces=("special",), out=1, dtypes="any",
@@ -270,7 +273,7 @@ def _entr_vjp(ctx, g):
     return (mul(g, where(lt(x, 0), math.nan, sub(neg(log(x)), 1))),)
 
 
-_entr = Op("special_entr", _entr_lower, _entr_vjp, saves=(0,))
+_entr = Op("special_entr", _entr_lower, _entr_vjp, saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api("entr", torch=False, namespaces=("special",), out=1, dtypes="any", cases=_pos)
@@ -294,7 +297,7 @@ def _logit_vjp(ctx, g):
     return (where(logical_or(lt(x, eps), gt(x, 1 - eps)), 0, slope),)
 
 
-_logit = Op("logit", _logit_lower, _logit_vjp, saves=(0,))
+_logit = Op("logit", _logit_lower, _logit_vjp, saves=(0,), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, aliases=("special.logit",), dtypes="any",

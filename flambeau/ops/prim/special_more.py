@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.node import OpClass, Prim
 from ...ir.op import Op, apply
@@ -95,7 +96,7 @@ def _polynomial(name: str, function, doc: str) -> None:
             raise not_implemented(name, d)
         return elementwise(prim, to_float(d), x, n)
 
-    op = Op("special_" + name, lower, nondiff=_NO_GRADIENT)
+    op = Op("special_" + name, lower, nondiff=_NO_GRADIENT, layout=layouts.ELEMENTWISE)
 
     def polynomial(input, n):
         if is_number(n):

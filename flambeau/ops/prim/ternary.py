@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.op import Op, apply
 from ..core import elementwise, fitting, is_number, operand, result_type
@@ -55,13 +56,14 @@ def _clamp_vjp(ctx, g):
     return gx, glow, ghigh
 
 
-_clamp = Op("clamp", _clamp_lower, _clamp_vjp, saves=(0, 1, 2), grad_name="ClampBackward1")
+_clamp = Op("clamp", _clamp_lower, _clamp_vjp, saves=(0, 1, 2), grad_name="ClampBackward1",
+            layout=layouts.OF_TENSORS)
 _clamp_tensor = Op("clamp_tensor", _clamp_lower, _clamp_vjp, saves=(0, 1, 2),
-                   grad_name="ClampBackward0")
+                   grad_name="ClampBackward0", layout=layouts.ELEMENTWISE)
 _clamp_min = Op("clamp_min", _clamp_lower, _clamp_vjp, saves=(0, 1, 2),
-                grad_name="ClampMinBackward0")
+                grad_name="ClampMinBackward0", layout=layouts.OF_TENSORS)
 _clamp_max = Op("clamp_max", _clamp_lower, _clamp_vjp, saves=(0, 1, 2),
-                grad_name="ClampMaxBackward0")
+                grad_name="ClampMaxBackward0", layout=layouts.OF_TENSORS)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number", aliases=("clip",),
@@ -142,9 +144,9 @@ def _lerp_saves(needs, params):
     return (0, 1, 2) if needs[2] else (2,)
 
 
-_lerp = Op("lerp", _lerp_lower, _lerp_vjp, saves=_lerp_saves)
+_lerp = Op("lerp", _lerp_lower, _lerp_vjp, saves=_lerp_saves, layout=layouts.OF_TENSORS)
 _lerp_tensor = Op("lerp_tensor", _lerp_lower, _lerp_vjp, saves=_lerp_saves,
-                  grad_name="LerpBackward1")
+                  grad_name="LerpBackward1", layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1,
@@ -188,7 +190,8 @@ def _addcmul_vjp(ctx, g):
 
 
 _addcmul = Op("addcmul", _addcmul_lower, _addcmul_vjp,
-              saves=lambda needs, params: tuple(i for i in (1, 2) if needs[3 - i]))
+              saves=lambda needs, params: tuple(i for i in (1, 2) if needs[3 - i]),
+              layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -222,7 +225,7 @@ def _addcdiv_vjp(ctx, g):
 
 
 _addcdiv = Op("addcdiv", _addcdiv_lower, _addcdiv_vjp,
-              saves=lambda needs, params: (1, 2) if needs[2] else (2,))
+              saves=lambda needs, params: (1, 2) if needs[2] else (2,), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1,

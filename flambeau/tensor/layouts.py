@@ -1,0 +1,61 @@
+"""Results whose memory is in the order of their operands' memory (see base/layout.py).
+
+The node of such a result is its memory, row-major as all nodes are; the tensor sees it through
+strides. What is computed element by element reads its operands with their dimensions in that order,
+so that nothing is moved; other values are computed as they are and then put in order.
+"""
+
+from __future__ import annotations
+
+from ..base import device as dv
+from ..base.layout import Layout, Turned
+from ..ir.node import Node
+from ..ir.op import Op
+from ..ir.view import view
+from .tensor import Tensor
+
+
+def _layouts(operands) -> list[Layout | None]:
+    return [(tuple(x.shape), x.strides) if isinstance(x, Tensor) else None for x in operands]
+
+
+def arrange(op: Op, operands, nodes: list, params: dict) -> Turned | None:
+    """Put nodes in the place of the tensors that are left among ``nodes``.
+
+    Returns:
+        The layout in whose order all operands now are, None where that is row-major.
+    """
+    rule = op.layout
+    layout = None
+    if rule is not None and rule.by_element:
+        layout = rule.find(_layouts(operands), params, None)
+    for i, x in enumerate(operands):
+        if isinstance(x, Tensor) and (layout is not None or nodes[i] is x):
+            nodes[i] = x.node() if layout is None else x._in_order(layout)
+    return layout
+
+
+def wrapped(nodes, layout: Turned | None, op: Op, operands, params: dict,
+            device: dv.device) -> tuple[Tensor | None, ...]:
+    """Results as tensors.
+
+    Args:
+        layout: the order in which ``op`` has worked.
+    """
+    return tuple([n if n is None else _wrap(n, layout, op, operands, params, device)
+                  for n in nodes])
+
+
+def _wrap(node: Node, layout: Turned | None, op: Op, operands, params: dict,
+          device: dv.device) -> Tensor:
+    if layout is not None:
+        if node.shape == layout.memory:
+            return Tensor._of_layout(node, layout, device)
+        if node.shape:
+            raise AssertionError(f"{op}: a result of shape {node.shape}, not one element each")
+    elif op.layout is not None and not op.layout.by_element:
+        layout = op.layout.find(_layouts(operands), params, node.shape)
+        if layout is not None:
+            steps = [node.strides[d] for d in layout.order]
+            return Tensor._of_layout(view(node, layout.memory, steps), layout, device)
+    return Tensor._wrap(node, device)
