@@ -37,8 +37,8 @@ def through(inner: Access, shape: tuple[int, ...], strides: tuple[int, ...],
     Returns None when the two do not compose into one stride per axis.
     """
     if inner.plain:
-        plain = (inner.offset + offset == 0 and sh.is_contiguous(shape, strides)
-                 and sh.numel(shape) == sh.numel(inner.shape))
+        plain = (sh.numel(shape) == sh.numel(inner.shape) and sh.is_contiguous(shape, strides)
+                 and inner.offset + offset == 0)
         return Access(inner.root, shape, strides, inner.offset + offset, plain)
     if 0 in shape:
         return Access(inner.root, shape, (0,) * len(shape), 0, False)

@@ -18,6 +18,7 @@ import numpy as np
 from ..base import dtype as dt
 from ..base import shape as sh
 from ..ir.node import BUFFER, CONST, Node, OpClass, Prim
+from ..ir.view import VIEW, VIEW_SET
 
 
 class GNode:
@@ -156,6 +157,17 @@ class Graph:
                          self.overlaps)
         return self._key
 
+    def without_offsets(self) -> tuple[tuple, tuple[int, ...]]:
+        """The key but for the offsets of views, and these, in the order of the records."""
+        rows, *rest = self.key
+        out, offsets = [], []
+        for row in rows:
+            if holds_offset(row[0]):
+                offsets.append(row[2][-1])
+                row = (*row[:2], row[2][:-1], *row[3:])
+            out.append(row)
+        return (tuple(out), *rest), tuple(offsets)
+
     def users(self) -> list[list[int]]:
         """For each record, the records that read it (once per operand position)."""
         out: list[list[int]] = [[] for _ in self.nodes]
@@ -166,6 +178,11 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+
+def holds_offset(prim: Prim) -> bool:
+    """Whether a primitive's last parameter is an offset."""
+    return prim is VIEW or prim is VIEW_SET
 
 
 #: of a record: primitive, operands, dtype

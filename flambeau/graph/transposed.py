@@ -65,8 +65,8 @@ def exchanges(view: GNode, product: GNode) -> bool:
     """Whether the view is the product with its last two axes exchanged."""
     shape, strides, offset = view.params
     m, n = product.shape[-2:]
-    if offset or len(shape) != len(product.shape) or tuple(shape[-2:]) != (n, m) \
-            or tuple(strides[-2:]) != (1, n) or shape[:-2] != product.shape[:-2]:
+    if len(shape) != len(product.shape) or tuple(shape[-2:]) != (n, m) \
+            or tuple(strides[-2:]) != (1, n) or shape[:-2] != product.shape[:-2] or offset:
         return False
     step = m * n
     for size, s in zip(reversed(shape[:-2]), reversed(strides[:-2]), strict=True):

@@ -24,7 +24,7 @@ from ..base.late import late
 from ..graph.graph import Graph
 from ..ir import node as ir
 from ..ir.node import Node, settle
-from . import families, interpret
+from . import families, interpret, moving
 from .outputs import pooled
 
 if TYPE_CHECKING:
@@ -216,6 +216,10 @@ def _plan_for(graph: Graph, tier: str) -> tuple[planner.Plan | None, bool]:
     """The plan of a graph that repeats, None the first time; and whether it does. A graph that
     differs from earlier ones in its sizes alone has a plan the first time; it is not kept."""
     plan = _plans.get(graph.key)
+    if plan is None and (moved := moving.plan_of(graph, _plans)) is not None:
+        if moved.misfits <= MAX_MISFITS:
+            return moved, True
+        moving.forget(graph)
     if plan is not None and plan.misfits > MAX_MISFITS:
         graph.from_zero = False
         plan = _plans[graph.key] = planner.compile_graph(graph)

@@ -33,6 +33,7 @@ from ..schedule.compile import Entry, Schedule, Whole, chunks_of, schedule_graph
 from ..schedule.conv import Conv
 from ..schedule.copies import Rows
 from ..schedule.dot import Dot
+from ..schedule.moving import Moves
 from ..schedule.positions import Scan, Scatter
 from ..schedule.recurrence import Recurrence
 from ..schedule.template import Family
@@ -41,6 +42,7 @@ from ..schedule.why import groups_text
 from . import arena, convolution, interpret, kernels, profile, recurrence, team
 from .guards import PER_WORD, guard_schedule
 from .host_steps import HostStep, Operand, State, Task
+from .moving import Moving
 from .outputs import Outputs, pooled
 
 __all__ = ["Plan", "compile_graph", "pooled"]
@@ -53,18 +55,18 @@ _WORKSPACE, _PREVIOUS, _BLOCK = "workspace", "previous", "block"
 _MARK = 1 << 52
 
 
-def compile_graph(graph: Graph) -> Plan:
+def compile_graph(graph: Graph, moves: Moves | None = None) -> Plan:
     """The plan of a graph: group, generate or find kernels, lay out memory."""
     if flags.verify:
         verify(graph)
     threads = team.threads()
-    turned = turn_products(graph)
+    turned = turn_products(graph if moves is None else moves.graph)
     if flags.verify:
         verify(turned)
     while True:
         schedule = schedule_graph(turned, threads, explain=flags.debug >= 2)
         try:
-            plan = Plan(schedule, threads, graph)
+            plan = Plan(schedule, threads, graph, moves)
         except NoVectorForm as error:  # this primitive runs by NumPy from now on
             without_kernel.add((error.prim, error.dtypes))
             continue
@@ -102,9 +104,12 @@ class Plan:
         times: seconds and calls by kernel, filled while ``FLAMBEAU_DEBUG`` is 1 or more.
         slots: for each leaf, where its value goes: the number of its cell (an address, see
             :meth:`set_addresses`), or the 0-d array a CONST's number is written to.
+        moving, moved: what follows from the offsets of views that move, and these; None where
+            none does.
     """
 
-    def __init__(self, schedule: Schedule, threads: int, source: Graph | None = None):
+    def __init__(self, schedule: Schedule, threads: int, source: Graph | None = None,
+                 moves: Moves | None = None):
         self.schedule, self._graph = schedule, schedule.graph
         self.graph = source or schedule.graph
         self._lock = threading.RLock()
@@ -121,6 +126,9 @@ class Plan:
                                             key=lambda x: not self._graph.nodes[x.root].is_leaf)]
         self._early = sum(self._graph.nodes[g.root].is_leaf for g, _, _ in self._checks)
         self.misfits = 0  # how often a check failed although nothing was wrong
+        self._moves = moves
+        self.moving: Moving | None = None
+        self.moved: tuple[int, ...] | None = None
         self._cells()
         self._layout()
         #: weak references to the arrays that the cells hold; None where nobody keeps count
@@ -231,6 +239,10 @@ class Plan:
             rows[segment].insert(0, (bind, at, 1))
             tables.append(len(words))
             words.extend(x for row in mine for x in row)
+        if self._moves is not None:
+            hosts = [step for step in self._steps if type(step) is HostStep]
+            self.moving = Moving(self._moves, words, hosts, self._graph)
+            self.moved = self._moves.at_hand
         size = len(words) * 8
         self._raw = np.zeros(size + 64, np.uint8)
         start = -self._raw.ctypes.data % 64
@@ -450,6 +462,15 @@ class Plan:
     def set_number(self, position: int, value) -> None:
         """Give a CONST leaf its number."""
         self.slots[position][()] = value
+
+    def move(self, numbers: tuple[int, ...]) -> bool:
+        """Let views begin elsewhere, by the numbers of :attr:`moving`; False where other offsets
+        have another plan."""
+        if numbers != self.moved:
+            if not self.moving.set(self.words, numbers):
+                return False
+            self.moved, self._dirty = numbers, True
+        return True
 
     def share_number(self, position: int, first: int) -> None:
         """Let a CONST leaf have the number of another one, until the next :meth:`run`."""

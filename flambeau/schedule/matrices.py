@@ -102,8 +102,8 @@ class Refiner:
         node = self.graph.nodes[i]
         shape, strides, offset = node.params
         total = sh.numel(shape)
-        if offset or len(shape) < 2 or total != sh.numel(inner.shape) \
-                or not sh.is_contiguous(shape, strides) or not self._only_products(i):
+        if len(shape) < 2 or total != sh.numel(inner.shape) \
+                or not sh.is_contiguous(shape, strides) or offset or not self._only_products(i):
             return False
         steps, step = [1], 1
         for sizes in (shape, inner.shape):

@@ -393,8 +393,8 @@ class _Walk:
     def same(self, group: Group, a: Access) -> bool:
         """Whether an access that is not plain still reads element i at i (sizes of 1)."""
         root = self.graph.nodes[a.root]
-        return (a.offset == 0 and sh.numel(a.shape) == root.numel()
-                and sh.is_contiguous(a.shape, a.strides))
+        return (sh.numel(a.shape) == root.numel() and sh.is_contiguous(a.shape, a.strides)
+                and a.offset == 0)
 
     def spreads(self, group: Group, a: Access) -> bool:
         """Whether ``a`` reads row values at every inner position of their own row."""

@@ -86,6 +86,7 @@ class Binding:
     def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, seeds: list,
                  runs: list, first: int):
         self.plan = flushed.plan
+        self.moved = flushed.plan.moved  # where its views begin
         # what earlier runs' histories keep: (position, trace, place, (shape, dtype, strides))
         self.from_run: list = []
         self.twins: set[tuple[int, int]] = set()  # numbers of leaves that are the same elements
@@ -231,6 +232,7 @@ class Binding:
         """Whether another recording of the same calls was bound alike."""
         mine, theirs = dict(self.fixed), dict(other.fixed)
         return (self.plan is other.plan and mine.keys() == theirs.keys()
+                and self.moved == other.moved
                 and self.from_seed == other.from_seed and self.from_number == other.from_number
                 and self.alive.keys() == other.alive.keys() and self.store == other.store
                 and [a.root for a in self.alive.values()] == [a.root for a in other.alive.values()]
