@@ -16,8 +16,6 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
 from flambeau.codegen.conv_drive import PANELS, SLOT, SLOTS, ConvDrivers
 from flambeau.codegen.emit import Module
 from flambeau.codegen.emit_types import ELEMENT, itemsize
@@ -129,14 +127,14 @@ class ConvKernel:
         return _round(-(-rows // pieces), t.mr), wide * t.nr
 
     def _pack_weights(self, rows: int, k: int, k_step: int, groups: int, threads: int) -> GemmRow:
-        args = np.zeros(len(GEMM_SLOT), np.int64)
+        words = [0] * len(GEMM_SLOT)
         for name, value in (("m", rows), ("k", k), ("batch", groups), ("batch1", 1),
                             ("a_row", k), ("a_col", 1), ("a_batch0", rows * k), ("k_end", k),
                             ("k_step", k_step)):
-            args[GEMM_SLOT[name]] = value
+            words[GEMM_SLOT[name]] = value
         units = groups * -(-rows // (A_UNIT * self.tiling.mr))
         chunks = min(4 * threads, units) if threads > 1 and rows * k * groups > LARGE else 1
-        return GemmRow("gemm_pack", args, chunks, self.product.addresses.get("gemm_pack", 0))
+        return GemmRow("gemm_pack", words, chunks, self.product.addresses.get("gemm_pack", 0))
 
     def weight(self, g: Windows, rows: int, channels: int, groups: int, x: tuple[int, int],
                parts: int, threads: int = 1) -> ConvPlan:
@@ -170,8 +168,8 @@ class ConvKernel:
                 "table": found.words.ctypes.data, "entries": found.entries, "x_image": g.steps[0],
                 "x_group": x[0], "x_channel": x[1]}
 
-    def _block(self, values: dict[str, int]) -> np.ndarray:
-        return np.array([values.get(s, 0) for s in SLOTS], np.int64)
+    def _block(self, values: dict[str, int]) -> list[int]:
+        return [values.get(s, 0) for s in SLOTS]
 
     def _at(self, name: str) -> int:
         return self.addresses.get(name, 0)

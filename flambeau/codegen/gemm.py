@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -32,12 +32,19 @@ from flambeau.codegen.host import HostTarget, host
 
 @dataclass
 class GemmRow:
-    """One row of a plan's table: ``function(args, chunk, chunks)`` for each chunk."""
+    """One row of a plan's table: ``function(args, chunk, chunks)`` for each chunk.
+
+    ``words`` is the argument block without addresses; ``args`` is the block to bind them in.
+    """
 
     name: str
-    args: np.ndarray
+    words: list[int]
     chunks: int
     function: int = 0
+
+    @cached_property
+    def args(self) -> np.ndarray:
+        return np.array(self.words, np.int64)
 
 
 @dataclass
@@ -58,6 +65,19 @@ class GemmPlan:
     swapped: bool
     _packed_a: int = field(default=-1)
     _packed_b: int = field(default=-1)
+
+    def places(self) -> list[tuple[int, str, int]]:
+        """Which words of every row are addresses: ``(word, what, byte offset)``, where ``what`` is
+        a parameter of :meth:`bind`."""
+        a, b = ("b", "a") if self.swapped else ("a", "b")
+        found = [(SLOT["a"], a, 0), (SLOT["b"], b, 0), (SLOT["c"], "c", 0)]
+        if self.rows[0].words[SLOT["epilogue"]]:
+            found.append((SLOT["epilogue_args"], "epilogue_args", 0))
+        if self._packed_a >= 0:
+            found.append((SLOT["packed_a"], "workspace", self._packed_a))
+        if self._packed_b >= 0:
+            found.append((SLOT["packed_b"], "workspace", self._packed_b))
+        return found
 
     def bind(self, a: int, b: int, c: int, workspace: int = 0, epilogue_args: int = 0) -> None:
         """Set the addresses of the operands, of C, the workspace and the epilogue's arguments."""
@@ -189,13 +209,14 @@ class GemmKernel:
         for begin in range(0, k, span):
             part = dict(values, k_begin=begin, k_end=min(k, begin + span))
             pack = self._row("gemm_pack", part, pack_chunks)
-            rows += [pack, self._row("gemm_packed", part, d.chunks, pack.args)]
+            rows += [pack, self._row("gemm_packed", part, d.chunks, pack.words)]
         return GemmPlan(rows, total, d, bool(values["swapped"]), packed_a, packed_b)
 
-    def _row(self, name: str, values: dict, chunks: int, args: np.ndarray | None = None) -> GemmRow:
-        if args is None:
-            args = np.array([values.get(s, 0) for s in SLOTS], np.int64)
-        return GemmRow(name, args, chunks, self.addresses.get(name, 0))
+    def _row(self, name: str, values: dict, chunks: int, words: list[int] | None = None) -> GemmRow:
+        if words is None:
+            get = values.get
+            words = [get(s, 0) for s in SLOTS]
+        return GemmRow(name, words, chunks, self.addresses.get(name, 0))
 
 
 @cache

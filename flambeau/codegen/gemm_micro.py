@@ -21,7 +21,7 @@ from flambeau.codegen.emit_types import itemsize, vector
 from flambeau.codegen.host import HostTarget
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tiling:
     """Shapes of register tiles and cache blocks for one element type and host.
 

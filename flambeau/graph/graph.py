@@ -84,14 +84,14 @@ class Graph:
 
         Args:
             outputs: nodes whose values are wanted.
-            nodes: pending nodes in topological order, a superset of what is needed; found by a
-                walk from the outputs when omitted.
+            nodes: the pending nodes that the outputs need and no others, in topological order;
+                found by a walk from the outputs when omitted.
             donated: ``{leaf: output}``, leaves whose array the output may take over.
 
         Returns:
             The graph, and its leaves as nodes, in the order of ``Graph.leaves``.
         """
-        order = _needed(outputs, nodes) if nodes is not None else _walk(outputs)
+        order = nodes if nodes is not None else _walk(outputs)
         rows: list[tuple] = []  # what GNode takes
         locs: list = []
         number: dict[int, int] = {}
@@ -108,12 +108,9 @@ class Graph:
             return at
 
         for node in order:
-            srcs = []
-            for s in node.srcs:
-                at = known(id(s))
-                srcs.append(leaf(s) if at is None else at)
+            srcs = tuple([leaf(s) if (at := known(id(s))) is None else at for s in node.srcs])
             number[id(node)] = len(rows)
-            rows.append((node.prim, tuple(srcs), node.params, node.shape, node.dtype, None))
+            rows.append((node.prim, srcs, node.params, node.shape, node.dtype, None))
             locs.append(node.loc)
         out = [number[id(n)] if id(n) in number else leaf(n) for n in outputs]
         given: dict[int, int] = {}
@@ -160,12 +157,11 @@ class Graph:
     def without_offsets(self) -> tuple[tuple, tuple[int, ...]]:
         """The key but for the offsets of views, and these, in the order of the records."""
         rows, *rest = self.key
-        out, offsets = [], []
-        for row in rows:
-            if holds_offset(row[0]):
-                offsets.append(row[2][-1])
-                row = (*row[:2], row[2][:-1], *row[3:])
-            out.append(row)
+        out, offsets = list(rows), []
+        for i, (prim, srcs, params, *others) in enumerate(rows):
+            if holds_offset(prim):
+                offsets.append(params[-1])
+                out[i] = prim, srcs, params[:-1], *others
         return (tuple(out), *rest), tuple(offsets)
 
     def users(self) -> list[list[int]]:
@@ -192,18 +188,6 @@ _STRUCTURE = itemgetter(0, 1, 4)
 def _is_leaf(node: Node) -> bool:
     return node.value is not None or node.prim.cls is OpClass.SOURCE and not node.srcs \
         and node.prim in (BUFFER, CONST)
-
-
-def _needed(outputs: Sequence[Node], nodes: Sequence[Node]) -> list[Node]:
-    """The pending nodes the outputs depend on, in the given order."""
-    live = {id(n) for n in outputs}
-    out = []
-    for node in reversed(nodes):
-        if id(node) in live and node.value is None:
-            out.append(node)
-            live.update(map(id, node.srcs))
-    out.reverse()
-    return out
 
 
 def _walk(outputs: Sequence[Node]) -> list[Node]:

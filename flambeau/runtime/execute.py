@@ -56,6 +56,11 @@ seam: weakref.ref[Node] | None = None
 #: nodes after the seam that are worth a plan of their own
 LEAST_AFTER_SEAM = 24
 
+#: rises with every step (a flush with a backward pass in it) that is new, falls with one that
+#: repeats; from RESTLESS on, at most MOST_RESTLESS, steps are expected to be new
+restless = 0
+RESTLESS, MOST_RESTLESS = 4, 6
+
 #: storages written since the last flush whose earlier content was a plain value
 dirty: list[weakref.ref] = []
 
@@ -113,6 +118,12 @@ def flush() -> None:
         finally:
             if follower is not None:
                 follower.after_flush(compiled)
+
+
+def steps_vary() -> bool:
+    """Whether each step is another one (batches of other sizes): then they are to be flushed at the
+    end of their backward pass, so that the update after it, at least, repeats."""
+    return restless >= RESTLESS
 
 
 def flush_pending() -> bool:
@@ -176,9 +187,10 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     given = _donations(todo, outputs, written)
     graph, leaves = Graph.capture(outputs, todo, given)
     plan, again = _plan_for(graph, tier)
+    update_is_next = _note_step(todo, again)
     if plan is None:
         _interpret(todo, outer, written)
-        return False
+        return update_is_next
     plan.user = None
     plan.graph.locs = graph.locs  # the lines of this run, for messages
     arrays = plan.run([n.value for n in leaves])
@@ -188,7 +200,17 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
         follower.observe(Flushed(plan, leaves, outputs, arrays, given))
     for node, array in zip(outputs, arrays, strict=True):
         settle(node, array)
-    return again
+    return again or update_is_next
+
+
+def _note_step(todo: list[Node], again: bool) -> bool:
+    """Note whether steps repeat; whether this is a new one that ends with its backward pass."""
+    global restless
+    last = seam() if seam is not None else None
+    if last is None or last not in todo:
+        return False
+    restless = max(restless - 1, 0) if again else min(restless + 1, MOST_RESTLESS)
+    return steps_vary() and todo[-1] is last
 
 
 def _interpret(todo: list[Node], outer: list[bool], written: list[tuple]) -> None:
@@ -216,6 +238,8 @@ def _plan_for(graph: Graph, tier: str) -> tuple[planner.Plan | None, bool]:
     """The plan of a graph that repeats, None the first time; and whether it does. A graph that
     differs from earlier ones in its sizes alone has a plan the first time; it is not kept."""
     plan = _plans.get(graph.key)
+    if plan is None and tier == "auto" and _COMPILER not in sys.modules and _is_light(graph):
+        return None, False
     if plan is None and (moved := moving.plan_of(graph, _plans)) is not None:
         if moved.misfits <= MAX_MISFITS:
             return moved, True
@@ -225,8 +249,6 @@ def _plan_for(graph: Graph, tier: str) -> tuple[planner.Plan | None, bool]:
         plan = _plans[graph.key] = planner.compile_graph(graph)
         plan.misfits = -sys.maxsize
     elif plan is None:
-        if tier == "auto" and _COMPILER not in sys.modules and _is_light(graph):
-            return None, False
         name = hash(graph.key)
         if tier != "1" and name not in _seen:
             while len(_seen) >= MAX_SEEN:

@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -51,8 +52,6 @@ __all__ = ["Plan", "compile_graph", "pooled"]
 SMALL_WORK = 500_000
 #: pointers to the matrix kernels' workspace, to the block of arguments before, and to this one
 _WORKSPACE, _PREVIOUS, _BLOCK = "workspace", "previous", "block"
-#: multiples of this stand for addresses that are looked for
-_MARK = 1 << 52
 
 
 def compile_graph(graph: Graph, moves: Moves | None = None) -> Plan:
@@ -188,12 +187,15 @@ class Plan:
                 at = len(words)
                 words.extend(block)
                 for w, root, offset in pointers:
-                    if root is _PREVIOUS:
-                        patches[-1].append((self._arena_cell + 2, 8 * previous, at + w))
-                    elif root is _BLOCK:
-                        patches[-1].append((self._arena_cell + 2, 8 * at + offset, at + w))
+                    if type(root) is int:
+                        cell, start = cell_of(root)
+                        patches[-1].append((cell, start + offset, at + w))
                     else:
-                        patches[-1].append((*self._pointer(root, offset, e, cell_of), at + w))
+                        start = self._arena_cell
+                        cell, begin = {None: (start, e.scratch), _WORKSPACE: (start + 1, 0),
+                                       _PREVIOUS: (start + 2, 8 * previous),
+                                       _BLOCK: (start + 2, 8 * at)}[root]
+                        patches[-1].append((cell, begin + offset, at + w))
                 if function:
                     rows[-1].append((function, at, chunks))
                     self.row_names[-1].append((graph, e))
@@ -232,33 +234,26 @@ class Plan:
     def _write(self, words: list[int], rows: list, patches: list) -> None:
         """Make the block of words: argument blocks first, then the segments' tables."""
         bind = kernels.bind()
-        tables = []
-        for segment, (mine, patch) in enumerate(zip(rows, patches, strict=True)):
+        count = len(words) + 4 * len(rows) + 3 * sum(map(len, chain(rows, patches)))
+        raw = np.empty(count + 8, np.int64)
+        address = raw.__array_interface__["data"][0]
+        start = -address % 64 // 8
+        self.words, base = raw[start:start + count], address + 8 * start
+        self._segments = []
+        for mine, patch in zip(rows, patches, strict=True):
             at = len(words)
-            words.extend((len(patch), *(x for p in patch for x in p)))
-            rows[segment].insert(0, (bind, at, 1))
-            tables.append(len(words))
-            words.extend(x for row in mine for x in row)
+            words.append(len(patch))
+            for cell, offset, word in patch:
+                words += base + 8 * cell, offset, base + 8 * word
+            self._segments.append((base + 8 * len(words), len(mine) + 1))
+            words += bind, base + 8 * at, 1
+            for function, block, chunks in mine:
+                words += function, base + 8 * block, chunks
         if self._moves is not None:
             hosts = [step for step in self._steps if type(step) is HostStep]
             self.moving = Moving(self._moves, words, hosts, self._graph)
             self.moved = self._moves.at_hand
-        size = len(words) * 8
-        self._raw = np.zeros(size + 64, np.uint8)
-        start = -self._raw.ctypes.data % 64
-        self.words = self._raw[start:start + size].view(np.int64)
-        base = self.words.ctypes.data
-        for segment, patch in enumerate(patches):
-            at = rows[segment][0][1] + 1
-            for cell, _, word in patch:
-                words[at], words[at + 2] = base + 8 * cell, base + 8 * word
-                at += 3
-            at = tables[segment] + 1
-            for _, block, _ in rows[segment]:
-                words[at] = base + 8 * block
-                at += 3
         self.words[:] = array("q", words)
-        self._segments = [(base + 8 * t, len(r)) for t, r in zip(tables, rows, strict=True)]
         self.has_host_steps = len(self._steps) > 1  # these work on the arrays themselves
         self._memory(base)
         self._fill_checks(base)
@@ -367,18 +362,14 @@ class Plan:
             a_batch=d.a[2], b_batch=d.b[2], c_batch=(c * d.batch[1], c), epilogue=epilogue,
             threads=self._threads, dotted=dotted, turned=d.turned)
         self._workspace = max(self._workspace, plan.workspace_bytes)
-        # which words hold which address is the matrix kernels' business (they may exchange the
-        # operands), so addresses that cannot occur are bound and looked for
-        roots = [d.a[0], d.b[0], (d.c, 0), (_WORKSPACE, 0), (_PREVIOUS, 0)]
-        plan.bind(_MARK, _MARK * 2, _MARK * 3, _MARK * 4, _MARK * 5 if epilogue else 0)
+        roots = {"a": d.a[0], "b": d.b[0], "c": (d.c, 0), "workspace": (_WORKSPACE, 0),
+                 "epilogue_args": (_PREVIOUS, 0)}
+        places = []
+        for word, what, extra in plan.places():
+            root, offset = roots[what]
+            places.append((word, root, offset + extra))
         for row in plan.rows:
-            args, places = row.args.tolist(), []
-            for at, word in enumerate(args):
-                if word >= _MARK:
-                    which, extra = divmod(word, _MARK)
-                    root, offset = roots[which - 1]
-                    places.append((at, root, offset + extra))
-            yield row.function, args, places, row.chunks
+            yield row.function, row.words, places, row.chunks
 
     def _recurrence(self, r: Recurrence):
         """Rows of a recurrent layer."""
@@ -404,15 +395,6 @@ class Plan:
             if row.function:
                 places = [(at, names[name][0], names[name][1] + more) for at, name, more in places]
             yield row.function, row.words, places, row.chunks
-
-    def _pointer(self, root, offset: int, e: Entry,
-                 cell_of: Callable[[int], tuple[int, int]]) -> tuple[int, int]:
-        if root is None:
-            return self._arena_cell, e.scratch + offset
-        if root is _WORKSPACE:
-            return self._arena_cell + 1, offset
-        cell, at = cell_of(root)
-        return cell, at + offset
 
     # -- running ---------------------------------------------------------------------------------
 

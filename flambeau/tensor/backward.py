@@ -220,6 +220,8 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
         for t, g in zip(inputs, got, strict=True):
             if t._fn is not None and not t._retains and g is not None:
                 t._grad = g if t._grad is None else add(t._grad, g)
+    if execute.steps_vary() and not recorder.inside:  # else the recorder does it
+        execute.flush()
 
 
 def _input_edge(t: Tensor):

@@ -117,7 +117,7 @@ class Recording:
                 self._note(entry, args, out)
             except Poison as why:
                 self.poison(why)
-        if self.poisoned:
+        if self.poisoned or execute.steps_vary():
             self._end_early(function)
         return out
 

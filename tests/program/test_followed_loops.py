@@ -8,6 +8,7 @@ import pytest
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau.base import flags
+from flambeau.runtime import execute
 from flambeau.tensor import follow
 from flambeau.utils.checkpoint import checkpoint
 
@@ -452,3 +453,26 @@ def test_parameters_frozen_while_calls_are_outstanding(monkeypatch):
             seen.append(loss.item())
 
     assert numbers(loop, True) == numbers(loop, True) == numbers(loop, False)
+
+
+def test_updates_are_followed_where_each_batch_has_another_size():
+    def losses():
+        model, adam, loss_of = parts()
+        found, runs = [], []
+        for n in range(1, 30):
+            adam.zero_grad()
+            loss = loss_of(model(torch.ones(n, 6) * n / 30), torch.arange(n) % 3)
+            loss.backward()
+            adam.step()
+            found.append(loss.item())
+            runs.append(follow.recorder.count)
+        return found, runs[-1] - runs[10]
+
+    execute.flush()
+    execute.restless = 0
+    found, followed = losses()
+    assert execute.steps_vary() and followed >= 15
+    execute.restless = 0
+    with flags.override(follow=0):
+        assert losses()[0] == found
+    execute.restless = 0

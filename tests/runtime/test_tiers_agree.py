@@ -59,7 +59,7 @@ def agree(build) -> None:
     outputs = build()
     nodes = ir.pending[:]
     del ir.pending[:]
-    graph, leaves = Graph.capture(outputs, nodes)
+    graph, leaves = Graph.capture(outputs)
     compiled = compile_graph(graph).run([n.value for n in leaves])
     interpret.run(nodes)
     for node, value in zip(outputs, compiled, strict=True):
