@@ -11,7 +11,13 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from .shape import broadcast_shapes, broadcast_strides, contiguous_strides, is_contiguous
+from .shape import (
+    broadcast_shapes,
+    broadcast_strides,
+    contiguous_strides,
+    is_contiguous,
+    view_strides,
+)
 
 #: an operand's shape and strides
 Layout = tuple[tuple[int, ...], tuple[int, ...]]
@@ -109,6 +115,30 @@ def strides_of_format(shape: Sequence[int], memory_format) -> tuple[int, ...]:
     return _without_gaps(shape, order[::-1], 1)
 
 
+def is_in_format(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether strides look like those of a channels-last image or volume (of a signal, it is an
+    image of one row).
+
+    Where sizes of 1 leave it open, row-major is what they look like.
+    """
+    if len(shape) == 3:
+        shape, strides = (*shape[:2], 1, shape[2]), (*strides[:2], shape[2] * strides[2],
+                                                     strides[2])
+    if len(shape) not in (4, 5) or strides[1] == 0 or 0 in shape:
+        return False
+    least = 0
+    for d in (1, *range(len(shape) - 1, 1, -1), 0):
+        if strides[d] < least or d == 0 and least == strides[1]:
+            return False
+        least = strides[d] * max(shape[d], 1)
+    return True
+
+
+def _channels_last(shape: tuple[int, ...]) -> Turned | None:
+    order = (0, *range(2, len(shape)), 1)
+    return _turned(shape, _without_gaps(shape, order[::-1], 1))
+
+
 def _turned(shape: tuple[int, ...], strides: tuple[int, ...]) -> Turned | None:
     if strides == contiguous_strides(shape):
         return None
@@ -157,27 +187,28 @@ class Rule(NamedTuple):
     """Which layout an operation gives its results.
 
     Attributes:
-        find: ``find(layouts, params, shape)`` for the operands' layouts (None for what is no
-            tensor) gives the result's, None for row-major.
+        find: ``find(layouts, params, shape)`` for the operands' layouts (NUMBER for a number, None
+            for what is absent, a tuple for a list) gives the result's, None for row-major.
         by_element: elements are computed one by one, wherever they are, so that the operation may
             work on its operands with their dimensions in another order; ``shape`` is then None.
         always: the layout does not depend on the operands alone: ask even where all are row-major.
     """
 
-    find: Callable[[tuple[Layout | None, ...], dict, tuple[int, ...] | None], Turned | None]
+    find: Callable[[list, dict, tuple[int, ...] | None], Turned | None]
     by_element: bool = False
     always: bool = False
 
 
-_NUMBER: Layout = ((), ())
+#: the layout of a Python number
+NUMBER: Layout = ((), ())
 
 
 def _elementwise(layouts, params, shape):
-    return of_elementwise(tuple([x or _NUMBER for x in layouts]))
+    return of_elementwise(tuple([x for x in layouts if x is not None]))
 
 
 def _of_tensors(layouts, params, shape):
-    return of_elementwise(tuple([x for x in layouts if x is not None]))
+    return of_elementwise(tuple([x for x in layouts if x is not None and x is not NUMBER]))
 
 
 def _copy(layouts, params, shape):
@@ -187,6 +218,59 @@ def _copy(layouts, params, shape):
 def _formatted(layouts, params, shape):
     have = layouts[0][0]
     return _turned(have, strides_of_format(have, params["memory_format"]))
+
+
+def _halved(layouts, params, shape):
+    strides = layouts[0][1]
+    return of_elementwise(((shape, strides), (shape, strides)))
+
+
+def _like_second(layouts, params, shape):
+    return of_elementwise((NUMBER, layouts[1]))
+
+
+def _columns(layouts, params, shape):
+    return _turned(shape, (1, shape[0]))
+
+
+def _image(layouts, params, shape):
+    return _channels_last(shape) if len(shape) == 4 and is_in_format(*layouts[0]) else None
+
+
+def _spatial(layouts, params, shape):
+    return _channels_last(shape) if len(shape) in (4, 5) and is_in_format(*layouts[0]) else None
+
+
+def _joined(layouts, params, shape):
+    fits = len(shape) in (4, 5) and all(is_in_format(*x) for x in layouts[0])
+    return _channels_last(shape) if fits else None
+
+
+def _indexed(layouts, params, shape):
+    (have, strides), dims = layouts[0], params["dims"]
+    before, count = dims[0], len(dims)
+    if dims != tuple(range(before, before + count)):  # what is indexed comes first
+        order = (*dims, *(d for d in range(len(have)) if d not in dims))
+        strides, before = tuple([strides[d] for d in order]), 0
+    after = len(have) - before - count
+    place = (0,) * (len(shape) - before - after)
+    source = shape, strides[:before] + place + strides[before + count:]
+    return of_elementwise((source, *[
+        _seen_as(x, (1,) * before + x[0] + (1,) * after) for x in layouts[1:]]))
+
+
+def _seen_as(layout: Layout, shape: tuple[int, ...]) -> Layout:
+    strides = view_strides(*layout, shape)
+    return shape, contiguous_strides(shape) if strides is None else strides
+
+
+def _pooled(layouts, params, shape):
+    return _channels_last(shape) if is_in_format(*layouts[0]) else None
+
+
+def _convolved(layouts, params, shape):
+    operands = layouts[len(shape) == 3:2]  # of signals, the weight alone decides
+    return _channels_last(shape) if any(is_in_format(*x) for x in operands) else None
 
 
 def _like_first(layouts, params, shape):
@@ -204,3 +288,17 @@ COPY = Rule(_copy, by_element=True)
 FORMATTED = Rule(_formatted, by_element=True, always=True)
 #: elements change places; memory in the order of the first operand
 LIKE_FIRST = Rule(_like_first)
+#: computed element by element, in the order of a number and the second operand
+LIKE_SECOND = Rule(_like_second, by_element=True)
+#: of the two halves of the first operand along some dimension
+HALVED = Rule(_halved)
+#: a matrix with its columns next to each other in memory, whatever the operands
+COLUMNS = Rule(_columns, always=True)
+#: channels-last where the first operand is: images; volumes too; signals too
+IMAGE, SPATIAL, POOLED = Rule(_image), Rule(_spatial), Rule(_pooled)
+#: channels-last where all tensors of a list are
+JOINED = Rule(_joined)
+#: elements found by index tensors along the dimensions ``dims``
+INDEXED = Rule(_indexed)
+#: channels-last where the first or the second operand is
+CONVOLVED = Rule(_convolved)

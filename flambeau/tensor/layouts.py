@@ -8,15 +8,21 @@ so that nothing is moved; other values are computed as they are and then put in 
 from __future__ import annotations
 
 from ..base import device as dv
-from ..base.layout import Layout, Turned
+from ..base.layout import NUMBER, Layout, Turned
 from ..ir.node import Node
 from ..ir.op import Op
 from ..ir.view import view
+from ..ops.core import is_number
 from .tensor import Tensor
 
 
-def _layouts(operands) -> list[Layout | None]:
-    return [(tuple(x.shape), x.strides) if isinstance(x, Tensor) else None for x in operands]
+def _layouts(operands) -> list:
+    return [_layout_of(x) if isinstance(x, (Tensor, Node)) else NUMBER if is_number(x)
+            else tuple(_layouts(x)) if isinstance(x, (tuple, list)) else None for x in operands]
+
+
+def _layout_of(x: Tensor | Node) -> Layout:
+    return tuple(x.shape), x.strides
 
 
 def arrange(op: Op, operands, nodes: list, params: dict) -> Turned | None:

@@ -127,7 +127,8 @@ def _prelu_vjp(ctx, g):
             where(positive, 0, mul(g, x)) if ctx.needs(1) else None)
 
 
-_prelu = Op("_prelu_kernel", _prelu_lower, _prelu_vjp, saves=(0, 1))
+_prelu = Op("_prelu_kernel", _prelu_lower, _prelu_vjp, saves=(0, 1),
+            layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, functional=True, cases=lambda t: [t.call(t.f(2, 3), t.f(1)),
@@ -379,8 +380,7 @@ def _logsigmoid_vjp(ctx, g):
 
 
 _logsigmoid = Op("log_sigmoid", rounded_once(lambda x: neg(_softplus_plain(neg(x))),
-                                             floats="log_sigmoid"), _logsigmoid_vjp, saves=(0,),
-                 layout=layouts.ELEMENTWISE)
+                                             floats="log_sigmoid"), _logsigmoid_vjp, saves=(0,))
 
 
 @api(torch=False, functional=True, out=1, cases=cases_plain)
@@ -516,7 +516,7 @@ def _joined(first, second, shape, dim):
                embed(second, shape, SLICE, dim=dim, start=n, end=2 * n, step=1))
 
 
-_glu = Op("glu", _glu_lower, _glu_vjp, saves=(0,))
+_glu = Op("glu", _glu_lower, _glu_vjp, saves=(0,), layout=layouts.HALVED)
 
 
 @api(torch=False, functional=True, cases=lambda t: [t.call(t.f(2, 4)), t.call(t.f(4, 3), 0)])

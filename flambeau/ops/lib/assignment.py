@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
@@ -20,7 +21,8 @@ def _copy_lower(x, source):
     return make(COPY, (value,)) if value is source else value  # memory of its own
 
 
-_copy = Op("copy", _copy_lower, lambda ctx, g: (None, g), grad_name="CopyBackwards")
+_copy = Op("copy", _copy_lower, lambda ctx, g: (None, g), grad_name="CopyBackwards",
+           layout=layouts.COPY)
 
 
 @api("copy", torch=False, inplace=True, dtypes="any")
@@ -36,7 +38,7 @@ def _fill_lower(x, value):
     return broadcast(operand(value, x.dtype), x.shape)
 
 
-_fill = Op("fill", _fill_lower, lambda ctx, g: (None, g))
+_fill = Op("fill", _fill_lower, lambda ctx, g: (None, g), layout=layouts.COPY)
 
 
 @api(inplace=True, dtypes="any", cases=lambda t: [t.call(t.f(2, 3), 1.5)])

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import Node, leaf
@@ -286,7 +287,8 @@ def _put_lower(x, values, *indices, dims, accumulate):
     return _index_put_lower(x, values, *indices, dims=dims, accumulate=accumulate)
 
 
-_PUT_OP = Op("index_put", _put_lower, _index_put_vjp, saves=_put_saves)
+_PUT_OP = Op("index_put", _put_lower, _index_put_vjp, saves=_put_saves,
+             layout=layouts.LIKE_FIRST)
 
 
 @api(method=True, inplace=True, dtypes="any",

@@ -15,7 +15,7 @@ from ..prim.index import host, index_select, nonzero, on_host
 from ..prim.join import cat, check_list, joined_dtype, stack
 from ..prim.shape import reshape, slice_dim
 from .padding import constant_pad_nd
-from .shape import atleast_1d, atleast_2d, atleast_3d, meshgrid
+from .shape import atleast_1d, atleast_2d, atleast_3d, contiguous, meshgrid
 
 
 @api(out=1, dtypes="any",
@@ -198,5 +198,5 @@ def nonzero_static(input, *, size, fill_value=-1):  # noqa: A002
     found = nonzero(input)
     count = found.shape[0]
     if count >= size:
-        return slice_dim(found, 0, 0, size)
+        return contiguous(slice_dim(found, 0, 0, size))
     return constant_pad_nd(found, [0, 0, 0, size - count], fill_value)

@@ -251,7 +251,7 @@ def _bce_vjp(ctx, g):
 
 
 _bce = Op("binary_cross_entropy", _bce_lower, _bce_vjp,
-          saves=fixed("binary_cross_entropy", (0, 1, 2), weight=2), layout=layouts.ELEMENTWISE)
+          saves=fixed("binary_cross_entropy", (0, 1, 2), weight=2), layout=layouts.COPY)
 
 
 @api(torch=False, functional=True,
@@ -312,7 +312,7 @@ def _logits_vjp(ctx, g):
 
 _logits = Op("binary_cross_entropy_with_logits", _logits_lower, _logits_vjp,
              saves=fixed("binary_cross_entropy_with_logits", (0, 1, 2, 3), weight=2,
-                         pos_weight=3), layout=layouts.ELEMENTWISE)
+                         pos_weight=3), layout=layouts.LIKE_SECOND)
 
 
 @api(torch=False, functional=True, cases=_pair_of_cases)

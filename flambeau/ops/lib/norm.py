@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import Node
@@ -233,7 +234,7 @@ def _batch_norm_saves(needs, params):
 
 
 _batch_norm = Op("native_batch_norm", _batch_norm_lower, _batch_norm_vjp,
-                 saves=_batch_norm_saves, nondiff_results=(1, 2, 3))
+                 saves=_batch_norm_saves, nondiff_results=(1, 2, 3), layout=layouts.SPATIAL)
 
 
 def _check_channels(input, **parameters) -> None:
@@ -390,7 +391,8 @@ def _group_norm_vjp(ctx, g, *_):
 
 
 _group_norm = Op("native_group_norm", _group_norm_lower, _group_norm_vjp,
-                 saves=(0, 1, "result1", "result2"), nondiff_results=(1, 2))
+                 saves=(0, 1, "result1", "result2"), nondiff_results=(1, 2),
+                 layout=layouts.SPATIAL)
 
 
 @api(functional=True, cases=lambda t: [t.call(t.f(2, 4, 3), 2), t.call(t.f(2, 4), 2, t.f(4),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import make
@@ -39,7 +40,8 @@ def _constant_lower(x, pairs, value):
 
 
 _constant: Op = Op("constant_pad_nd", _constant_lower, lambda ctx, g: (
-    apply(_constant, g, pairs=tuple((-a, -b) for a, b in ctx.pairs), value=0),))
+    apply(_constant, g, pairs=tuple((-a, -b) for a, b in ctx.pairs), value=0),),
+                   layout=layouts.SPATIAL)
 
 
 @api(dtypes="any", cases=lambda t: [t.call(t.f(2, 3), (1, 2)), t.call(t.f(3, 3), (-1, 1), 2.0)])
@@ -65,7 +67,8 @@ def constant_pad_nd(input, pad, value=0):  # noqa: A002
 
 
 _NAMES = {"reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}
-_OPS = {(mode, rank): resampler(f"{mode}_pad{rank}d", f"{_NAMES[mode]}{rank}DBackward0")
+_OPS = {(mode, rank): resampler(f"{mode}_pad{rank}d", f"{_NAMES[mode]}{rank}DBackward0",
+                                None if mode == "circular" else layouts.SPATIAL)
         for mode in _NAMES for rank in (1, 2, 3)}
 
 

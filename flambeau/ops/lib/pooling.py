@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.op import apply
 from ..prim.elementwise import mul, pow, relu  # noqa: A004
@@ -216,7 +217,8 @@ def _averaging(n: int, m: int) -> Taps:
     return Taps(np.minimum(index, n - 1), weight, n)
 
 
-_ADAPTIVE_AVG = {rank: resampler(f"adaptive_avg_pool{rank}d", f"AdaptiveAvgPool{rank}DBackward0")
+_ADAPTIVE_AVG = {rank: resampler(f"adaptive_avg_pool{rank}d", f"AdaptiveAvgPool{rank}DBackward0",
+                                 layouts.IMAGE)
                  for rank in (1, 2, 3)}
 
 

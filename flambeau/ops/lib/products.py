@@ -37,14 +37,19 @@ from .shape import roll
 OUT: dict[str, Any] = {"method": True, "out": 1, "dtypes": "number"}
 
 
-def _plus(product, c, beta, alpha):
-    """``beta * c + alpha * product``; ``c`` is not read where beta is 0."""
+def _plus(product, c, beta, alpha, first=False):
+    """``beta * c + alpha * product``; ``c`` is not read where beta is 0.
+
+    Args:
+        first: the result's memory is in the order of ``c``'s.
+    """
     if product.dtype.category < dt.dtype.FLOAT:
         beta, alpha = int(beta), int(alpha)  # as PyTorch truncates them
     out = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return out
-    return add(out, c if beta == 1 else mul(c, beta))
+    c = c if beta == 1 else mul(c, beta)
+    return add(c, out) if first else add(out, c)
 
 
 def _fits(name, c, shape):
@@ -104,7 +109,7 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):  # noqa: A002
     if d.category < dt.dtype.FLOAT and (isinstance(alpha, float) or isinstance(beta, float)):
         raise RuntimeError("For integral input tensors, argument alpha and beta must not be "
                            "floating point numbers.")
-    return _plus(cast(product, d), cast(input, d), beta, alpha)
+    return _plus(cast(product, d), cast(input, d), beta, alpha, first=True)
 
 
 @api(inplace=False, cases=lambda t: [t.call(t.f(3), t.f(3))], **OUT)

@@ -319,7 +319,8 @@ def _roll_lower(x, shifts, dims):
 
 
 _roll: Op = Op("roll", _roll_lower, lambda ctx, g: (
-    apply(_roll, g, shifts=tuple(-s for s in ctx.shifts), dims=ctx.dims),))
+    apply(_roll, g, shifts=tuple(-s for s in ctx.shifts), dims=ctx.dims),),
+                layout=layouts.SPATIAL)
 
 
 @api(cases=lambda t: [t.call(t.f(2, 3), 1, 0), t.call(t.f(2, 3), 4),

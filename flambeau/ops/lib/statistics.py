@@ -22,9 +22,10 @@ from ..prim.pointwise import ceil, floor, not_implemented, round
 from ..prim.reduce import SUM, expand, reduce, reduce_axes, restore, sum, sum_dtype
 from ..prim.shape import permute, reshape, squeeze, transpose, unsqueeze
 from ..prim.statistics import vector_norm
-from .linalg_norms import matrix_norm
 from ..prim.ternary import clamp, clamp_min, lerp
 from ..results import return_type
+from .linalg_norms import matrix_norm
+from .shape import contiguous
 
 # --- norms --------------------------------------------------------------------------------------
 
@@ -83,7 +84,7 @@ def renorm(input, p, dim, maxnorm):
     dim = sh.wrap_dim(dim, rank)
     size = vector_norm(input, p, tuple(i for i in range(rank) if i != dim), True)
     factor = where(gt(size, maxnorm), div(maxnorm, add(size, 1e-7)), 1.0)
-    return mul(input, factor)
+    return contiguous(mul(input, factor))
 
 
 # --- sums without NaN ---------------------------------------------------------------------------

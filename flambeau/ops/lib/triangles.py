@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import make
@@ -208,7 +209,7 @@ def _region_op(name, view_op):
         return (apply(op, g, None, **params) if ctx.needs(0) else None,
                 apply(view_op, g, **params) if ctx.needs(1) else None)
 
-    op = Op(name, lower, vjp)
+    op = Op(name, lower, vjp, layout=layouts.LIKE_FIRST)
     return op
 
 

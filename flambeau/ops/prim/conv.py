@@ -15,6 +15,7 @@ import itertools
 import math
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
@@ -144,7 +145,7 @@ def _other(needs, params):
     return tuple(i for i in (0, 1) if needs[1 - i])
 
 
-CONV_OP = Op("convolution", _conv_lower, _conv_vjp, saves=_other)
+CONV_OP = Op("convolution", _conv_lower, _conv_vjp, saves=_other, layout=layouts.CONVOLVED)
 
 
 def _input_lower(y, w, bias, size, stride, padding, dilation, groups):
@@ -160,7 +161,7 @@ def _input_vjp(ctx, g):
 
 
 INPUT_OP = Op("convolution_transpose", _input_lower, _input_vjp, saves=_other,
-              grad_name="ConvolutionBackward0")
+              grad_name="ConvolutionBackward0", layout=layouts.CONVOLVED)
 
 
 def _weight_lower(x, y, kernel, stride, padding, dilation, groups):

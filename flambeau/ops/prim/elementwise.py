@@ -355,7 +355,7 @@ _pow = Op("pow", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward1
 _pow_number = Op("pow_scalar", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward0",
                  layout=layouts.OF_TENSORS)
 _number_pow = Op("pow_of_scalar", _pow_lower, _pow_vjp, saves=_pow_saves,
-                 grad_name="PowBackward2", layout=layouts.ELEMENTWISE)
+                 grad_name="PowBackward2")
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",

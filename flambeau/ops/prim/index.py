@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...base.errors import IndexValueError
 from ...ir.api import api
@@ -351,7 +352,7 @@ def _index_lower(x, *indices, dims):
 INDEX_OP = Op("index", _index_lower,
               lambda ctx, g: (put_zeros(g, [ctx.operand(i) for i in range(1, ctx.operands)],
                                         ctx.shape(0), ctx.dims), *[None] * (ctx.operands - 1)),
-              saves=lambda needs, params: tuple(range(1, len(needs))))
+              saves=lambda needs, params: tuple(range(1, len(needs))), layout=layouts.INDEXED)
 
 
 # --- gradients of gathers: zeros with the values added where they came from --------------------
@@ -475,7 +476,8 @@ def _nonzero_lower(x):
     return leaf(np.stack(found, 1))
 
 
-_nonzero = Op("nonzero", _nonzero_lower, nondiff="positions have no gradient")
+_nonzero = Op("nonzero", _nonzero_lower, nondiff="positions have no gradient",
+              layout=layouts.COLUMNS)
 _nonzero_column = Op(
     "nonzero_column", lambda x, dim: leaf(np.nonzero(np.atleast_1d(realize(x)))[dim]),
     nondiff="positions have no gradient")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
@@ -64,7 +65,7 @@ def _cat_vjp(ctx, g):
     return (out,)
 
 
-_cat = Op("cat", _cat_lower, _cat_vjp)
+_cat = Op("cat", _cat_lower, _cat_vjp, layout=layouts.JOINED)
 
 
 def joined_dtype(tensors) -> dt.dtype:

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.node import PRIMS, Node, OpClass, Prim, const, leaf, make, make_many
 from ...ir.op import Op, apply
 from ...ir.view import broadcast
@@ -111,7 +112,8 @@ UNDO_OP = Op("max_pool_backward", _undo_lower, lambda ctx, g: (pick(g, ctx.opera
 
 MAX_POOL_OP = {
     rank: Op(f"max_pool{rank}d_with_indices", _pool_lower, _pool_vjp, saves=("result1",),
-             nondiff_results=(1,), grad_name=f"MaxPool{rank}DWithIndicesBackward0")
+             nondiff_results=(1,), grad_name=f"MaxPool{rank}DWithIndicesBackward0",
+             layout=layouts.POOLED)
     for rank in (1, 2, 3)}
 
 
@@ -172,7 +174,7 @@ def _boxes_vjp(ctx, g, _):
 BOX_POOL_OP = {
     rank: Op(f"adaptive_max_pool{rank}d", _boxes_lower, _boxes_vjp,
              saves=("result1",), nondiff_results=(1,),
-             grad_name=f"AdaptiveMaxPool{rank}DBackward0")
+             grad_name=f"AdaptiveMaxPool{rank}DBackward0", layout=layouts.IMAGE)
     for rank in (1, 2, 3)}
 
 
@@ -230,7 +232,7 @@ def _unpool_lower(x, index, size):
 UNPOOL_OP = {
     rank: Op(f"max_unpool{rank}d", _unpool_lower,
              lambda ctx, g: (pick(g, ctx.operand(1)), None), saves=(1,),
-             grad_name=f"MaxUnpool{rank}DBackward0")
+             grad_name=f"MaxUnpool{rank}DBackward0", layout=layouts.IMAGE)
     for rank in (1, 2, 3)}
 
 

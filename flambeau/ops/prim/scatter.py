@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import Node, OpClass
@@ -276,7 +277,7 @@ _index_fill: Op = Op(
     "index_fill", _index_fill_lower,
     lambda ctx, g: (apply(_index_fill, g, ctx.operand(1), 0, dim=ctx.dim), None,
                         _filled_sum(ctx, g) if ctx.needs(2) else None),
-    saves=(1,))
+    saves=(1,), layout=layouts.LIKE_FIRST)
 
 
 def _filled_sum(ctx, g):
@@ -342,7 +343,7 @@ def _put_flat_vjp(ctx, g):
     return g_self, None, reshape(take(g, index), ctx.shape(2)) if ctx.needs(2) else None
 
 
-_put = Op("put", _put_flat_lower, _put_flat_vjp, saves=(1,))
+_put = Op("put", _put_flat_lower, _put_flat_vjp, saves=(1,), layout=layouts.LIKE_FIRST)
 
 
 @api(method=True, inplace=True, dtypes="any",

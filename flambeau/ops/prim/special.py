@@ -107,7 +107,7 @@ def _multi_vjp(ctx, g):
     return (mul(g, total),)
 
 
-_mvlgamma = Op("mvlgamma", _multi_lower, _multi_vjp, saves=(0,), layout=layouts.ELEMENTWISE)
+_mvlgamma = Op("mvlgamma", _multi_lower, _multi_vjp, saves=(0,))
 
 
 @api(method=True, inplace=True, out=1, aliases=("special.multigammaln",), dtypes="number",

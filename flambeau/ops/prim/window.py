@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.node import Node, OpClass, Prim, leaf, make
 from ...ir.op import Op, apply
@@ -238,18 +239,19 @@ def _avg_back_lower(g, size, kernel, out, stride, padding, include_pad, divisor)
                   (1,) * len(kernel))
 
 
-def average_pool(name: str, grad_name: str) -> Op:
+def average_pool(name: str, grad_name: str, layout: layouts.Rule | None = layouts.POOLED) -> Op:
     """The op of one rank (PyTorch names each)."""
     back = Op(name + "_backward", _avg_back_lower,
               lambda ctx, g: (apply(op, g, **_avg_params(ctx)),))
     op = Op(name, _avg_lower, lambda ctx, g: (
-        apply(back, g, size=tuple(ctx.shape(0)[2:]), **_avg_params(ctx)),), grad_name=grad_name)
+        apply(back, g, size=tuple(ctx.shape(0)[2:]), **_avg_params(ctx)),), grad_name=grad_name,
+            layout=layout)
     return op
 
 
 AVG_POOL = {1: average_pool("avg_pool1d", "AvgPool1DBackward0"),
             2: average_pool("avg_pool2d", "AvgPool2DBackward0"),
-            3: average_pool("avg_pool3d", "AvgPool3DBackward0")}
+            3: average_pool("avg_pool3d", "AvgPool3DBackward0", None)}
 
 
 # --- resampling one axis --------------------------------------------------------------------------
@@ -329,10 +331,11 @@ def _resample_back_lower(g, maps):
     return cast_node(g, dtype)
 
 
-def resampler(name: str, grad_name: str) -> Op:
+def resampler(name: str, grad_name: str,
+              layout: layouts.Rule | None = layouts.SPATIAL) -> Op:
     """An op ``op(x, maps=((axis, taps), ..))`` that applies linear maps to some axes."""
     back = Op(name + "_backward", _resample_back_lower,
               lambda ctx, g: (apply(op, g, maps=ctx.maps),))
     op = Op(name, _resample_lower, lambda ctx, g: (apply(back, g, maps=ctx.maps),),
-            grad_name=grad_name)
+            grad_name=grad_name, layout=layout)
     return op
