@@ -136,10 +136,11 @@ def is_in_format(shape: Sequence[int], strides: Sequence[int]) -> bool:
 
 def _channels_last(shape: tuple[int, ...]) -> Turned | None:
     order = (0, *range(2, len(shape)), 1)
-    return _turned(shape, _without_gaps(shape, order[::-1], 1))
+    return with_strides(shape, _without_gaps(shape, order[::-1], 1))
 
 
-def _turned(shape: tuple[int, ...], strides: tuple[int, ...]) -> Turned | None:
+def with_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> Turned | None:
+    """The layout of memory without gaps that has these strides; None for row-major."""
     if strides == contiguous_strides(shape):
         return None
     order = tuple(reversed(stride_order(shape, strides)))
@@ -150,7 +151,13 @@ def _turned(shape: tuple[int, ...], strides: tuple[int, ...]) -> Turned | None:
 def of_copy(layout: Layout) -> Turned | None:
     """The layout of a copy of a tensor; None for row-major."""
     shape, strides = layout
-    return _turned(shape, strides_like(shape, strides))
+    return with_strides(shape, strides_like(shape, strides))
+
+
+@lru_cache(maxsize=4096)
+def of_gradient(layout: Layout) -> Turned | None:
+    """The layout of the gradient of a leaf: its own, if it has no gaps; None for row-major."""
+    return with_strides(*layout) if is_dense(*layout) else None
 
 
 @lru_cache(maxsize=4096)
@@ -166,14 +173,14 @@ def of_elementwise(layouts: tuple[Layout, ...]) -> Turned | None:
             return None
         strides = layouts[-1][1]
         if len(shape) == 4 and all(_is_channels_last(*x) for x in layouts):
-            return _turned(shape, _without_gaps(shape, _CHANNELS_LAST[::-1], 1))
+            return with_strides(shape, _without_gaps(shape, _CHANNELS_LAST[::-1], 1))
         if all(s == strides for _, s in layouts) and is_dense(shape, strides):
-            return _turned(shape, strides)
+            return with_strides(shape, strides)
     shape = broadcast_shapes(*[s for s, _ in layouts])
     order = stride_order(shape, *[broadcast_strides(s, steps, shape) for s, steps in layouts])
     if order == list(range(len(shape) - 1, -1, -1)):
         return None
-    return _turned(shape, _without_gaps(shape, order, 0))
+    return with_strides(shape, _without_gaps(shape, order, 0))
 
 
 def _is_channels_last(shape: Sequence[int], strides: Sequence[int]) -> bool:
@@ -215,9 +222,8 @@ def _copy(layouts, params, shape):
     return of_copy(layouts[0])
 
 
-def _formatted(layouts, params, shape):
-    have = layouts[0][0]
-    return _turned(have, strides_of_format(have, params["memory_format"]))
+def _strided(layouts, params, shape):
+    return with_strides(layouts[0][0], params["strides"])
 
 
 def _halved(layouts, params, shape):
@@ -230,7 +236,7 @@ def _like_second(layouts, params, shape):
 
 
 def _columns(layouts, params, shape):
-    return _turned(shape, (1, shape[0]))
+    return with_strides(shape, (1, shape[0]))
 
 
 def _image(layouts, params, shape):
@@ -284,8 +290,8 @@ ELEMENTWISE = Rule(_elementwise, by_element=True)
 OF_TENSORS = Rule(_of_tensors, by_element=True)
 #: computed element by element, in the order of the first operand, as a copy of it
 COPY = Rule(_copy, by_element=True)
-#: a copy in the memory format that is asked for
-FORMATTED = Rule(_formatted, by_element=True, always=True)
+#: a copy with the strides that are asked for
+STRIDED = Rule(_strided, by_element=True, always=True)
 #: elements change places; memory in the order of the first operand
 LIKE_FIRST = Rule(_like_first)
 #: computed element by element, in the order of a number and the second operand

@@ -8,7 +8,7 @@ so that nothing is moved; other values are computed as they are and then put in 
 from __future__ import annotations
 
 from ..base import device as dv
-from ..base.layout import NUMBER, Layout, Turned
+from ..base.layout import NUMBER, Layout, Turned, of_gradient
 from ..ir.node import Node
 from ..ir.op import Op
 from ..ir.view import view
@@ -41,6 +41,19 @@ def arrange(op: Op, operands, nodes: list, params: dict) -> Turned | None:
     return layout
 
 
+def gradient(variable: Tensor, node: Node) -> Tensor:
+    """A value as the gradient of a leaf, whose memory is in the order of the leaf's."""
+    layout = None if variable._row_major else of_gradient(_layout_of(variable))
+    return Tensor._wrap(node, variable.device) if layout is None \
+        else _laid_out(node, layout, variable.device)
+
+
+def _laid_out(node: Node, layout: Turned, device: dv.device) -> Tensor:
+    """A row-major value, put in the order of a layout."""
+    steps = [node.strides[d] for d in layout.order]
+    return Tensor._of_layout(view(node, layout.memory, steps), layout, device)
+
+
 def wrapped(nodes, layout: Turned | None, op: Op, operands, params: dict,
             device: dv.device) -> tuple[Tensor | None, ...]:
     """Results as tensors.
@@ -62,6 +75,5 @@ def _wrap(node: Node, layout: Turned | None, op: Op, operands, params: dict,
     elif op.layout is not None and not op.layout.by_element:
         layout = op.layout.find(_layouts(operands), params, node.shape)
         if layout is not None:
-            steps = [node.strides[d] for d in layout.order]
-            return Tensor._of_layout(view(node, layout.memory, steps), layout, device)
+            return _laid_out(node, layout, device)
     return Tensor._wrap(node, device)

@@ -509,8 +509,8 @@ COPY = Prim("copy", E, same_dtype, lambda x: np.array(x, order="C"), lambda b, x
 _clone = Op("clone", lambda x: make(COPY, (x,)), lambda ctx, g: (g,), layout=layouts.COPY)
 
 
-_formatted = Op("clone_in_format", lambda x, memory_format: make(COPY, (x,)),
-                lambda ctx, g: (g,), grad_name="CloneBackward0", layout=layouts.FORMATTED)
+_strided = Op("strided_clone", lambda x, strides: make(COPY, (x,)), lambda ctx, g: (g,),
+              grad_name="CloneBackward0", layout=layouts.STRIDED)
 
 
 @api(method=True, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])
@@ -522,10 +522,16 @@ def clone(input, *, memory_format=None):  # noqa: A002
     """
     if memory_format is None or memory_format.name == "preserve_format":
         return apply(_clone, input)
-    return apply(_formatted, input, memory_format=memory_format)
+    strides = layouts.strides_of_format(tuple(input.shape), memory_format)
+    return apply(_strided, input, strides=strides)
 
 
-_rows = Op("row_major", lambda x: make(COPY, (x,)), lambda ctx, g: (g,),
+def clone_strided(input, strides):  # noqa: A002
+    """A copy with these strides, which leave no gaps."""
+    return apply(_strided, input, strides=tuple(strides))
+
+
+_rows = Op("row_major_clone", lambda x: make(COPY, (x,)), lambda ctx, g: (g,),
            grad_name="CloneBackward0")
 
 
