@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..base.dtype import dtype
 from ..base.layout import Rule
 from .node import Node
 from .view import view
@@ -40,6 +41,8 @@ class Op:
         geometry: makes it a view op: ``geometry(shape, strides, offset, **params)`` gives the
             result's (shape, strides, offset); ``lower`` is then derived.
         geometries: the same for a view op with several results: a list of such triples.
+        retypes: of a view op whose result reads the memory as another dtype: which one, for that
+            of the operand. The geometry counts its elements, and ``lower`` is needed for nodes.
         grad_name: "ReluBackward0"; derived from the name when omitted.
         nondiff: why there is no gradient.
         nondiff_results: numbers of results that never carry a gradient (argmax's indices).
@@ -47,13 +50,14 @@ class Op:
     """
 
     __slots__ = ("name", "lower", "vjp", "saves", "geometry", "geometries", "grad_name",
-                 "nondiff", "nondiff_results", "doc", "layout", "asks_layout")
+                 "nondiff", "nondiff_results", "doc", "layout", "asks_layout", "retypes")
 
     def __init__(self, name: str, lower: Callable | None = None, vjp: Callable | None = None, *,
                  saves=(), geometry: Callable | None = None,
                  geometries: Callable | None = None, grad_name: str | None = None,
                  nondiff: str | None = None, nondiff_results: tuple[int, ...] = (), doc: str = "",
-                 layout: Rule | None = None):
+                 layout: Rule | None = None,
+                 retypes: Callable[[dtype], dtype] | None = None):
         if name in OPS:
             raise ValueError(f"operation {name!r} is declared twice")
         if vjp is None and nondiff is None:
@@ -63,7 +67,7 @@ class Op:
         self.name, self.vjp, self.saves = name, vjp, saves
         self.geometry, self.nondiff, self.nondiff_results = geometry, nondiff, nondiff_results
         self.geometries = geometries
-        self.lower = lower
+        self.lower, self.retypes = lower, retypes
         self.doc, self.layout = doc, layout
         self.asks_layout = layout is not None and layout.always
         self.grad_name = grad_name or _camel(name) + "Backward0"
@@ -90,7 +94,7 @@ def apply(op: Op, /, *operands, **params):
             return run(op, operands, params)
         if isinstance(x, (tuple, list)) and x and hasattr(x[0], "_apply_op"):
             return x[0]._apply_op(op, operands, params)
-    if op.geometry is not None:
+    if op.geometry is not None and op.retypes is None:
         return _view_node(op, operands[0], params)
     if op.geometries is not None:
         node = operands[0]

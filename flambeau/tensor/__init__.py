@@ -7,6 +7,7 @@ from ..autograd.modes import (enable_grad as enable_grad, inference_mode as infe
 from .tensor import Tensor as Tensor
 from .size import Size as Size
 from . import dispatch as dispatch
+from . import inplace as inplace
 from . import backward as backward
 from . import host as host
 from . import operators as operators

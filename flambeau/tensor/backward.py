@@ -18,8 +18,8 @@ from ..ops.prim.elementwise import add
 from ..runtime import execute
 from . import history
 from .batching import to_batch, unbatch
-from .dispatch import assign, snapshot
 from .follow import Unfollowed, entry_point, recorder
+from .inplace import assign, snapshot
 from .storage import zeros_node
 from .tensor import Tensor
 

@@ -21,11 +21,12 @@ class _Alive:
     """How a slot that outlives the run is made an ordinary tensor."""
 
     __slots__ = ("slot", "output", "group", "strides", "offset", "fn", "nr", "requires", "root",
-                 "version")
+                 "version", "parts")
 
     def __init__(self, slot: int, t: Tensor, output: int, group: int):
         self.slot, self.output, self.group = slot, output, group
         self.version = t.storage.version  # writes within the step
+        self.parts = t.storage.owner is not t.storage  # reads the output as another dtype
         self.strides, self.offset = t.strides, t.offset
         self.fn: GradFn | None = None
         self.root: int | None = None  # the record of the template that made it
@@ -208,7 +209,9 @@ class Binding:
                 raise Poison("a result has hooks or retains its gradient")
             if t._fn is not None and not spent(t._fn):
                 roots[i] = t._fn
-            storage = t.storage
+            storage = t.storage.owner
+            if i in roots and storage is not t.storage:
+                raise Poison("backward may still come to a view of the parts of complex numbers")
             at = number.get(id(storage.node))
             if at is None or id(storage) in written or storage.device.type != "cpu":
                 raise Poison("a result shares memory with an argument, or has a value already")

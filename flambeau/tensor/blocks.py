@@ -306,7 +306,7 @@ def over_storage(block: UntypedStorage | TypedStorage, dtype: dt.dtype) -> Tenso
 
 def _untyped_storage(self: Tensor) -> UntypedStorage:
     """The tensor's memory; the same object for all tensors that share it."""
-    return UntypedStorage._of(self.storage)
+    return UntypedStorage._of(self.storage.owner)
 
 
 def _called(self: Storage) -> TypedStorage:

@@ -1,32 +1,26 @@
 """How an operation runs on tensors: values to nodes, results to tensors, the tape in between.
 
 Three shapes of operation: ordinary ones compute a new value; views share their operand's storage;
-in-place ones compute a new value from a snapshot of the tensor and then write it (:func:`assign`),
-so that each needs one rule only.
+in-place ones (inplace.py) compute a new value and then write it.
 """
 
 from __future__ import annotations
 
 from ..autograd import modes
-from ..autograd.tape import Ctx, GradFn, Saved, grad_class
+from ..autograd.tape import GradFn, Saved, grad_class
 from ..base import device as dv
 from ..base import dtype as dt
-from ..base import shape as sh
 from ..base import srcloc
 from ..base.errors import ShapeError
 from ..base.flags import values as flags
 from ..ir import node as ir
 from ..ir.node import Node, batcher
 from ..ir.op import Op
-from ..ir.view import VIEW_SET
 from ..ops import where
-from ..ops.core import cast_node
-from ..ops.lib.shape import AS_STRIDED_VIEW
-from ..ops.prim.shape import as_strided_geometry, embed
 from ..runtime import execute
 from . import layouts
-from .batching import check_write, lifted
-from .follow import recorder
+from .alias import read_as
+from .batching import lifted
 from .storage import zeros_node
 from .tensor import Tensor
 
@@ -68,6 +62,7 @@ def apply_op(op: Op, operands, params):
                 needs = needs or t.requires_grad
                 cut = cut or t._cut
                 shared = shared or t.storage.shared
+                turned = turned or not t._row_major
                 device = _common_device(device, t, op, operands)
         else:
             nodes.append(x)
@@ -261,6 +256,8 @@ def _apply_view(op: Op, x: Tensor, params: dict) -> Tensor:
                              f"{x._viewed_at.quote()}.") from None
         raise
     out = Tensor._view_of(x, shape, strides, offset)
+    if op.retypes is not None:
+        _retype(out, x, op)
     if modes.state.grad:
         if x._requires or x.grad_fn is not None:
             record_view(op, x, params, out)
@@ -275,6 +272,14 @@ def _apply_view(op: Op, x: Tensor, params: dict) -> Tensor:
         _note_view(out, x)
     _link(out, x)
     return out
+
+
+def _retype(out: Tensor, x: Tensor, op: Op) -> None:
+    """Let a view read its memory as another dtype."""
+    out.dtype = op.retypes(x.dtype)
+    out.storage = read_as(x.storage, out.dtype)
+    # as long as nobody writes, the value is that of the operand's elements, and not of all memory
+    out._node, out._stamp = op.lower(x.node()), out.storage.stamp
 
 
 def _note_view(out: Tensor, x: Tensor) -> None:
@@ -318,164 +323,4 @@ def record_view(op: Op, x: Tensor, params: dict, out: Tensor) -> None:
     _link(out, x)
 
 
-AS_STRIDED = Op(
-    "as_strided", geometry=lambda shape, strides, offset, size, stride, storage_offset:
-    as_strided_geometry(shape, strides, offset, size, stride, storage_offset),
-    vjp=lambda ctx, g: (embed(g, ctx.shape(0), AS_STRIDED, size=ctx.size, stride=ctx.stride,
-                              storage_offset=ctx.storage_offset),))
-
-
-def regenerate(view_tensor: Tensor) -> None:
-    """A view whose memory was written anew starts its history at its base's present one."""
-    base = view_tensor._base
-    view_tensor._view_version = view_tensor._counter.version
-    if base is view_tensor or not (base._requires or base.grad_fn is not None):
-        return
-    fn = view_tensor._fn
-    if fn is not None and fn.op is not None and fn.op.geometries is not None:
-        raise RuntimeError(
-            f"Output {view_tensor._nr} of {fn.name().removesuffix('Backward0')} is a view and its "
-            "base or another view of its base has been modified inplace. This view is the output "
-            "of a function that returns multiple views. Such functions do not allow the output "
-            "views to be modified inplace. You should replace the inplace operation by an "
-            "out-of-place one.")
-    params = {"size": tuple(view_tensor.shape), "stride": view_tensor.strides,
-              "storage_offset": view_tensor.offset}
-    op = AS_STRIDED
-    if sh.overlaps(view_tensor.shape, view_tensor.strides):  # gradients of one place add up
-        op, params["own"] = AS_STRIDED_VIEW, (tuple(base.strides), base.offset)
-    record_view(op, base, params, view_tensor)
-
-
-# --- in place -------------------------------------------------------------------------------------
-
-
-def check_writable(t: Tensor, *, uniform: bool = False) -> None:
-    """Raise where PyTorch refuses an in-place write.
-
-    Args:
-        uniform: all elements get the same value, so that several may share one place.
-    """
-    if modes.state.grad:
-        if t._requires and t._fn is None:
-            raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation. Write "
-                "inside torch.no_grad() if the change is not part of the model, or work on a copy")
-        base = t._base
-        if base is not None and base.requires_grad and t.grad_fn is None:
-            raise RuntimeError(
-                "A view was created in no_grad mode and is being modified inplace with grad mode "
-                "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. "
-                "You can clarify your code by moving both the view and the inplace either both "
-                "inside the no_grad block (if you don't want the inplace to be tracked) or both "
-                "outside (if you want the inplace to be tracked).")
-        if base is not None and base._requires and base._fn is None:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
-                               "in-place operation.")
-    if t._inference and not modes.state.inference:
-        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not "
-                           "allowed.")
-    if not uniform and 0 in t.strides and any(
-            s == 0 and n > 1 for n, s in zip(t.shape, t.strides, strict=True)):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a "
-            "single memory location. Please clone() the tensor before performing the operation.")
-
-
-def snapshot(t: Tensor) -> Tensor:
-    """The tensor as it is now, on the tape where ``t`` is, in memory of its own."""
-    s = _wrap(t.node(), t.storage.device)
-    if t._requires or (t._fn if t._base is None else t.grad_fn) is not None:
-        s._fn, s._nr, s._requires = t._fn, t._nr, t._requires
-    return s
-
-
-def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tensor:
-    """Write ``result`` into ``t``: the second half of every in-place operation."""
-    if result.shape != t.shape:
-        raise RuntimeError(f"output with shape {list(t.shape)} doesn't match the broadcast shape "
-                           f"{list(result.shape)}")
-    if result.dtype is not t.dtype:
-        if not dt.can_cast(result.dtype, t.dtype):
-            raise RuntimeError(f"result type {dt.scalar_name(result.dtype)} can't be cast to the "
-                               f"desired output type {dt.scalar_name(t.dtype)}")
-    write(t, result.node())
-    fn = result._fn
-    if fn is not None and modes.state.grad:
-        for saved in fn.results.values():  # results are now found in t's memory
-            if saved.counter is result._counter:
-                saved.counter, saved.version = t._counter, t._counter.version
-        rebase(t, fn, result._nr)
-    elif result._cut is not None and not t._requires:
-        t._cut = result._cut
-    return t
-
-
-def write(t: Tensor, node: Node) -> None:
-    """Replace the tensor's content; its version goes up. The tape is not touched."""
-    counter, storage = t._own_counter or t.storage, t.storage
-    if storage.device is not dv.CPU and storage.device.type == "meta":
-        counter.version += 1
-        return
-    counter.written_at = node.loc if ir.pending and ir.pending[-1] is node \
-        else srcloc.user_location()
-    if node.dtype is not t.dtype:
-        node = cast_node(node, t.dtype)
-    if batcher:
-        check_write(t, node)
-    t._node = None  # what was read before must not keep the old content alive
-    storage.write(node, t.shape, t.strides, t.offset)
-    counter.version += 1
-    recorder.wrote(t)
-    if flags.eager:
-        execute.realize(t.node())
-    elif len(ir.pending) > execute.CAP:
-        execute.maybe_cut()
-
-
-def rebase(t: Tensor, fn: GradFn, nr: int) -> None:
-    """After an in-place write: ``t`` (and the tensor it is a view of) came from ``fn``."""
-    base = t._base
-    if base is None:
-        t._fn, t._nr = fn, nr
-        return
-    old = snapshot_of_history(base)
-    new = Tensor._wrap(t.node(), t.device)
-    new._fn, new._nr = fn, nr
-    params = {"size": tuple(t.shape), "stride": t.strides, "storage_offset": t.offset}
-    holder = Tensor._wrap(base.node(), base.device)
-    record(COPY_SLICES, (old, new), params, (holder,), "CopySlices")
-    base._fn, base._nr, base._requires = holder._fn, 0, base._requires
-    regenerate(t)
-    t._view_version = t._counter.version
-
-
-def snapshot_of_history(base: Tensor) -> Tensor:
-    """A stand-in for the base before the write: its shape and its place on the tape."""
-    old = Tensor._wrap(zeros_node(tuple(base.shape), base.dtype), base.device)
-    if base._base is None:
-        old._fn, old._nr, old._requires = base._fn, base._nr, base._requires
-    return old
-
-
-def _copy_slices_lower(old, new, size, stride, storage_offset):
-    return ir.make(VIEW_SET, (old, new), (tuple(stride), storage_offset))
-
-
-def _copy_slices_vjp(ctx: Ctx, g):
-    geometry = {"size": ctx.size, "stride": ctx.stride, "storage_offset": ctx.storage_offset}
-    old = ZERO_REGION(g, **geometry) if ctx.needs(0) else None
-    return old, AS_STRIDED(g, **geometry)
-
-
-def _zero_region_lower(g, size, stride, storage_offset):
-    return ir.make(VIEW_SET, (g, zeros_node(size, g.dtype)), (tuple(stride), storage_offset))
-
-
-ZERO_REGION = Op("zero_region", _zero_region_lower,
-                 lambda ctx, g: (ZERO_REGION(g, **ctx.params),))
-COPY_SLICES = Op("copy_slices", _copy_slices_lower, _copy_slices_vjp, grad_name="CopySlices")
-
-
 Tensor._apply_op = staticmethod(apply_op)
-Tensor._regenerate = regenerate

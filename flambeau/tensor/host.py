@@ -15,6 +15,7 @@ from ..base import srcloc
 from ..ir.node import leaf
 from ..runtime import execute
 from . import history
+from .alias import read_as
 from .storage import Storage
 from .tensor import Tensor
 
@@ -344,18 +345,18 @@ def _rebuild(cls, array, dtype, requires, state, device):
 
 def copy_storage(t: Tensor, memo: dict) -> Tensor:
     """A tensor over a copy of ``t``'s storage; tensors that share memory go on sharing."""
-    key = ("storage", id(t.storage))
+    owner = t.storage.owner
+    key = ("storage", id(owner))
     copied = memo.get(key)
     if copied is None:
         if t.device.type == "meta":
-            copied = Storage(t.storage.node, t.device)
+            copied = Storage(owner.node, t.device)
         else:
-            flat = t.storage.array().copy()
-            copied = Storage(leaf(flat, t.dtype), t.device)
+            copied = Storage(leaf(owner.array().copy(), owner.dtype), t.device)
         memo[key] = copied
-        memo[id(copied)] = (copied, t.storage)  # keeps ids from being reused
+        memo[id(copied)] = (copied, owner)  # keeps ids from being reused
     out = object.__new__(Tensor)
-    out.storage, out.offset, out.dtype = copied, t.offset, t.dtype
+    out.storage, out.offset, out.dtype = read_as(copied, t.dtype), t.offset, t.dtype
     out._lay(t.shape, t.strides)
     return out
 

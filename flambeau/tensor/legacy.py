@@ -7,7 +7,7 @@ import numpy as np
 from ..base import dtype as dt
 from ..ir.node import leaf
 from .convert import array_of
-from .dispatch import write
+from .inplace import write
 from .options import device_of, finish, size_of, want_grad
 from .storage import zeros_node
 from .tensor import Tensor

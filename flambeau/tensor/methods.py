@@ -15,8 +15,8 @@ from ..base import dtype as dt
 from ..ir.api import API, ApiFunction
 from ..ops.core import is_number
 from ..runtime import execute
-from .dispatch import assign, check_writable, snapshot, write
 from .follow import call, entry_point, recorder
+from .inplace import assign, check_writable, snapshot, write
 from .override import NOTHING, PUBLIC, foreign
 from .tensor import Tensor
 
@@ -180,6 +180,7 @@ def fill_out(out: Tensor, result: Tensor, name: str, args) -> Tensor:
                 "explicitly reuse an out tensor t by resizing it, inplace, to zero elements with "
                 "t.resize_(0).", UserWarning, stacklevel=4)
         out.resize_(result.shape)
+        out._lay(result.shape, result.strides)
     write(out, result.node())
     return out
 

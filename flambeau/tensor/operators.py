@@ -12,16 +12,15 @@ from ..ops.lib.assignment import copy
 from ..ops.lib.indexing import getitem, index_put, parse_index
 from ..ops.prim import contract, elementwise as ew
 from ..ops.prim.elementwise import cast, clone
-from ..ops.prim.reduce import expand
 from ..ops.prim.shape import VIEW_OP, permute, sizes_of, transpose
 from .backward import backward
 from .creation import empty
-from .dispatch import assign, check_writable, snapshot
 from .follow import entry_point
 from .host import from_array, sharing
+from .inplace import assign, check_writable, snapshot
 from .options import preserve_format, type_name
 from .storage import zeros_node
-from ..ops.lib.complex import complex, imag, real  # noqa: A004
+from ..ops.lib.complex import imag, real  # noqa: A004
 from ..ops.lib.shape import adjoint, contiguous, hermitian
 from .tensor import Tensor
 
@@ -362,13 +361,7 @@ def _part_setter(which: str):
     @entry_point
     def set_part(self, value):
         value = _value_like(value, self) if not isinstance(value, Tensor) else value
-        if not self.dtype.is_complex:
-            (real if which == "real" else imag)(self).copy_(value)
-            return
-        check_writable(self)
-        now = snapshot(self)
-        value = expand(cast(value, self.dtype.to_real()), tuple(self.shape))
-        assign(self, complex(value, imag(now)) if which == "real" else complex(real(now), value))
+        (real if which == "real" else imag)(self).copy_(value)
 
     return set_part
 

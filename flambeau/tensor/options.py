@@ -15,8 +15,8 @@ from ..base import dtype as dt
 from ..base import srcloc
 from ..base.device import device as Device
 from ..ir.node import Node, leaf
-from .dispatch import write
 from .generator import Generator, default_generator
+from .inplace import write
 from .storage import zeros_node
 from .tensor import Tensor
 

@@ -67,6 +67,7 @@ class Pickler(pickle._Pickler):
         self.storages: list[Storage] = []
         self._numbers: dict[int, int] = {}
         self._keys: dict[tuple, _Key] = {}
+        self._read_as: list[dt.dtype] = []  # the dtype of the tensors, by the storage's number
 
     def persistent_id(self, obj):
         """Storages stand outside the pickle."""
@@ -120,16 +121,29 @@ class Pickler(pickle._Pickler):
     # -- tensors ---------------------------------------------------------------------------------
 
     def _key(self, storage: Storage, dtype: dt.dtype) -> _Key:
+        """The key of a tensor's storage.
+
+        Raises:
+            RuntimeError: another tensor reads the same memory as another dtype.
+        """
+        length, kept = storage.numel, storage.dtype
+        storage = storage.owner
         number = self._numbers.get(id(storage))
         if number is None:
             number = self._numbers[id(storage)] = len(self.storages)
             self.storages.append(storage)
+            self._read_as.append(kept)
+        elif self._read_as[number] is not kept:
+            raise RuntimeError(
+                "Cannot save multiple tensors or storages that view the same data as different "
+                f"types: one reads it as {self._read_as[number]}, another as {kept}; save one of "
+                "them, or a clone()")
         name = _STORAGE_NAME.get(dtype)
         if name is None:
             kind, length = torch_name("torch.storage", "UntypedStorage"), \
-                storage.numel * dtype.itemsize
+                length * dtype.itemsize
         else:
-            kind, length = torch_name("torch", name), storage.numel
+            kind = torch_name("torch", name)
         return self._keys.setdefault((number, name), _Key(
             ("storage", kind, str(number), str(storage.device), length)))
 

@@ -258,6 +258,8 @@ class Recording:
         return ("value", value)
 
     def _new_leaf(self, t: Tensor) -> tuple:
+        if t.storage.owner is not t.storage:
+            raise Poison("an argument is a view of the parts of complex numbers")
         if t.storage.shared or t.storage.device.type != "cpu" or t._hooks \
                 or t._inference and not state.inference:
             raise Poison("an argument has hooks, memory shared with NumPy, or is an inference "
@@ -281,6 +283,8 @@ class Recording:
         return spec
 
     def _write_spec(self, t: Tensor) -> tuple | None:
+        if t.storage.owner is not t.storage:
+            raise Poison("parts of complex numbers are written")
         have = self.ids.get(id(t))
         if have is None:
             if any(t.storage is k.storage for k in self.keep):

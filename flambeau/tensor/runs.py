@@ -13,6 +13,7 @@ import numpy as np
 
 from ..autograd.tape import reserve
 from ..ir.node import leaf as leaf_node
+from .alias import read_as
 from .storage import Storage
 from .tensor import Tensor
 
@@ -72,7 +73,9 @@ class Run:
             return False
         alive = self.binding.alive[i]
         d = t.__dict__
-        d["storage"], d["offset"] = self.storage(alive), alive.offset
+        storage = self.storage(alive)
+        d["storage"] = read_as(storage, t.dtype) if alive.parts else storage
+        d["offset"] = alive.offset
         t._lay(t.shape, alive.strides)
         if alive.root is not None:
             d["_fn"], d["_nr"] = self._history()[alive.root], alive.nr
@@ -102,7 +105,7 @@ class Run:
         if self.recorded or i < 0 or i >= len(self.slots) or self.slots[i] is not t:
             return None
         alive = self.binding.alive.get(i)
-        if alive is None or alive.group in self.storages:  # others may have written it
+        if alive is None or alive.parts or alive.group in self.storages:  # written by others?
             return None
         return self.results[alive.output].item(alive.offset)
 

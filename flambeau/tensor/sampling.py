@@ -25,8 +25,8 @@ from . import options as opt
 from . import random as R
 from .batching import drawing, drawn, values_of
 from .creation import like
-from .dispatch import assign, check_writable, snapshot, write
 from .host import from_array
+from .inplace import assign, check_writable, snapshot, write
 from .options import (
     device_of,
     dtype_of,

@@ -71,6 +71,11 @@ class Storage:
         self._address, self._addressed = 0, -1  # of the content with that stamp
 
     @property
+    def owner(self) -> Storage:
+        """The storage whose memory this is, see alias.py."""
+        return self
+
+    @property
     def numel(self) -> int:
         """How many elements."""
         return sh.numel(self.node.shape)
@@ -139,12 +144,12 @@ class Storage:
             self.node = leaf(self.memory, self.dtype)
             self.stamp += 1
         if self.adopted:
-            return _window(self.memory, shape, strides, offset)
+            return window(self.memory, shape, strides, offset)
         owner = self._export() if self._export is not None else None
         if owner is None:
             owner = _Exported(self.memory)
             self._export = weakref.ref(owner)
-        return _window(np.asarray(owner), shape, strides, offset)
+        return window(np.asarray(owner), shape, strides, offset)
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -174,7 +179,8 @@ class Storage:
         self.stamp += 1
 
 
-def _window(base: np.ndarray, shape, strides, offset: int) -> np.ndarray:
+def window(base: np.ndarray, shape, strides, offset: int) -> np.ndarray:
+    """A flat array through strides, in elements."""
     flat = base.reshape(-1)
     if 0 in shape:
         return np.empty(shape, base.dtype)

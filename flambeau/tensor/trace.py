@@ -99,6 +99,7 @@ class Leaf:
                 and t.dtype is self.dtype
                 and t._requires == self.requires and type(t) is self.cls
                 and not t._hooks and t._inference is self.inference
+                and type(storage) is Storage
                 and storage.device.type == "cpu" and not storage.shared
                 and (not self.written or self.place == (t.offset, storage.numel)))
 

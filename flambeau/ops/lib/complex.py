@@ -1,7 +1,7 @@
 """Complex numbers: parts, angle, conjugate, and making them.
 
-Differs from PyTorch: ``real``, ``imag``, ``conj``, ``view_as_real`` and ``view_as_complex`` of
-complex tensors give values of their own, not views of the same memory.
+``real``, ``imag``, ``view_as_real`` and ``view_as_complex`` are views: they read the same memory as
+another dtype. Differs from PyTorch: ``conj`` of complex tensors gives values of their own.
 """
 
 from __future__ import annotations
@@ -45,20 +45,29 @@ def _times_i(g):
     return complex(mul(g, 0), g)
 
 
+def _parts(first: int):
+    """Geometry of every second real number of the pairs that complex numbers are made of."""
+    def geometry(shape, strides, offset):
+        return shape, tuple([2 * s for s in strides]), 2 * offset + first
+
+    return geometry
+
+
 _real = Op("real", lambda x: make(REAL, (x,)), lambda ctx, g: (complex(g, mul(g, 0)),),
-           layout=layouts.COPY)
-_imag = Op("imag", lambda x: make(IMAG, (x,)), lambda ctx, g: (_times_i(g),), layout=layouts.COPY)
+           geometry=_parts(0), retypes=dt.dtype.to_real)
+_imag = Op("imag", lambda x: make(IMAG, (x,)), lambda ctx, g: (_times_i(g),),
+           geometry=_parts(1), retypes=dt.dtype.to_real)
 
 
 @api(dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])
 def real(input):
-    """The real part; real tensors are returned as they are."""
+    """The real part, a view; real tensors are returned as they are."""
     return apply(_real, input) if input.dtype.is_complex else input
 
 
 @api(cases=None)
 def imag(input):
-    """The imaginary part.
+    """The imaginary part, a view.
 
     Raises:
         RuntimeError: a real tensor.
@@ -187,15 +196,35 @@ AS_REAL = Prim("as_real", OpClass.LIBRARY, _as_real_shape,
 AS_COMPLEX = Prim("as_complex", OpClass.LIBRARY, _as_complex_shape,
                   lambda x: _complex_numpy(x[..., 0], x[..., 1]),
                   batch="leading", doc="complex numbers from (real, imaginary) on the last axis")
+
+
+def _pairs_geometry(shape, strides, offset):
+    return (*shape, 2), (*[2 * s for s in strides], 1), 2 * offset
+
+
+def _complex_geometry(shape, strides, offset):
+    if strides[-1] != 1:
+        raise RuntimeError("Tensor must have a last dimension with stride 1")
+    if any(s % 2 for n, s in zip(shape[:-1], strides[:-1], strict=True) if n != 1):
+        raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
+    if offset % 2:
+        raise RuntimeError("Tensor must have a storage_offset divisible by 2")
+    return shape[:-1], tuple([s // 2 for s in strides[:-1]]), offset // 2
+
+
 _view_as_real = Op("view_as_real", lambda x: make(AS_REAL, (x,)),
-                   lambda ctx, g: (view_as_complex(g),))
+                   lambda ctx, g: (apply(_from_pairs, g),),
+                   geometry=_pairs_geometry, retypes=dt.dtype.to_real)
+_from_pairs: Op = Op("from_pairs", lambda x: make(AS_COMPLEX, (x,)),
+                 lambda ctx, g: (view_as_real(g),))
 _view_as_complex = Op("view_as_complex", lambda x: make(AS_COMPLEX, (x,)),
-                      lambda ctx, g: (view_as_real(g),))
+                      lambda ctx, g: (view_as_real(g),),
+                      geometry=_complex_geometry, retypes=dt.dtype.to_complex)
 
 
 @api()
 def view_as_real(input):
-    """A complex tensor (*) as floats (*, 2).
+    """A complex tensor (*) as floats (*, 2), a view.
 
     Raises:
         RuntimeError: a real tensor.
@@ -207,15 +236,19 @@ def view_as_real(input):
 
 @api()
 def view_as_complex(input):
-    """A float tensor (*, 2) as complex numbers (*).
+    """A float tensor (*, 2) as complex numbers (*), a view.
 
     Raises:
-        RuntimeError: the last axis does not have size 2, or the dtype is not a float.
+        RuntimeError: the last axis does not have size 2, the dtype is not a float, or the pairs
+            do not lie one after the other in memory.
     """
     if not input.dtype.is_floating_point:
         raise RuntimeError("view_as_complex is only supported for half, float and double tensors, "
                            f"but got a tensor of scalar type: {input.dtype}")
     if not input.shape or input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
+    if input.dtype.itemsize < 4:
+        raise NotImplementedError("complex numbers of two float16 (complex32) are not supported; "
+                                  "convert with .float() first")
     return apply(_view_as_complex, input)
 

@@ -1,0 +1,114 @@
+"""In-place operations: a new value is computed from a :func:`snapshot` of the tensor, then written
+(:func:`assign`), so that each needs one rule only.
+"""
+
+from __future__ import annotations
+
+from ..autograd import modes
+from ..base import device as dv
+from ..base import dtype as dt
+from ..base import srcloc
+from ..base.flags import values as flags
+from ..base.layout import Turned
+from ..ir import node as ir
+from ..ir.node import Node, batcher
+from ..ops.core import cast_node
+from ..runtime import execute
+from . import layouts
+from .batching import check_write
+from .follow import recorder
+from .rebase import rebase
+from .tensor import Tensor
+
+
+def check_writable(t: Tensor, *, uniform: bool = False) -> None:
+    """Raise where PyTorch refuses an in-place write.
+
+    Args:
+        uniform: all elements get the same value, so that several may share one place.
+    """
+    if modes.state.grad:
+        if t._requires and t._fn is None:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation. Write "
+                "inside torch.no_grad() if the change is not part of the model, or work on a copy")
+        base = t._base
+        if base is not None and base.requires_grad and t.grad_fn is None:
+            raise RuntimeError(
+                "A view was created in no_grad mode and is being modified inplace with grad mode "
+                "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. "
+                "You can clarify your code by moving both the view and the inplace either both "
+                "inside the no_grad block (if you don't want the inplace to be tracked) or both "
+                "outside (if you want the inplace to be tracked).")
+        if base is not None and base._requires and base._fn is None:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
+                               "in-place operation.")
+    if t._inference and not modes.state.inference:
+        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not "
+                           "allowed.")
+    if not uniform and 0 in t.strides and any(
+            s == 0 and n > 1 for n, s in zip(t.shape, t.strides, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation.")
+
+
+def snapshot(t: Tensor) -> Tensor:
+    """The tensor as it is now, on the tape where ``t`` is, in memory of its own."""
+    layout = layouts.whole(t)
+    s = Tensor._wrap(t.node(), t.storage.device) if layout is None \
+        else Tensor._of_layout(t._in_order(layout), layout, t.storage.device)
+    if t._requires or (t._fn if t._base is None else t.grad_fn) is not None:
+        s._fn, s._nr, s._requires = t._fn, t._nr, t._requires
+    return s
+
+
+def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tensor:
+    """Write ``result`` into ``t``: the second half of every in-place operation."""
+    if result.shape != t.shape:
+        raise RuntimeError(f"output with shape {list(t.shape)} doesn't match the broadcast shape "
+                           f"{list(result.shape)}")
+    if result.dtype is not t.dtype:
+        if not dt.can_cast(result.dtype, t.dtype):
+            raise RuntimeError(f"result type {dt.scalar_name(result.dtype)} can't be cast to the "
+                               f"desired output type {dt.scalar_name(t.dtype)}")
+    layout = layouts.whole(t)
+    write(t, result.node() if layout is None else result._in_order(layout), layout)
+    fn = result._fn
+    if fn is not None and modes.state.grad:
+        for saved in fn.results.values():  # results are now found in t's memory
+            if saved.counter is result._counter:
+                saved.counter, saved.version = t._counter, t._counter.version
+        rebase(t, fn, result._nr)
+    elif result._cut is not None and not t._requires:
+        t._cut = result._cut
+    return t
+
+
+def write(t: Tensor, node: Node, layout: Turned | None = None) -> None:
+    """Replace the tensor's content; its version goes up. The tape is not touched.
+
+    Args:
+        layout: in whose order ``node`` is all of the tensor's memory.
+    """
+    counter, storage = t._own_counter or t.storage, t.storage
+    if storage.device is not dv.CPU and storage.device.type == "meta":
+        counter.version += 1
+        return
+    counter.written_at = node.loc if ir.pending and ir.pending[-1] is node \
+        else srcloc.user_location()
+    if node.dtype is not t.dtype:
+        node = cast_node(node, t.dtype)
+    if batcher:
+        check_write(t, node)
+    t._node = None  # what was read before must not keep the old content alive
+    if layout is None:
+        storage.write(node, t.shape, t.strides, t.offset)
+    else:
+        storage.write(node, layout.memory, node.strides, 0)
+    counter.version += 1
+    recorder.wrote(t)
+    if flags.eager:
+        execute.realize(t.node())
+    elif len(ir.pending) > execute.CAP:
+        execute.maybe_cut()
