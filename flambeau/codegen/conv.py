@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from flambeau.codegen.conv_drive import PANELS, SLOT, SLOTS, ConvDrivers
 from flambeau.codegen.emit import Module
@@ -73,10 +73,14 @@ class ConvKernel:
         self.elem, self.product = ELEMENT[dtype], product
         self.target = target or host()
         self.tiling = tiling(self.elem, self.target)
-        module = Module(self.target)
-        self.names = ConvDrivers(module, self.tiling).names
-        self.text = str(module)
+        self.names = ConvDrivers.names
         self.addresses: dict[str, int] = {}
+
+    @cached_property
+    def text(self) -> str:
+        module = Module(self.target)
+        ConvDrivers(module, self.tiling)
+        return str(module)
 
     def forward(self, g: Windows, rows: int, channels: int, groups: int, x: tuple[int, int],
                 threads: int = 1) -> ConvPlan:

@@ -25,7 +25,7 @@ from flambeau.base import dtype as dt
 from flambeau.codegen.emit import Module
 from flambeau.codegen.emit_types import ELEMENT, itemsize
 from flambeau.codegen.gemm_cost import WORKSPACE_BYTES, Division, divide, k_block
-from flambeau.codegen.gemm_drive import SLOT, SLOTS, Drivers
+from flambeau.codegen.gemm_drive import SLOT, SLOTS, Drivers, driver_names
 from flambeau.codegen.gemm_micro import tiling
 from flambeau.codegen.host import HostTarget, host
 
@@ -119,10 +119,14 @@ class GemmKernel:
         self.target = target or host()
         self.elem, self.source_elem = ELEMENT[dtype], ELEMENT[source]
         self.tiling = tiling(self.elem, self.target)
-        module = Module(self.target)
-        self.names = Drivers(module, self.tiling, self.source_elem).names
-        self.text = str(module)
+        self.names = driver_names(self.tiling, self.source_elem)
         self.addresses: dict[str, int] = {}
+
+    @cached_property
+    def text(self) -> str:
+        module = Module(self.target)
+        Drivers(module, self.tiling, self.source_elem)
+        return str(module)
 
     def plan(self, m: int, n: int, k: int, *, a: tuple[int, int], b: tuple[int, int], c: int,
              batch: tuple[int, int] = (1, 1), a_batch: tuple[int, int] = (0, 0),

@@ -55,6 +55,12 @@ def grow_stack(m: Module, name: str, size: int) -> None:
     f.call(name + "_body", *f.args)
 
 
+def driver_names(t: Tiling, source: str) -> tuple[str, ...]:
+    """The functions that :class:`Drivers` writes."""
+    direct = ("gemm_direct",) if source == t.elem else ()
+    return ("gemm_pack", "gemm_packed", "gemm_dot", *direct)
+
+
 class Drivers:
     """Writes the kernels for one element type and source type into a module."""
 
@@ -68,11 +74,6 @@ class Drivers:
         self._dot()
         if source == t.elem:
             self._direct()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        direct = ("gemm_direct",) if self.source == self.t.elem else ()
-        return ("gemm_pack", "gemm_packed", "gemm_dot", *direct)
 
     # -- pieces ---------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ folder that cannot be read or written is no error: the kernel is compiled again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import sys
@@ -21,9 +22,14 @@ from flambeau.base import flags
 
 #: the folder is trimmed to this many bytes, oldest use first
 MAX_BYTES = 256 << 20
-_TRIM_EVERY = 64  # entries written between two looks at the size
+_TRIM_EVERY = 64  # entries a process writes between two thoughts of it
+_TRIM_SECONDS = 3600  # between two looks at the size, of all processes
 _MAGIC = b"flambeau-object-1\n"
 _SUFFIX = ".o"
+#: how files of links begin; one that was not written to for so many seconds is removed
+_LINKS, _LINKS_AGE = "links-", 30 * 86400
+#: rooms that have a part in what machine code is made
+_WRITERS = ("base", "ir", "ops", "ops/prim", "kernel", "codegen", "runtime")
 
 
 def default_folder() -> Path:
@@ -58,6 +64,25 @@ def key(*parts: str) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()
+
+
+@functools.cache
+def stamp() -> str | None:
+    """Names, sizes and times of the package's files: while it is the same, the same machine code
+    is written for the same kernel. None where there are no such files."""
+    root = Path(__file__).resolve().parents[1]
+    found = []
+    try:
+        version = (root / "version.py").read_text()
+        for room in _WRITERS:
+            with os.scandir(root / room) as entries:
+                for e in entries:
+                    if e.name.endswith((".py", ".pyc")):
+                        info = e.stat()
+                        found.append((room, e.name, info.st_size, info.st_mtime_ns))
+    except OSError:
+        return None
+    return key(version, *(repr(x) for x in sorted(found)))
 
 
 def _path(root: Path, name: str) -> Path:
@@ -108,6 +133,44 @@ def write(name: str, body: bytes) -> bool:
     return True
 
 
+# -- what descriptions led to ----------------------------------------------------------------------
+
+_links: dict[Path, bytes] = {}  # the lines of files that were read
+
+
+def _link_file() -> Path | None:
+    root, now = folder(), stamp()
+    return None if root is None or now is None else root / f"{_LINKS}{now}"
+
+
+def linked(description: str) -> str | None:
+    """The name that :func:`link` was given for a description (itself a :func:`key`), by this
+    process or an earlier one that ran the same files of the package."""
+    path = _link_file()
+    if path is None:
+        return None
+    if path not in _links:
+        try:
+            _links[path] = path.read_bytes()
+        except OSError:
+            _links[path] = b""
+    lines, size = _links[path], len(description)
+    at = lines.find(description.encode() + b" ")
+    line = lines[at:at + 2 * size + 2]
+    return line[size + 1:-1].decode() if at >= 0 and line.endswith(b"\n") else None
+
+
+def link(description: str, name: str) -> None:
+    """Let :func:`linked` find ``name`` from now on."""
+    path = _link_file()
+    if path is None:
+        return
+    line = f"{description} {name}\n".encode()
+    _links[path] = line + _links.get(path, b"")
+    with contextlib.suppress(OSError), open(path, "ab", buffering=0) as file:
+        file.write(line)
+
+
 def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=20).digest()
 
@@ -121,8 +184,18 @@ def _count_write(root: Path) -> None:
     with _lock:
         _written += 1
         due = _written % _TRIM_EVERY == 1
-    if due:
+    if due and _is_older(root / "trimmed", _TRIM_SECONDS):
+        with contextlib.suppress(OSError):
+            (root / "trimmed").touch()
         trim(root, MAX_BYTES)
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    """Whether a file was changed longer ago, or is not there."""
+    try:
+        return time.time() - path.stat().st_mtime > seconds
+    except OSError:
+        return True
 
 
 def trim(root: Path, max_bytes: int) -> int:
@@ -140,6 +213,9 @@ def trim(root: Path, max_bytes: int) -> int:
                     entries.append((info.st_mtime, info.st_size, path))
                 elif path.name.startswith(".new-") and now - info.st_mtime > 3600:
                     path.unlink()
+        for path in root.glob(_LINKS + "*"):
+            if _is_older(path, _LINKS_AGE):
+                path.unlink()
     total = sum(size for _, size, _ in entries)
     if total <= max_bytes:
         return total

@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import llvmlite
@@ -71,8 +71,7 @@ def load(text: str, names: Iterable[str], *, level: int = 2,
     """
     target = target or host()
     names = tuple(names)
-    name = cache.key(FORMAT, llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info)),
-                     target.key, str(level), *names, text)
+    name = _key(target, level, *names, text)
     with _lock:
         found = _loaded.get(name)
         if found is None:
@@ -81,6 +80,47 @@ def load(text: str, names: Iterable[str], *, level: int = 2,
         else:
             stats.reused += 1
         return dict(found)
+
+
+def load_described(description: str, write: Callable[[], str], names: Iterable[str], *,
+                   level: int = 2) -> dict[str, int]:
+    """:func:`load` the text that ``write`` gives, unless a process has done so before: the cache
+    knows which object the description led to.
+
+    Args:
+        description: what the text is; equal descriptions have equal texts as long as the files of
+            the package stay as they are.
+    """
+    names = tuple(names)
+    if " at 0x" in description or flags.values.verify or flags.values.debug >= 4:
+        return load(write(), names, level=level)
+    target = host()
+    known = _key(target, level, *names, description)
+    with _lock:
+        found = _loaded.get(known)
+        if found is not None:
+            stats.reused += 1
+            return dict(found)
+        name = cache.linked(known)
+        if name is not None and name not in _loaded:
+            data = cache.read(name)
+            if data is None:
+                name = None
+            else:
+                stats.loaded_from_disk += 1
+                _loaded[name] = _link(data, names, name)
+        if name is None:
+            text = write()
+            name = _key(target, level, *names, text)
+            load(text, names, level=level)
+            cache.link(known, name)
+        _loaded[known] = _loaded[name]
+        return dict(_loaded[known])
+
+
+def _key(target: HostTarget, level: int, *parts: str) -> str:
+    return cache.key(FORMAT, llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info)),
+                     target.key, str(level), *parts)
 
 
 def assembly(text: str, *, level: int = 2, target: HostTarget | None = None) -> str:

@@ -60,10 +60,26 @@ def _make(kernel: Kernel, emit: Callable[[Kernel], Module], name: str) -> int:
         verify(kernel)
     if flags.debug >= 4:
         print(to_text(kernel), file=sys.stderr)
-    text = str(emit(kernel))
-    if flags.debug >= 5:
-        print(text, file=sys.stderr)
-    return jit.load(text, [name])[name]
+
+
+    def write() -> str:
+        text = str(emit(kernel))
+        if flags.debug >= 5:
+            print(text, file=sys.stderr)
+        return text
+
+    return jit.load_described(repr(kernel), write, [name])[name]
+
+
+def _single(name: str, write: Callable[[], Module], *what) -> int:
+    """The address of the function ``name`` of the module that is written for ``what``."""
+    key = (host(), name, *what)
+    found = _found.get(key)
+    if found is None:
+        with _lock:
+            found = _found[key] = jit.load_described(
+                repr((name, *what)), lambda: str(write()), [name])[name]
+    return found
 
 
 def epilogue(kernel: Kernel) -> int:
@@ -73,44 +89,23 @@ def epilogue(kernel: Kernel) -> int:
 
 def scatter(dtype: str, index: str, mode: str) -> int:
     """The address of the kernel that adds rows at positions."""
-    key = (host(), "scatter", dtype, index, mode)
-    found = _found.get(key)
-    if found is None:
-        with _lock:
-            text = str(emit_scatter(ELEMENT[dtype], ELEMENT[index], mode))
-            found = _found[key] = jit.load(text, ["scatter"])["scatter"]
-    return found
+    return _single("scatter", lambda: emit_scatter(ELEMENT[dtype], ELEMENT[index], mode),
+                   dtype, index, mode)
 
 
 def rows(name: str, size: int) -> int:
     """The address of a kernel of ``codegen/rows.py`` for elements of ``size`` bytes."""
-    key = (host(), name, size)
-    found = _found.get(key)
-    if found is None:
-        with _lock:
-            text = str((emit_strided if name == "strided" else emit_zip)(size))
-            found = _found[key] = jit.load(text, [name])[name]
-    return found
+    return _single(name, lambda: (emit_strided if name == "strided" else emit_zip)(size), size)
 
 
 def scan(dtype: str, op: str) -> int:
     """The address of the kernel of running sums or products."""
-    key = (host(), "scan", dtype, op)
-    found = _found.get(key)
-    if found is None:
-        with _lock:
-            found = _found[key] = jit.load(str(emit_scan(ELEMENT[dtype], op)), ["scan"])["scan"]
-    return found
+    return _single("scan", lambda: emit_scan(ELEMENT[dtype], op), dtype, op)
 
 
 def recurrence() -> int:
     """The address of the loop over time of recurrent layers."""
-    key = (host(), "recurrence")
-    found = _found.get(key)
-    if found is None:
-        with _lock:
-            found = _found[key] = jit.load(str(emit_recurrence()), ["recurrence"])["recurrence"]
-    return found
+    return _single("recurrence", emit_recurrence)
 
 
 def product(dtype: str, source: str) -> GemmKernel:
@@ -118,7 +113,8 @@ def product(dtype: str, source: str) -> GemmKernel:
     found = gemm(dtype, source)
     if not found.addresses:
         with _lock:
-            found.addresses = jit.load(found.text, found.names)
+            found.addresses = jit.load_described(f"product {dtype} {source}", lambda: found.text,
+                                                 found.names)
     return found
 
 
@@ -127,7 +123,8 @@ def convolution(dtype: str) -> ConvKernel:
     found = conv(dtype, product(dtype, dtype))
     if not found.addresses:
         with _lock:
-            found.addresses = jit.load(found.text, found.names)
+            found.addresses = jit.load_described(f"convolution {dtype}", lambda: found.text,
+                                                 found.names)
     return found
 
 
@@ -137,15 +134,15 @@ def bind() -> int:
     Its arguments are a count and as many triples (address of a cell, offset, destination):
     ``*destination = *cell + offset``.
     """
-    key = (host(), "bind")
-    found = _found.get(key)
-    if found is None:
-        m = Module()
-        f = m.kernel("bind")
-        base = f.args[0]
-        with f.loop(0, f.arg(0)) as each:
-            row = f.gep(base, each.i * 3 + 1, "i64")
-            cell, to = f.load(row, "ptr", 8), f.load(f.gep(row, 2, "i64"), "ptr", 8)
-            f.store(f.load(cell, "i64", 8) + f.load(f.gep(row, 1, "i64"), "i64", 8), to, 8)
-        found = _found[key] = jit.load(str(m), ["bind"])["bind"]
-    return found
+    return _single("bind", _emit_bind)
+
+
+def _emit_bind() -> Module:
+    m = Module()
+    f = m.kernel("bind")
+    base = f.args[0]
+    with f.loop(0, f.arg(0)) as each:
+        row = f.gep(base, each.i * 3 + 1, "i64")
+        cell, to = f.load(row, "ptr", 8), f.load(f.gep(row, 2, "i64"), "ptr", 8)
+        f.store(f.load(cell, "i64", 8) + f.load(f.gep(row, 1, "i64"), "i64", 8), to, 8)
+    return m

@@ -61,8 +61,8 @@ class _Native:
         if sys.platform == "win32":
             address = ctypes.cast(ctypes.windll.kernel32.SwitchToThread, ctypes.c_void_p).value
             llvm.add_symbol(yielding, address)
-        text = str(native.TeamModule(futex, yielding).module)
-        at = jit.load(text, _NAMES)
+        at = jit.load_described(f"team {futex} {yielding}", lambda: str(
+            native.TeamModule(futex, yielding).module), _NAMES)
         word = ctypes.c_int64
         self.futex = futex
         self.run = ctypes.CFUNCTYPE(None, word, word, word)(at["run"])

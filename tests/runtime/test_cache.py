@@ -20,7 +20,7 @@ def root(tmp_path):
 
 
 def files(root):
-    return [p for p in root.rglob("*") if p.is_file()]
+    return [p for p in root.rglob("*") if p.is_file() and p.name != "trimmed"]
 
 
 def test_round_trip(root):
@@ -89,6 +89,38 @@ def test_trim_removes_least_recently_used(root):
     left = cache.trim(root, 6 * (len(BODY) + 100))
     assert left == sum(p.stat().st_size for p in files(root)) <= 6 * (len(BODY) + 100)
     assert cache.read(cache.key("9")) == BODY and cache.read(cache.key("0")) is None
+
+
+def test_descriptions_lead_to_names(root, monkeypatch):
+    a, b, name = map(cache.key, "abn")
+    assert cache.linked(a) is None
+    cache.write(name, BODY)
+    cache.link(a, name)
+    cache.link(b, name)
+    assert cache.linked(a) == cache.linked(b) == name
+    cache._links.clear()
+    assert cache.linked(a) == cache.linked(b) == name
+    monkeypatch.setattr(cache, "stamp", lambda: "other files")
+    assert cache.linked(a) is None
+    monkeypatch.setattr(cache, "stamp", lambda: None)
+    cache.link(a, name)
+    assert cache.linked(a) is None
+
+
+def test_second_process_writes_no_text(tmp_path):
+    code = ("import flambeau as torch\n"
+            "from flambeau.codegen import emit\n"
+            "from flambeau.runtime import jit\n"
+            "texts = []\n"
+            "text_of = emit.Module.__str__\n"
+            "emit.Module.__str__ = lambda self: texts.append(1) or text_of(self)\n"
+            "x = torch.arange(12.0).reshape(3, 4)\n"
+            "print((x @ x.T).exp().sum().item(), jit.stats.compiled, len(texts))")
+    env = {**os.environ, "FLAMBEAU_CACHE": str(tmp_path), "PYTHONPATH": os.getcwd()}
+    first, second = (subprocess.run([sys.executable, "-c", code], env=env, text=True, check=True,
+                                    capture_output=True).stdout.split() for _ in range(2))
+    assert first[0] == second[0] and int(first[1]) == int(first[2]) > 0
+    assert second[1:] == ["0", "0"]
 
 
 def test_second_process_loads_instead_of_compiling(tmp_path):
