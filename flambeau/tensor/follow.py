@@ -108,7 +108,8 @@ class Recorder(Choosing):
         if leaf.written:
             if any(x is not None and x.__dict__.get("storage") is storage for x in bound):
                 return False
-        elif id(storage) in trace.written:
+        elif id(storage) in trace.written or any(
+                trace.leaves[j].written and bound[j].storage is storage for j in self.changed):
             return False
         bound[k] = t
         self.changed.append(k)

@@ -12,3 +12,20 @@ def test_a_copied_view_is_read_anew():
         view = torch.tensor(now).to(torch.bfloat16)[0:9:2]
         view.tolist()
         np.testing.assert_array_equal(view.to(torch.float32).numpy(), now[::2])
+
+
+def test_an_alias_of_what_a_step_writes_is_known_where_nothing_is_known_of_its_last_run():
+    weight, state, target = torch.ones(4, requires_grad=True), torch.ones(4), torch.zeros(4)
+    refused = []
+    for n in range(11):
+        loss = torch.nn.functional.mse_loss(weight * state.sum(), target)
+        state.mul_(0.5)
+        try:
+            loss.backward()
+        except RuntimeError:
+            refused.append(n)
+        weight.grad = None
+        if n == 7:
+            target = state.view(2, 2).view(4)
+        loss.item()
+    assert refused == [8, 9, 10]
