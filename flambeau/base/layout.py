@@ -199,11 +199,14 @@ class Rule(NamedTuple):
         by_element: elements are computed one by one, wherever they are, so that the operation may
             work on its operands with their dimensions in another order; ``shape`` is then None.
         always: the layout does not depend on the operands alone: ask even where all are row-major.
+        reduces: folds the dimensions ``axes`` of its one operand, which it may read in the order
+            that ``find`` gives; results are row-major.
     """
 
     find: Callable[[list, dict, tuple[int, ...] | None], Turned | None]
     by_element: bool = False
     always: bool = False
+    reduces: bool = False
 
 
 #: the layout of a Python number
@@ -292,6 +295,8 @@ OF_TENSORS = Rule(_of_tensors, by_element=True)
 COPY = Rule(_copy, by_element=True)
 #: a copy with the strides that are asked for
 STRIDED = Rule(_strided, by_element=True, always=True)
+#: dimensions are folded, in the order of the operand's memory
+REDUCED = Rule(_of_tensors, reduces=True)
 #: elements change places; memory in the order of the first operand
 LIKE_FIRST = Rule(_like_first)
 #: computed element by element, in the order of a number and the second operand

@@ -10,13 +10,15 @@ from ..autograd import engine, modes
 from ..autograd.tape import GradFn, Saved
 from ..base import dtype as dt
 from ..base import srcloc
+from ..base.layout import is_dense
+from ..base.shape import contiguous_strides
 from ..ir import batch
 from ..ir import node as ir
 from ..ir.node import Node, const
 from ..ir.view import broadcast
-from ..ops.prim.elementwise import add
+from ..ops.prim.elementwise import add, clone_strided
 from ..runtime import execute
-from . import history
+from . import history, layouts
 from .batching import to_batch, unbatch
 from .follow import Unfollowed, entry_point, recorder
 from .inplace import assign, snapshot
@@ -76,7 +78,7 @@ class NodeContext(engine.Context):
         hold = variable._grad
         recorder.accumulated(variable, hold)
         if hold is None:
-            variable._grad = _wrap(value, variable.device)
+            variable._grad = layouts.gradient(variable, value)
         elif hold.requires_grad:
             variable._grad = add(hold, _wrap(value))
         else:
@@ -86,7 +88,8 @@ class NodeContext(engine.Context):
     def retain(self, tensor: Tensor, value: Node) -> None:
         """``.grad`` of a non-leaf that asked for it."""
         held = tensor._grad
-        tensor._grad = _wrap(value if held is None else add(held.node(), value))
+        tensor._grad = layouts.gradient(tensor, value if held is None
+                                        else add(held.node(), value))
 
     def callback(self) -> None:
         """Code of the program is about to run."""
@@ -138,7 +141,7 @@ class TensorContext(NodeContext):
     def accumulate(self, variable: Tensor, value: Tensor) -> None:
         hold = variable._grad
         recorder.accumulated(variable, hold)
-        variable._grad = value if hold is None else add(hold, value)
+        variable._grad = _in_order_of(variable, value) if hold is None else add(hold, value)
 
     def retain(self, tensor: Tensor, value: Tensor) -> None:
         held = tensor._grad
@@ -146,6 +149,13 @@ class TensorContext(NodeContext):
 
     def has_nan(self, value: Tensor) -> bool:
         return _has_nan(execute.realize(value.node()))
+
+
+def _in_order_of(variable: Tensor, value: Tensor) -> Tensor:
+    """A gradient whose memory is in the order of the leaf's."""
+    shape = tuple(variable.shape)
+    strides = variable.strides if is_dense(shape, variable.strides) else contiguous_strides(shape)
+    return value if value.strides == strides else clone_strided(value, strides)
 
 
 def _has_nan(array: np.ndarray) -> bool:
@@ -215,7 +225,7 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
     capture = None
     if inputs is not None:
         capture = [_input_edge(t) for t in inputs]
-    got = _run(edges, starts, keep, create_graph, capture, True)
+    got = _run(edges, starts, keep, create_graph, capture, True, inputs)
     if inputs is not None:
         for t, g in zip(inputs, got, strict=True):
             if t._fn is not None and not t._retains and g is not None:
@@ -231,7 +241,7 @@ def _input_edge(t: Tensor):
     return edge
 
 
-def _run(edges, starts, keep, create_graph, capture, accumulate):
+def _run(edges, starts, keep, create_graph, capture, accumulate, inputs=None):
     where = srcloc.user_location()
     if modes.Anomaly.enabled:
         modes.Anomaly.steps += 1
@@ -245,7 +255,8 @@ def _run(edges, starts, keep, create_graph, capture, accumulate):
                          keep_graph=keep, capture=capture, accumulate=accumulate, where=where)
     if ir.pending:
         execute.seam = weakref.ref(ir.pending[-1])
-    return [None if g is None else _wrap(g) for g in got]
+    return [None if g is None else layouts.gradient(t, g)
+            for t, g in zip(inputs or (), got, strict=True)]
 
 
 def _grads_of_batch(outputs, inputs, grads, options: dict) -> tuple:
@@ -295,7 +306,8 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         allow_unused = materialize_grads
     edges, starts = _roots(outputs, grads, "grad")
     keep = create_graph if retain_graph is None else retain_graph
-    got = _run(edges, starts, keep, create_graph, [_input_edge(t) for t in inputs], False)
+    got = _run(edges, starts, keep, create_graph, [_input_edge(t) for t in inputs], False,
+               inputs)
     for i, (t, g) in enumerate(zip(inputs, got, strict=True)):
         if g is None and not allow_unused:
             raise RuntimeError(

@@ -66,10 +66,10 @@ def apply_op(op: Op, operands, params):
                 device = _common_device(device, t, op, operands)
         else:
             nodes.append(x)
-    layout = layouts.arrange(op, operands, nodes, params) if turned else None
+    layout, given = layouts.arrange(op, operands, nodes, params) if turned else (None, params)
     pinned = srcloc.pin_here()
     try:
-        out = op.lower(*nodes, **params)
+        out = op.lower(*nodes, **given)
     finally:
         if pinned:
             srcloc.unpin(None)

@@ -8,8 +8,9 @@ so that nothing is moved; other values are computed as they are and then put in 
 from __future__ import annotations
 
 from ..base import device as dv
+from ..base import shape as sh
 from ..base.layout import NUMBER, Layout, Turned, of_gradient
-from ..ir.node import Node
+from ..ir.node import Node, batcher
 from ..ir.op import Op
 from ..ir.view import view
 from ..ops.core import is_number
@@ -25,19 +26,33 @@ def _layout_of(x: Tensor | Node) -> Layout:
     return tuple(x.shape), x.strides
 
 
-def arrange(op: Op, operands, nodes: list, params: dict) -> Turned | None:
+def arrange(op: Op, operands, nodes: list, params: dict) -> tuple[Turned | None, dict]:
     """Put nodes in the place of the tensors that are left among ``nodes``.
 
     Returns:
-        The layout in whose order all operands now are, None where that is row-major.
+        The layout in whose order all operands now are, None where that is row-major; and the
+        parameters for operands in that order.
     """
     rule = op.layout
     layout = None
-    if rule is not None and rule.by_element:
+    if rule is not None and (rule.by_element or rule.reduces):
         layout = rule.find(_layouts(operands), params, None)
+        if layout is not None and rule.reduces:
+            axes = sorted(layout.order.index(d) for d in params["axes"])
+            params = {**params, "axes": tuple(axes)}
     for i, x in enumerate(operands):
         if isinstance(x, Tensor) and (layout is not None or nodes[i] is x):
             nodes[i] = x.node() if layout is None else x._in_order(layout)
+    return layout, params
+
+
+def whole(t: Tensor) -> Turned | None:
+    """The layout of a tensor that is all of its memory, though not row-major; else None."""
+    if t._row_major or t.offset or batcher:
+        return None
+    layout = of_gradient(_layout_of(t))
+    if layout is None or t.storage.numel != sh.numel(layout.shape):
+        return None
     return layout
 
 
@@ -65,8 +80,19 @@ def wrapped(nodes, layout: Turned | None, op: Op, operands, params: dict,
                   for n in nodes])
 
 
+def _reduced(node: Node, layout: Turned, params: dict) -> Node:
+    """What was folded in the order of a layout, with its dimensions in their own order."""
+    axes = () if params["keepdim"] else params["axes"]
+    order = [d for d in layout.order if d not in axes]
+    kept = sorted(order)
+    at = [order.index(d) for d in kept]
+    return view(node, [node.shape[i] for i in at], [node.strides[i] for i in at])
+
+
 def _wrap(node: Node, layout: Turned | None, op: Op, operands, params: dict,
           device: dv.device) -> Tensor:
+    if layout is not None and op.layout.reduces:
+        return Tensor._wrap(_reduced(node, layout, params), device)
     if layout is not None:
         if node.shape == layout.memory:
             return Tensor._of_layout(node, layout, device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import PRIMS, Node, OpClass, Prim, const, make, make_many
@@ -166,7 +167,7 @@ def _amax_vjp(ctx, g):
 
 def _declare_a_extreme(name: str, prim: Prim):
     op = Op(name, lambda x, axes, keepdim: reduce(prim, x, axes, keepdim), _amax_vjp,
-            saves=(0, "result"))
+            saves=(0, "result"), layout=layouts.REDUCED)
 
     def function(input, dim=(), keepdim=False):
         _ordered(name, input)
@@ -255,7 +256,7 @@ def _declare_quantifier(name: str, prim: Prim):
         out = reduce(prim, x if x.dtype is dt.bool_ else ne(x, 0), axes, keepdim)
         return where(out, const(1, dt.uint8), const(0, dt.uint8)) if x.dtype is dt.uint8 else out
 
-    op = Op(name, lower, nondiff="a truth value has no gradient")
+    op = Op(name, lower, nondiff="a truth value has no gradient", layout=layouts.REDUCED)
 
     def function(input, dim=None, keepdim=False):
         return apply(op, input, axes=reduce_axes(dim, input.ndim), keepdim=keepdim)

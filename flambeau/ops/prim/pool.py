@@ -174,7 +174,8 @@ def _boxes_vjp(ctx, g, _):
 BOX_POOL_OP = {
     rank: Op(f"adaptive_max_pool{rank}d", _boxes_lower, _boxes_vjp,
              saves=("result1",), nondiff_results=(1,),
-             grad_name=f"AdaptiveMaxPool{rank}DBackward0", layout=layouts.IMAGE)
+             grad_name=f"AdaptiveMaxPool{rank}DBackward0",
+             layout=layouts.POOLED if rank < 3 else None)
     for rank in (1, 2, 3)}
 
 

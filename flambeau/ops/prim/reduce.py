@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
@@ -144,8 +145,9 @@ def _sum_vjp(ctx, g):
     return (restore(g, ctx.shape(0), ctx.axes, ctx.keepdim),)
 
 
-_sum = Op("sum", _sum_lower, _sum_vjp)
-_sum_dim = Op("sum_dim", _sum_lower, _sum_vjp, grad_name="SumBackward1")
+_sum = Op("sum", _sum_lower, _sum_vjp, layout=layouts.REDUCED)
+_sum_dim = Op("sum_dim", _sum_lower, _sum_vjp, grad_name="SumBackward1",
+              layout=layouts.REDUCED)
 
 
 @api(method=True, out=1, dtypes="any",
@@ -169,8 +171,9 @@ def _mean_vjp(ctx, g):
     return (div(restore(g, ctx.shape(0), ctx.axes, ctx.keepdim), max(count, 1)),)
 
 
-_mean = Op("mean", _mean_lower, _mean_vjp)
-_mean_dim = Op("mean_dim", _mean_lower, _mean_vjp, grad_name="MeanBackward1")
+_mean = Op("mean", _mean_lower, _mean_vjp, layout=layouts.REDUCED)
+_mean_dim = Op("mean_dim", _mean_lower, _mean_vjp, grad_name="MeanBackward1",
+               layout=layouts.REDUCED)
 
 
 @api(method=True, out=1,

@@ -6,6 +6,7 @@ import math
 import warnings
 
 from ...base import dtype as dt
+from ...base import layout as layouts
 from ...ir.api import api
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
@@ -123,9 +124,10 @@ def _std_grad(x, out, g, ctx):
     return _var_grad(x, where(eq(out, 0), 0, safe), ctx)
 
 
-_var = Op("var", _var_lower, lambda ctx, g: (_var_grad(ctx.operand(0), g, ctx),), saves=(0,))
+_var = Op("var", _var_lower, lambda ctx, g: (_var_grad(ctx.operand(0), g, ctx),), saves=(0,),
+          layout=layouts.REDUCED)
 _std = Op("std", _std_lower, lambda ctx, g: (_std_grad(ctx.operand(0), ctx.result(), g, ctx),),
-          saves=(0, "result"))
+          saves=(0, "result"), layout=layouts.REDUCED)
 
 
 def _with_mean(root: bool):
@@ -215,7 +217,8 @@ def _logsumexp_vjp(ctx, g):
     return (mul(restore(g, shape, axes, keepdim), conj(exp(where(ne(gap, gap), 0, gap)))),)
 
 
-_logsumexp = Op("logsumexp", _logsumexp_lower, _logsumexp_vjp, saves=(0, "result"))
+_logsumexp = Op("logsumexp", _logsumexp_lower, _logsumexp_vjp, saves=(0, "result"),
+                layout=layouts.REDUCED)
 
 
 @api(method=True, out=1, aliases=("special.logsumexp",), dtypes="number",
@@ -275,7 +278,8 @@ def _norm_vjp(ctx, g):
     return (mul(scale, factor),)
 
 
-_vector_norm = Op("linalg_vector_norm", _norm_lower, _norm_vjp, saves=(0, "result"))
+_vector_norm = Op("linalg_vector_norm", _norm_lower, _norm_vjp, saves=(0, "result"),
+                  layout=layouts.REDUCED)
 
 
 @api("vector_norm", torch=False, namespaces=("linalg",), out=1,
