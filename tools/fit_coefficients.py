@@ -9,6 +9,7 @@ is the smallest whose error is below the target. The forms keep the leading term
 
 from __future__ import annotations
 
+import math
 import pathlib
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +18,8 @@ import mpmath as mp
 import numpy as np
 
 mp.mp.dps = 50
+#: the first fifteen bits of ln 2
+LN2 = 0.693145751953125
 OUT = pathlib.Path(__file__).parent.parent / "flambeau" / "codegen" / "coefficients.py"
 
 
@@ -207,11 +210,13 @@ def main() -> None:
         lines += ["", f"#: {fit.note}; err 2^{float(mp.log(err, 2)):.1f}", f"{fit.name} = ("]
         lines += [f"    {x}," for x in text] + [")"]
     eighth = mp.mpf(1) / 8
-    for name, note, f, width, count, relative in (
-            ("ERF_TABLE32", "erf(a), a < 3.9375, centres k/8", mp.erf, eighth, 31, True),
+    for name, note, f, width, count, relative, degree in (
+            ("ERF_TABLE32", "erf(a), a < 3.9375, centres k/8", mp.erf, eighth, 31, True, 3),
+            ("TANH_TABLE32", "tanh(8 a / 7), a < 7.875, centres k/4",
+             lambda a: mp.tanh(8 * a / 7), 2 * eighth, 31, True, 4),
             ("GELU_TABLE32", "-erfc(a / sqrt(2)) / 2, a < 7.875, centres k/4",
-             lambda a: -mp.erfc(a / mp.sqrt(2)) / 2, 2 * eighth, 31, False)):
-        rows, err = pieces(f, width, count, relative)
+             lambda a: -mp.erfc(a / mp.sqrt(2)) / 2, 2 * eighth, 31, False, 3)):
+        rows, err = pieces(f, width, count, relative, degree)
         bits = f"2^{float(mp.log(err, 2)):.1f}"
         print(name, len(rows), bits)
         lines += ["", f"#: {note}; column k is the polynomial of a less its",
@@ -219,8 +224,14 @@ def main() -> None:
         for row in rows:
             lines += ["    (", *table_lines(row, " " * 8), "    ),"]
         lines += [")"]
-    lines += ["", "#: 2**(j/16)", "POWERS_OF_TWO32 = (",
-              *table_lines((mp.mpf(2) ** (mp.mpf(j) / 16) for j in range(16)), " " * 4), ")"]
+    powers = [mp.mpf(2) ** (mp.mpf(j) / 16) for j in range(16)]
+    near = [rounded(x, 24) for x in powers]
+    lost = [x / y - 1 for x, y in zip(powers, near, strict=True)]
+    lines += ["", "#: 2**(j/16)", "POWERS_OF_TWO32 = (", *table_lines(near, " " * 4), ")",
+              "", "#: what rounding took from them, in proportion", "POWERS_LOST32 = (",
+              *table_lines(lost, " " * 4), ")",
+              "", "#: ln 2 in two parts; whole multiples of the first by any exponent are exact",
+              f"LN2_32 = ({LN2!r}, {math.log(2) - LN2!r})"]
     OUT.write_text("\n".join(lines) + "\n")
 
 

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from flambeau.codegen import coefficients as C
-from flambeau.codegen.emit_types import literal
+from flambeau.codegen import vmath_tables
 from flambeau.codegen.vmath_core import (
     bits,
     clamp,
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from flambeau.codegen.emit import Function, Value
 
 #: ln 2 in two parts; whole multiples of the first by any exponent are exact
-LN2 = {False: (0.693145751953125, math.log(2) - 0.693145751953125),
-       True: (6.93147180369123816490e-01, 1.90821492927058770002e-10)}
+LN2 = {False: C.LN2_32, True: (6.93147180369123816490e-01, 1.90821492927058770002e-10)}
 #: log10 of 2 in two parts, likewise
 LOG10_2 = {False: (3.0102920532e-01, 7.9034151668e-07),
            True: (3.01029995663611771306e-01, 3.69423907715893078616e-13)}
@@ -52,32 +51,27 @@ def expm1_small(f: Function, r: Value) -> Value:
 
 def exp(f: Function, x: Value) -> Value:
     """e**x."""
+    if _has_tables(f, x):
+        return on_registers(f, vmath_tables.exp, x, width=16)
     return _exp(f, clamp(f, x, -746.0, 710.0) if is_double(x) else clamp(f, x, -104.0, 89.0))
 
 
 def exp_nonpositive(f: Function, x: Value) -> Value:
-    """e**x for x <= 0 (softmax: x less the row's maximum)."""
+    """e**x for x <= 0."""
+    if _has_tables(f, x):
+        return on_registers(f, vmath_tables.exp, x, width=16)
     return _exp(f, f.max(-746.0 if is_double(x) else -104.0, x))
 
 
 def _exp(f: Function, x: Value) -> Value:
-    """e**x of a clamped x; AVX-512 looks up sixteenths of a power of two."""
-    if not is_double(x) and f.module.host.kind == "avx512":
-        return on_registers(f, _exp_table, x, width=16)
+    """e**x of a clamped x."""
     n, e = expm1_parts(f, x)
     return scale(f, e + 1.0, n)
 
 
-def _exp_table(f: Function, x: Value) -> Value:
-    """2**n (1 + expm1(r)) with n in sixteenths: its fraction is permuted out of a register, its
-    whole part is what the scaling instruction takes; a short polynomial is left."""
-    nearest = f.fma(x, 1 / math.log(2), magic(x) / 16)
-    n = nearest - magic(x) / 16
-    high, low = LN2[False]
-    r = f.fma(n, -low, f.fma(n, -high, x))
-    e = f.fma(r * horner(f, C.EXP_SHORT32, r), r, r)
-    power = _pick(f, C.POWERS_OF_TWO32, bits(f, nearest))
-    return scale(f, f.fma(power, e, power), n)
+def _has_tables(f: Function, x: Value) -> bool:
+    """Whether tables in registers are at hand for the type of x."""
+    return not is_double(x) and f.module.host.kind == "avx512"
 
 
 def half_exp(f: Function, x: Value) -> Value:
@@ -103,7 +97,10 @@ def expm1(f: Function, x: Value) -> Value:
 
 
 def tanh(f: Function, x: Value) -> Value:
-    """expm1(2|x|) / (expm1(2|x|) + 2) with the sign of x: one path, one division."""
+    """expm1(2|x|) / (expm1(2|x|) + 2) with the sign of x: one path, one division; AVX-512 looks
+    up pieces."""
+    if _has_tables(f, x):
+        return on_registers(f, vmath_tables.tanh, x, width=16)
     size = f.abs(x)
     size = f.min(20.0 if is_double(x) else 9.2, size)
     n, e = expm1_parts(f, size + size)
@@ -114,8 +111,7 @@ def tanh(f: Function, x: Value) -> Value:
 
 def sigmoid(f: Function, x: Value) -> Value:
     """1 / (1 + e**-x); by e**-|x|, so that both tails are precise."""
-    n, e = expm1_parts(f, f.max(-746.0 if is_double(x) else -104.0, -f.abs(x)))
-    e = scale(f, e + 1.0, n)
+    e = exp_nonpositive(f, -f.abs(x))
     return f.select(x < 0.0, e, 1.0) / (e + 1.0)
 
 
@@ -191,66 +187,19 @@ def erf(f: Function, x: Value) -> Value:
     """The error function: an odd polynomial below 1, 1 - erfc above; AVX-512 looks up pieces."""
     if is_double(x):
         return _erf64(f, x)
-    if f.module.host.kind == "avx512":
-        return on_registers(f, _erf_table, x, width=16)
+    if _has_tables(f, x):
+        return on_registers(f, vmath_tables.erf, x, width=16)
     size = f.abs(x)
     near = f.fma(x, horner(f, C.ERF32, x * x), x)
     tail = exp_nonpositive(f, horner(f, C.LOGERFC32, f.min(4.0, size)))
     return f.select(size < 1.0, near, copysign(f, 1.0 - tail, x))
 
 
-def _erf_table(f: Function, x: Value) -> Value:
-    """By pieces: a third of the work of two branches and an exponential."""
-    size = f.min(3.93, f.abs(x))
-    return copysign(f, _pieces(f, C.ERF_TABLE32, size, 3), x)
-
-
 def gelu(f: Function, x: Value) -> Value:
     """x Phi(x), Phi the normal distribution function; at least as precise as by 1 + erf."""
-    if not is_double(x) and f.module.host.kind == "avx512":
-        return on_registers(f, _gelu_table, x, width=16)
+    if _has_tables(f, x):
+        return on_registers(f, vmath_tables.gelu, x, width=16)
     return x * 0.5 * (erf(f, x * math.sqrt(0.5)) + 1.0)
-
-
-def _gelu_table(f: Function, x: Value) -> Value:
-    """max(x, 0) + |x| h(|x|) with h(a) = -erfc(a / sqrt 2) / 2; far to the left it is -0.0."""
-    size = f.abs(x)
-    return f.fma(_pieces(f, C.GELU_TABLE32, f.min(7.8, size), 2), size, f.max(-0.0, x))
-
-
-def _pieces(f: Function, table: tuple[tuple[float, ...], ...], x: Value, places: int) -> Value:
-    """A function by 32 polynomials around the multiples of 2**-places from 0 on, their coefficients
-    permuted out of registers."""
-    column = bits(f, x + magic(x) / 2**places)  # the instruction reads the low five bits
-    t = _fraction(f, x, places)
-    coefficients = [_pick(f, row, column) for row in table]
-    p = coefficients.pop()
-    for c in reversed(coefficients):
-        p = f.fma(p, t, c)
-    return p
-
-
-def _fraction(f: Function, x: Value, places: int) -> Value:
-    """What is left of x after rounding to a multiple of 2**-places (ties to even)."""
-    t, name = "<16 x float>", "@llvm.x86.avx512.mask.reduce.ps.512"
-    f.module.declare(f"declare {t} {name}({t}, i32, {t}, i16, i32)")
-    return f.emit_value(t, f"call {t} {name}({t} {x}, i32 {places << 4}, {t} zeroinitializer, "
-                           "i16 -1, i32 4)")
-
-
-def _pick(f: Function, table: tuple[float, ...], index: Value) -> Value:
-    """Entries of a table of 16 or 32 numbers, by the low bits of the index."""
-    t, whole = "<16 x float>", "<16 x i32>"
-    numbers = [f"float {literal(c, 'float')}" for c in table]
-    parts = [f"<{', '.join(numbers[k:k + 16])}>" for k in range(0, len(table), 16)]
-    if len(parts) == 1:
-        name, types = "@llvm.x86.avx512.permvar.sf.512", f"{t}, {whole}"
-        operands = f"{t} {parts[0]}, {whole} {index}"
-    else:
-        name, types = "@llvm.x86.avx512.vpermi2var.ps.512", f"{t}, {whole}, {t}"
-        operands = f"{t} {parts[0]}, {whole} {index}, {t} {parts[1]}"
-    f.module.declare(f"declare {t} {name}({types})")
-    return f.emit_value(t, f"call {t} {name}({operands})")
 
 
 def _erf64(f: Function, x: Value) -> Value:
