@@ -481,6 +481,8 @@ class Plan:
             block.reserve(self._memory_size)
         if block.address != self._arena_address:
             self._place_arena(block.address)
+        if not self.has_host_steps:
+            return self._run(arrays)
         block.busy = True
         try:
             return self._run(arrays)
