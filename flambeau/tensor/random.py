@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base import dtype as dt
+from ..base.flags import values as flags
 from ..base.late import late
 from .boxmuller import transform
 from .generator import Generator as Generator
@@ -34,11 +35,25 @@ _2_53 = np.uint64(2**53 - 1)
 _TWO_PI = 2.0 * math.pi
 #: from this range on a whole number takes two words, so that ``%`` stays nearly even
 _WIDE_RANGE = 1 << 28
+#: numbers drawn by NumPy before compiling pays
+_ENOUGH = 1 << 15
+
+_drawn = 0
+
+
+def _worthwhile(n: int) -> bool:
+    """Whether to use compiled forms for ``n`` more numbers (counts what was drawn so far)."""
+    global _drawn
+    if flags.tier == "0":
+        return False
+    if _drawn < _ENOUGH:
+        _drawn += n + 64  # a call costs NumPy about as much as 64 numbers
+    return _drawn >= _ENOUGH and native.runs_here()
 
 
 def _exact(function, x: np.ndarray) -> np.ndarray:
     """``function`` (of ``math``) of the C library for every element."""
-    if len(x) >= 64 and native.worthwhile(len(x)):
+    if len(x) >= 64 and _worthwhile(len(x)):
         return native.library(function.__name__, x)
     return np.fromiter(map(function, x.tolist()), np.float64, len(x))
 
@@ -130,7 +145,7 @@ def normal(generator: Generator, n: int, dtype: dt.dtype, mean: float = 0.0, std
     # float32 draws all its words, then transforms; 16-bit types draw for whole blocks only
     whole = n - n % 16
     drawn = n if dtype is dt.float32 else whole
-    if native.worthwhile(n):
+    if _worthwhile(n):
         x = np.empty(n, np.uint32)
         x[:drawn] = generator.words(drawn)
         native.normal(x[:whole], mean, std)
@@ -146,7 +161,7 @@ def normal(generator: Generator, n: int, dtype: dt.dtype, mean: float = 0.0, std
 
 def _block(generator: Generator, mean: float, std: float) -> np.ndarray:
     """One block of sixteen normals in float32."""
-    if native.worthwhile(16):
+    if _worthwhile(16):
         words = generator.words(16).astype(np.uint32)
         native.normal(words, mean, std)
         return words.view(np.float32)
@@ -257,7 +272,7 @@ def permutation(generator: Generator, n: int) -> np.ndarray:
     if n < 2:
         return np.arange(n, dtype=np.int64)
     words = generator.words(n - 1)
-    if native.worthwhile(n):
+    if _worthwhile(n):
         order = np.arange(n)
         native.shuffle(order, words.astype(np.uint32, copy=False))
         return order

@@ -11,7 +11,6 @@ import struct
 
 import numpy as np
 
-from ..base import flags
 from ..codegen.emit import Function, Module, Value
 from ..codegen.host import host
 from ..runtime import jit
@@ -19,25 +18,15 @@ from . import boxmuller as bm
 
 _LANES = 8
 _F, _I = f"<{_LANES} x float>", f"<{_LANES} x i32>"
-#: what may be drawn before compiling pays
-_ENOUGH = 1 << 15
-
 #: functions of the C library that :func:`library` knows
 LIBRARY = ("log", "log1p", "exp", "sin", "cos", "tan")
 
-_drawn = 0
 _functions: dict[str, object] = {}
 
 
-def worthwhile(n: int) -> bool:
-    """Whether to use this module for ``n`` more numbers (counts what was drawn so far)."""
-    global _drawn
-    if _functions:
-        return True
-    if flags.values.tier == "0" or not host().has_fma:
-        return False
-    _drawn += n + 64  # a call costs NumPy about as much as 64 numbers
-    return _drawn >= _ENOUGH
+def runs_here() -> bool:
+    """Whether the processor multiplies and adds at once, as the recipes do."""
+    return host().has_fma
 
 
 def normal(words: np.ndarray, mean: float, std: float) -> None:

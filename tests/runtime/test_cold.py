@@ -31,6 +31,7 @@ for i in range(100):
     x = (x.reshape(5, 7) if i % 2 else x.t().clone()) * (1 + i / 1000)
     y = x[: 1 + i % 4].sum(0) + i
     z = float(y.max())
+torch.randn(20, 20), torch.rand(3), torch.randperm(10), torch.randint(5, (3,))
 m, s = x.mean(), x.std(dim=1)
 w = torch.where(x > m, x, -x).sum().item(), s.tolist(), torch.arange(10).float().sum().item()
 """) == ""
