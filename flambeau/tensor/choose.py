@@ -42,7 +42,7 @@ class Choosing(Replaying):
         """So many calls of the followed trace have been matched, without draws, and with the
         tensors of the last run."""
         self.pos, self.expect = pos, self.trace.steps.functions[pos]
-        self.changed, self.seeds, self.uses = [], [], {}
+        self.changed, self.rewritten, self.seeds, self.uses = [], [], [], {}
 
     def _remember(self, trace: Trace) -> None:
         if trace in self.recent:

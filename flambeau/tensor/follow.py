@@ -108,8 +108,8 @@ class Recorder(Choosing):
         if leaf.written:
             if any(x is not None and x.__dict__.get("storage") is storage for x in bound):
                 return False
-        elif id(storage) in trace.written or any(
-                trace.leaves[j].written and bound[j].storage is storage for j in self.changed):
+            self.rewritten.append(storage)
+        elif id(storage) in trace.written or storage in self.rewritten:
             return False
         bound[k] = t
         self.changed.append(k)

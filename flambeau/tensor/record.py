@@ -84,7 +84,8 @@ class Recording:
         self.tags = 0
         self.trace: Trace | None = None
         self.pos = 0
-        self.changed: list[int] = []
+        self.changed: list[int] = []  # leaves that are not the tensors of the last run
+        self.rewritten: list = []  # the storages of those that are written
         self.expect: Callable = nothing  # the next call of the followed trace, see steps.py
         self.first = reserve(0)  # what the tape notes from now on belongs to this step
         self.uses: dict = {}  # the earlier runs, by trace, whose histories the followed one reads
