@@ -57,8 +57,9 @@ class Graph:
         outputs: record numbers of the results, in the order a plan returns them.
         donated: ``{leaf position: output position}``: the leaf's array is not read by anybody
             else any more, and the output of the same shape and dtype may take its place.
-        overlaps: ``(leaf position, donated leaf position)`` pairs of different leaves that share
-            memory: the donated one is overwritten only after the other has been read.
+        overlaps: ``(leaf position, donated leaf position, same)`` for pairs of different leaves
+            that share memory: the donated one is overwritten only after the other has been read.
+            ``same``: both begin at the same element.
     """
 
     __slots__ = ("_key", "_rows", "donated", "from_zero", "leaves", "locs", "nodes", "origin",
@@ -66,7 +67,7 @@ class Graph:
 
     def __init__(self, nodes: list[GNode], leaves: list[int], outputs: list[int],
                  donated: dict[int, int] | None = None,
-                 overlaps: Iterable[tuple[int, int]] = ()):
+                 overlaps: Iterable[tuple[int, int, bool]] = ()):
         self.nodes, self.leaves, self.outputs = nodes, leaves, outputs
         self.donated = donated or {}
         self.overlaps = tuple(sorted(overlaps))
@@ -114,7 +115,7 @@ class Graph:
             locs.append(node.loc)
         out = [number[id(n)] if id(n) in number else leaf(n) for n in outputs]
         given: dict[int, int] = {}
-        overlaps: list[tuple[int, int]] = []
+        overlaps: list[tuple[int, int, bool]] = []
         if donated:
             position = {id(n): i for i, n in enumerate(leaf_nodes)}
             where = {id(n): i for i, n in enumerate(outputs)}
@@ -226,8 +227,8 @@ def _owner(array: np.ndarray):
     return id(array if array.base is None else array.base)
 
 
-def _overlaps(leaves: list[Node], donated: dict[int, int]) -> list[tuple[int, int]]:
-    """Pairs (leaf, donated leaf) whose arrays share memory."""
+def _overlaps(leaves: list[Node], donated: dict[int, int]) -> list[tuple[int, int, bool]]:
+    """Leaves and donated leaves whose arrays share memory, and whether they begin alike."""
     owners: dict[int, list[int]] = {}
     for d in donated:
         owners.setdefault(_owner(leaves[d].value), []).append(d)
@@ -237,5 +238,10 @@ def _overlaps(leaves: list[Node], donated: dict[int, int]) -> list[tuple[int, in
             continue
         for d in owners.get(_owner(node.value), ()):
             if d != i and np.may_share_memory(node.value, leaves[d].value):
-                out.append((i, d))
+                same = _start(node.value) == _start(leaves[d].value)
+                out.append((i, d, same and node.dtype is leaves[d].dtype))
     return out
+
+
+def _start(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

@@ -38,7 +38,8 @@ def to_text(graph: Graph) -> str:
     if graph.donated:
         lines.append("  donated " + " ".join(f"{a}:{b}" for a, b in graph.donated.items()))
     if graph.overlaps:
-        lines.append("  overlaps " + " ".join(f"{a}:{b}" for a, b in graph.overlaps))
+        lines.append("  overlaps " + " ".join(f"{a}{'=' if same else ':'}{b}"
+                                              for a, b, same in graph.overlaps))
     return "\n".join(lines)
 
 
@@ -72,7 +73,7 @@ def parse(text: str) -> Graph:
     leaves: list[int] = []
     outputs: list[int] = []
     donated: dict[int, int] = {}
-    overlaps: list[tuple[int, int]] = []
+    overlaps: list[tuple[int, int, bool]] = []
     for number, line in enumerate(text.strip().splitlines(), 1):
         line = line.strip()
         word, _, rest = line.partition(" ")
@@ -83,7 +84,7 @@ def parse(text: str) -> Graph:
         elif word == "donated":
             donated = dict(_pair(x) for x in rest.split())
         elif word == "overlaps":
-            overlaps = [_pair(x) for x in rest.split()]
+            overlaps = [(*_pair(x.replace("=", ":")), "=" in x) for x in rest.split()]
         else:
             node = _record(line, len(nodes), number)
             if node.is_leaf:

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from ..graph.access import Access
 from ..graph.graph import Graph
+from ..ir.node import OpClass
 from ..ir.view import VIEW
 from ..kernel.sums import accumulator
 from .assemble import Assemble, build_assemble, in_place
 from .build import Step, build
 from .conv import NAMES, Conv, build_conv
 from .dot import Dot, build_dot
-from .group import FULL, Group, Grouping, Guard, operands
+from .group import FULL, ROW, Group, Grouping, Guard, operands, spread
 from .inline import expand
 from .memory import Arena
 from .recurrence import Recurrence, build_recurrence
@@ -154,7 +155,7 @@ def _place_outputs(s: Schedule) -> None:
             s.place.setdefault(i, ("output", k))
     if not graph.donated:
         return
-    readers: dict[int, list[tuple[Group, int, bool]]] = {}
+    readers: dict[int, list[tuple[Group, int, Access]]] = {}
     for group in s.grouping.groups:
         for i in group.members:
             for a in operands(s.grouping, i):
@@ -162,7 +163,7 @@ def _place_outputs(s: Schedule) -> None:
                     if a.root in s.grouping.inline else (a,)
                 for b in behind:
                     if b.root in position:
-                        readers.setdefault(position[b.root], []).append((group, i, b.plain))
+                        readers.setdefault(position[b.root], []).append((group, i, b))
     for leaf, k in graph.donated.items():
         record = graph.outputs[k]
         if _may_overwrite(s, leaf, record, readers) and s.place.get(record) == ("output", k):
@@ -189,20 +190,45 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
         return False  # a later pass would read the new value
     if graph.leaves[leaf] in graph.outputs:
         return False
-    for reader, i, plain in readers.get(leaf, ()):
-        if reader.order > group.order:
-            return False
-        if reader is group and not (plain and group.level[i] == level):
-            return False
-        if reader is group and group.kind == "dot" and i == group.members[0]:
-            return False  # a factor of the product is read until its last element is done
-    for other, donated in graph.overlaps:
+    if not all(_reads_before(s, group, record, *r) for r in readers.get(leaf, ())):
+        return False
+    for other, donated, same in graph.overlaps:
         if donated == leaf:
             if graph.leaves[other] in graph.outputs:
                 return False
-            if any(reader.order >= group.order for reader, _, _ in readers.get(other, ())):
+            if not all(_reads_before(s, group, record, *r) and (same or r[0] is not group)
+                       for r in readers.get(other, ())):
                 return False
     return True
+
+
+def _reads_before(s: Schedule, group: Group, record: int, reader: Group, i: int,
+                  a: Access) -> bool:
+    """Whether a read of an array comes before its elements are overwritten by ``record``."""
+    if reader is not group:
+        return reader.order < group.order
+    if group.kind == "dot" and i == group.members[0]:
+        return False  # a factor of the product is read until its last element is done
+    level = group.level[record]
+    if s.graph.nodes[i].prim.cls is not OpClass.REDUCE and group.level[i] == level:
+        return a.plain
+    return level == ROW and _of_own_row(group, a)
+
+
+def _of_own_row(group: Group, a: Access) -> bool:
+    """Whether what is read for all elements of a row is one element, that of the row's number."""
+    steps = sorted(union(group.breaks, (1,)))
+    sizes = [end // step for step, end in zip(steps, [*steps[1:], group.total], strict=True)]
+    axes = list(zip(steps, sizes, strict=True))
+    row = 1
+    for (step, size), stride in zip(axes, reversed(spread(a.shape, a.strides, axes[::-1])),
+                                    strict=True):
+        inside = any(first <= step < first * n for first, n in group.inner or ())
+        if size != 1 and stride != (0 if inside else row):
+            return False
+        if not inside:
+            row *= size
+    return a.offset == 0
 
 
 class Lifetimes(NamedTuple):

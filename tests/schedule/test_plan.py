@@ -194,6 +194,35 @@ def test_donated_leaves_are_overwritten():
     np.testing.assert_allclose(new_w, want, 1e-5, 1e-5)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_weight_its_own_kernel_reads_along_rows_is_overwritten(axis):
+    rng = np.random.default_rng(12)
+    x, g = floats(rng, 40, 50), floats(rng, 40, 50)
+    w = floats(rng, *((50,) if axis == 0 else (40, 1)))
+    y = E.mul(E.exp(x), broadcast(w, (40, 50)))  # the weight is a leaf with strides 0
+    new = E.sub(w, E.mul(R.sum(E.mul(y, g), axis, axis == 1), 0.1))
+    graph, leaves = Graph.capture([y, new], donated={w: new})
+    arrays, old = [n.value for n in leaves], w.value.copy()
+    got = compile_graph(graph).run(arrays)
+    assert got[1] is w.value
+    want = np.exp(x.value) * old
+    np.testing.assert_allclose(got[0], want, 1e-5, 1e-5)
+    np.testing.assert_allclose(
+        got[1], old - 0.1 * (want * g.value).sum(axis, keepdims=axis == 1), 1e-4, 1e-4)
+
+
+def test_a_weight_read_at_other_rows_is_not_overwritten():
+    rng = np.random.default_rng(13)
+    x, w = floats(rng, 40, 40), floats(rng, 40)
+    across = view(w, (40, 40), (1, 0), 0)
+    new = E.sub(w, R.sum(E.mul(x, across), 0))
+    graph, leaves = Graph.capture([new], donated={w: new})
+    want = w.value - (x.value * w.value[:, None]).sum(0)
+    got = compile_graph(graph).run([n.value for n in leaves])[0]
+    assert got is not w.value
+    np.testing.assert_allclose(got, want, 1e-4, 1e-4)
+
+
 def test_a_leaf_that_is_read_later_is_not_overwritten():
     rng = np.random.default_rng(9)
     w = floats(rng, 6, 6)
