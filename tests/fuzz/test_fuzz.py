@@ -5,7 +5,8 @@ import os
 import numpy as np
 import pytest
 from flambeau.optim import adam
-from flambeau.tensor import steps, trace
+from flambeau.runtime import execute
+from flambeau.tensor import binding, steps, trace
 from flambeau.testing import fuzz
 from flambeau.testing.fuzz import judging, running
 from flambeau.testing.fuzz.command import Check, Progress
@@ -29,20 +30,44 @@ def test_programs_are_programs(family):
         assert fuzz.program(seed, family) == (name, text)
 
 
-def _agrees(seed: int) -> bool:
-    """Whether the fuzzer has nothing to say about one program."""
+# A loop as the family "steps" writes them; it finds the faults planted below by itself, too.
+LOOP = """import torch
+torch.manual_seed(0)
+rows = [torch.randn(4, 6) for k in range(8)]
+crossed = torch.randn(6, 4).t()
+p0, state, kept = torch.randn(4, 6, requires_grad=True), torch.randn(4, 6), []
+opt = torch.optim.Adam([p0], lr=0.01)
+def step(i):
+    x = INPUT
+    loss = (x * p0).tanh().square().mean().add(p0.mean(), alpha=SCALE)
+    state.add_(x, alpha=0.1)
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+    log.append(loss.item())
+    if i == 9:
+        HELD
+for i in range(14):
+    step(i)
+log += [p0.detach(), state, *kept]
+"""
+
+
+def _differs(held: str = "pass", given: str = "rows[i % 8]", scale: str = "0.5") -> bool:
+    """Whether the fuzzer has anything to say about a loop."""
     pytest.importorskip("torch")
-    arguments = ["--programs", "1", "--seed", str(seed), "--family", "steps", "--tiers", "1"]
-    return fuzz.main([*arguments, "--as-is"]) == 0
+    return bool(Check().compare(
+        LOOP.replace("INPUT", given).replace("HELD", held).replace("SCALE", scale)))
 
 
 def test_a_planted_fault_is_found_numbers_are_not_compared(monkeypatch):
     check = steps._check_value
-    assert _agrees(700003)
+    scale = "0.5 if i < 9 else 0.25"
+    assert not _differs(scale=scale)
     monkeypatch.setattr(steps, "_check_value", lambda lines, names, want, name:
                         None if type(want) in (int, float, str) else
                         check(lines, names, want, name))
-    assert not _agrees(700003)
+    assert _differs(scale=scale)
 
 
 def test_a_planted_fault_is_found_any_layout_is_taken(monkeypatch):
@@ -52,9 +77,33 @@ def test_a_planted_fault_is_found_any_layout_is_taken(monkeypatch):
         leaf.strides = t.strides
         return accepts(leaf, t, storage)
 
-    assert _agrees(700117)
+    given = "crossed if i == 9 else rows[i % 8]"
+    assert not _differs(given=given)
     monkeypatch.setattr(trace.Leaf, "accepts", careless)
-    assert not _agrees(700117)
+    assert _differs(given=given)
+
+
+@pytest.mark.parametrize("same", [
+    "w.roll(0, 0)", "w.pow(1)", "torch.stack([w])"])
+def test_a_planted_fault_is_found_who_else_holds_what_is_written(same, monkeypatch):
+    held = f"w = p0.detach(); kept.append({same}); log.append(kept[-1].sum().item())"
+    assert not _differs(held)
+    monkeypatch.setattr(binding.Binding, "exclusive", lambda self, t: True)
+    assert _differs(held)
+
+
+def test_a_planted_fault_is_found_contents_are_overwritten_that_others_hold(monkeypatch):
+    donations = execute._donations
+
+    def careless(todo, outputs, written):
+        given = donations(todo, outputs, written)
+        return given | {old: s.node for s, old in written if s.node in outputs
+                        and old.value is not None and old.shape == s.node.shape}
+
+    held = "kept.append(p0.detach().roll(0, 0))"
+    assert not _differs(held)
+    monkeypatch.setattr(execute, "_donations", careless)
+    assert _differs(held)
 
 
 def _outcome(*log) -> running.Outcome:
@@ -87,6 +136,15 @@ def test_differences_in_kind():
 def test_nothing_is_said_after_a_branch_on_a_rounding_error():
     assert judging.differs(_outcome(1, 5), _outcome(1, 6),
                            lambda n: _outcome(1, 6) if n == 2 else _outcome(1, 5)) == ("", True)
+
+
+def test_nothing_is_said_after_values_that_diverge():
+    a = (np.float32(2.0), np.float32(1e18), np.float32(np.nan))
+    b = (*a[:2], np.float32(np.inf))
+    assert judging.differs(_outcome(*map(np.array, a)), _outcome(*map(np.array, b)),
+                           lambda n: _outcome(*map(np.array, a))) == ("", True)
+    assert judging.differs(_outcome(np.array(a[2])), _outcome(np.array(b[2])),
+                           lambda n: _outcome(np.array(a[2]))).why
 
 
 def test_many_ill_conditioned_programs_fail():

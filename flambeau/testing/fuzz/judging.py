@@ -9,8 +9,8 @@ among equal maxima, it is another element that gets the gradient each time.)
 
 A program is *ill-conditioned* where a difference is explained by a scatter that is itself a good
 part of the values, or where a run of PyTorch changes the structure of the log (a branch on a
-rounding error; nothing is said of what follows). Such a program tells little: their number is
-limited.
+rounding error; nothing is said of what follows), or where it diverges. Such a program tells
+little: their number is limited.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ CLOSE = {"float32": (1e-4, 1e-5), "float64": (1e-9, 1e-10), "float16": (2e-3, 1e
 TIMES = 4
 #: scatter, as a part of the largest value of a tensor, that makes a program ill-conditioned
 WIDE = 0.1
+#: values beyond which a program diverges: whether squares of them overflow, and which infinities
+#: then cancel, is decided by rounding
+HUGE = 1e15
 #: scattered runs: first a few, all before a program is called a failure
 RUNS = (3, 12)
 
@@ -49,10 +52,10 @@ def numbers(log: list) -> list[tuple[str, str, object]]:
     for n, entry in enumerate(log):
         for path, x in leaves(entry):
             place = f"log[{n}]{path}"
-            if isinstance(x, tuple) and len(x) == 3:
+            if isinstance(x, tuple) and len(x) == 4:
                 name = x[0].rpartition(".")[2]
                 wide = x[2].astype(np.float64) if name in CLOSE else x[2]
-                out.append((place, f"{name}{list(x[1])}", wide))
+                out.append((place, f"{name}{list(x[1])} of strides {list(x[3])}", wide))
             elif isinstance(x, np.ndarray):
                 wide = x.astype(np.float64) if x.dtype.name in CLOSE else x
                 out.append((place, f"{x.dtype.name}{list(x.shape)}", wide))
@@ -131,7 +134,7 @@ def differs(expected: Outcome, found: Outcome, again: Callable[[int], Outcome]) 
     if unlike < 0 and not apart:
         return Verdict()
     scatter = dict.fromkeys(apart, 0.0)
-    end = len(a) + 1  # the first item that PyTorch itself does not always give
+    end = _diverges(a)  # the first item that PyTorch itself does not always give
     for n in range(RUNS[-1]):
         other = numbers(again(n).log)
         at, _ = _unlike(a, other)
@@ -147,6 +150,14 @@ def differs(expected: Outcome, found: Outcome, again: Callable[[int], Outcome]) 
                     not scatter[k] <= WIDE * sizes[k] for k in apart))
     first = min([*bad, unlike] if 0 <= unlike < end else bad)
     return Verdict(why if first == unlike else bad[first])
+
+
+def _diverges(a: list) -> int:
+    """The item after the first huge one."""
+    for n, (_, kind, x) in enumerate(a):
+        if kind.partition("[")[0] in CLOSE and np.any(np.isfinite(x) & (np.abs(x) > HUGE)):
+            return n + 1
+    return len(a) + 1
 
 
 def _apart(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ class Outcome:
     """What a program gave.
 
     Attributes:
-        log: what it noted, as numbers, texts and (dtype, shape, array).
+        log: what it noted, as numbers, texts and (dtype, shape, array, strides).
         own: what only runs of flambeau must agree in (masks of dropout).
         error: the last line of the traceback of what ended it; empty when it came to its end.
         text: that traceback.
@@ -126,12 +126,18 @@ def kind_of(error: BaseException) -> str:
     return next(c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins")
 
 
+def _steps(x) -> tuple[int, ...]:
+    """The strides that matter."""
+    return tuple(s for n, s in zip(x.shape, x.stride(), strict=True) if n > 1) if x.numel() else ()
+
+
 def plain(x):
     """A copy of a log entry that needs neither framework."""
     if hasattr(x, "detach"):
         x = x.detach()
         name = str(x.dtype)
-        return (name, tuple(x.shape), np.array((x.float() if "bfloat" in name else x).numpy()))
+        values = np.array((x.float() if "bfloat" in name else x).numpy())
+        return name, tuple(x.shape), values, _steps(x)
     if isinstance(x, dict):
         return ("dict", tuple((k, plain(v)) for k, v in x.items()))
     if isinstance(x, (tuple, list)):

@@ -17,6 +17,8 @@ from .writer import Writer, block
 
 #: where the rounds get their input from
 SOURCES = ("x = rows[i % 8]",) * 5 + (
+    "x = pair[i // 3 % 2]", "x = rows[i // 3]", "x = rows[i // 2 % 2]", "x = halves[i % 2]",
+    "x = halves[i // 4]",
     "x = data[i % 8]", "x = data[i % 8]", "x = rows[0]", "x = data[(i * 3) % 8, :, :]",
     "x = torch.randn(MxN)", "x = torch.tensor(lists[i % 3])", "x = rows[i % 8] * 1",
     "x = data[i % 8].clone()", "x = rows[i % 8] if i < 3 else rows[0]", "x = data[:2].mean(0)",
@@ -72,6 +74,44 @@ REFERENCES = (
     "kept.append(p1.detach()[1:])", "held = prev.numpy()", "kept.append(memoryview(state.numpy()))",
     "log.append(p0.detach())", "log.append(state)", "log.append(state.view(-1))",
     "log.append(p0.detach()[0])", "log.append(p0.grad)", "log.append(prev)")
+#: what is held while steps write over what it was made of: results that are the same elements,
+#: which PyTorch copies and flambeau need not copy at once
+SAME = ("WHAT.roll(0, 0)", "WHAT.pow(1)", "torch.stack([WHAT])", "torch.stack([WHAT])[0]",
+        "WHAT.clone()", "WHAT.t().t()[:]", "WHAT.contiguous()", "torch.cat([WHAT, WHAT])",
+        "WHAT.numpy()", "copy.deepcopy(WHAT)")
+HELD = ("state", "state", "state", "prev", "p0.detach()", "p0.detach()", "p1.detach()",
+        "model[0].weight.detach()", "model[2].bias.data", "shadow[0].weight.data",
+        "p0.grad.detach()", "[*opt.state[p0].values()][-1]")
+#: what else becomes of the memory that steps write
+MOVES = (
+    "state = torch.stack([state])[0]", "kept.append(state); state = torch.stack([state])[0]",
+    "kept.append(p0.detach()); p0.data = torch.stack([p0.data])[0]",
+    "p0.data = p0.data.roll(0, 0)", "p0.data = p0.data.clone()", "p0.data = pair[0]",
+    "p0.data = pair[i % 2]", "pair[1].copy_(p0.detach())", "pair = pair.roll(0, 0)",
+    "p0.data, spare.data = spare.data, p0.data", "spare.data = p0.data",
+    "spare.data = p0.data.pow(1)", "model, shadow = shadow, model",
+    "model[0].weight = spare_weight", "shadow = copy.deepcopy(model)",
+    "shadow.load_state_dict(model.state_dict())",
+    "model.load_state_dict(shadow.state_dict())", "saved = copy.deepcopy(opt.state_dict())",
+    "saved = opt.state_dict()", "opt.load_state_dict(saved) if saved else None",
+    "saved_model = {k: v.clone() for k, v in model.state_dict().items()}",
+    "saved_model = {k: v.roll(0, 0) for k, v in model.state_dict().items()}",
+    "saved_model = copy.deepcopy(model.state_dict())",
+    "model.load_state_dict(saved_model) if saved_model else None",
+    "model[0].bias.data = model[0].bias.data.pow(1)", "state = pair[0]", "prev = pair[1]",
+    "state = prev.pow(1)", "prev = state.roll(0, 0)", "rows[i % 8] = state.pow(1)")
+#: in every round: averages of the weights, what is held for a round
+FOLLOWERS = (
+    ["with torch.no_grad():", "    for a, b in zip(shadow.parameters(), model.parameters()):",
+     "        a.lerp_(b, 0.1)"],
+    ["for a, b in zip(shadow.parameters(), model.parameters()):",
+     "    a.data.mul_(0.9).add_(b.data, alpha=0.1)"],
+    ["with torch.no_grad():", "    pair[0].lerp_(p0, 0.2)"],
+    ["log.append(held.sum().item() if held is not None else 0)", "held = OUT.detach()"],
+    ["kept[-1:] = [OUT.detach()]"], ["kept[-2:] = kept[-1:] + [OUT.detach()]"],
+    ["pair[i % 2].mul_(0.5).add_(OUT.detach())"],
+    ["pair[i // 3 % 2].add_(OUT.detach(), alpha=0.1)"],
+    ["spare.data.copy_(p0.data)"], ["pair[0].copy_(state)", "pair[1].add_(pair[0], alpha=0.1)"])
 GRADIENTS = (
     "p1.requires_grad_(not p1.requires_grad)", "model.requires_grad_(i % 2 == 0)",
     "model[0].bias.requires_grad_(False)", "p0.grad = torch.ones(MxN)", "p0.grad = None",
@@ -119,7 +159,7 @@ LATE = ("log.append(loss.grad_fn is None)", "kept.append(loss)", "kept.append(lo
 
 #: kinds of events and how often they are drawn
 KINDS = {OTHER_INPUTS: 30, WRITES: 12, REFERENCES: 10, GRADIENTS: 12, NUMBERS: 12, OTHERS: 6,
-         READS: 8, LATE: 10}
+         READS: 8, LATE: 10, SAME: 14, MOVES: 12}
 
 #: when an event happens: mostly after the rounds in which following begins
 WHEN = ("i == 5", "i == 6", "i == 6", "i == 7", "i == 8", "i in (5, 8)", "i in (6, 7)", "i >= 6",
@@ -166,11 +206,21 @@ class Steps(Writer):
         lines = [self.text(self.r.choice(forms), out)]
         if forms is OTHER_INPUTS and (kind := self.r.random()) < 0.7:
             lines = self.ready() if kind < 0.4 else [self.text(self.r.choice(ALIASES))]
+        if forms is SAME:
+            return self.held(lines[0])
         if self.r.random() < 0.1 and lines != ["return"]:
             lines.append(self.text(self.r.choice(WRITES + REFERENCES)))
         if "backward" in lines[0] or "grad" in lines[0] or "kept[0]" in lines[0]:
             lines = self.tried(lines)
         return block(f"if {self.r.choice(WHEN)}:", lines)
+
+    def held(self, form: str) -> list[str]:
+        """What shares a content that a later step writes; it may be computed before that step."""
+        lines = [f"kept.append({form.replace('WHAT', self.r.choice(HELD))})"]
+        if self.r.random() < 0.7:
+            lines.append("log.append(float(kept[-1].sum()))")
+        return block(f"if {self.r.choice(WHEN)}:", block("try:", lines) + block(
+            "except (RuntimeError, AttributeError, KeyError, IndexError):", ["pass"]))
 
     def tried(self, lines: list[str]) -> list[str]:
         """Errors are noted and go no further."""
@@ -281,6 +331,8 @@ class Steps(Writer):
                 parts.insert(max(at, 4), event)
             else:
                 parts.insert(len(parts) if at < 6 and self.unseen(event) else at, event)
+        if r.random() < 0.3:
+            parts.append([self.text(line, out) for line in r.choice(FOLLOWERS)])
         return [line for part in parts for line in part]
 
 
@@ -292,9 +344,13 @@ def write(r: random.Random) -> list[str]:
              f"turned = [torch.randn({n}, {m}) for _ in range(4)]",
              f"arrays = [np.full(({m}, {n}), 0.1 * k, np.float32) for k in range(4)]",
              "lists = [d.tolist() for d in data[:3]]", "held = handle = None",
+             f"pair, halves = torch.randn(2, {m}, {n}), torch.randn({2 * m}, {n}).split({m})",
+             f"spare = torch.nn.Parameter(torch.randn({m}, {n}))", "saved = saved_model = None",
+             f"spare_weight = torch.nn.Parameter(torch.ones(5, {n}))",
+             "shadow = copy.deepcopy(model)",
              "small_label, shorter_label = labels[0].int().long(), labels[0][1:].clone()",
              f"rounds = {(rounds := r.choice([8, 9, 10, 11]))}"]
-    names = "state, prev, scale, held, handle, p1, model"
+    names = "state, prev, scale, held, handle, p1, model, pair, shadow, saved, saved_model"
     loop = frame(w, w.body(), rounds, names, 1.0 if w.catching else 0.85)
     if w.catching:
         loop[-1:] = [*block("    try:", ["    step(i)"]),
@@ -308,7 +364,8 @@ def write(r: random.Random) -> list[str]:
            *block("except (RuntimeError, AttributeError):", ["log.append('no backward')"]),
            "held = held.detach() if hasattr(held, 'detach') else held",
            "log += [p.detach() for p in model.parameters()]",
-           "log += [p0.detach(), p1.detach(), state, prev]",
+           "log += [p0.detach(), p1.detach(), state, prev, spare.detach(), pair]",
+           "log += [p.detach() for p in shadow.parameters()]",
            "log += [k if hasattr(k, 'detach') else np.array(k) for k in kept if k is not None]",
            "log.append(np.array(held) if isinstance(held, np.ndarray) else held)",
            "log += [*rows[:3], data[0], p0.grad]",
