@@ -17,6 +17,7 @@ import numpy as np
 
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..ir.marks import Marked
 from ..ir.node import BUFFER, CONST, Node, OpClass, Prim
 from ..ir.view import VIEW, VIEW_SET
 
@@ -60,10 +61,11 @@ class Graph:
         overlaps: ``(leaf position, donated leaf position, same)`` for pairs of different leaves
             that share memory: the donated one is overwritten only after the other has been read.
             ``same``: both begin at the same element.
+        marks: offsets of which is known what they follow from, by record; no part of the key.
     """
 
-    __slots__ = ("_key", "_rows", "donated", "from_zero", "leaves", "locs", "nodes", "origin",
-                 "outputs", "overlaps", "turned")
+    __slots__ = ("_key", "_rows", "donated", "from_zero", "leaves", "locs", "marks", "nodes",
+                 "origin", "outputs", "overlaps", "turned")
 
     def __init__(self, nodes: list[GNode], leaves: list[int], outputs: list[int],
                  donated: dict[int, int] | None = None,
@@ -75,6 +77,7 @@ class Graph:
         self.origin: list[int] | None = None  # records of the captured graph, after a pass
         self.turned: frozenset[int] = frozenset()  # products computed transposed
         self.from_zero = True  # positions of indexing are expected not to count from the end
+        self.marks: dict[int, Marked] = {}
         self._key: tuple | None = None
         self._rows: tuple | None = None
 
@@ -99,6 +102,7 @@ class Graph:
         known = number.get
         leaf_nodes: list[Node] = []
         leaves: list[int] = []
+        marks: dict[int, Marked] = {}
 
         def leaf(node: Node) -> int:
             at = number[id(node)] = len(rows)
@@ -110,8 +114,11 @@ class Graph:
 
         for node in order:
             srcs = tuple([leaf(s) if (at := known(id(s))) is None else at for s in node.srcs])
+            params = node.params
+            if params and type(params[-1]) is Marked:
+                marks[len(rows)], params = params[-1], (*params[:-1], int(params[-1]))
             number[id(node)] = len(rows)
-            rows.append((node.prim, srcs, node.params, node.shape, node.dtype, None))
+            rows.append((node.prim, srcs, params, node.shape, node.dtype, None))
             locs.append(node.loc)
         out = [number[id(n)] if id(n) in number else leaf(n) for n in outputs]
         given: dict[int, int] = {}
@@ -124,7 +131,7 @@ class Graph:
             overlaps = _overlaps(leaf_nodes, given)
         graph = cls([], leaves, out, given, overlaps)
         del graph.nodes  # made when somebody looks at them: a known structure needs its key only
-        graph._rows, graph.locs = tuple(rows), locs
+        graph._rows, graph.locs, graph.marks = tuple(rows), locs, marks
         return graph, leaf_nodes
 
     def __getattr__(self, name: str):

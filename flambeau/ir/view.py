@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..base import shape as sh
+from .marks import Marked
 from .node import CONST, Node, OpClass, Prim, leaf, make
 
 
@@ -40,16 +41,19 @@ def view(src: Node, shape, strides, offset: int = 0) -> Node:
     """``src`` read through strides; collapses onto an existing array when there is one.
 
     A view of an array that exists is itself a leaf, so that offsets that change from step to step
-    only change which memory is read.
+    only change which memory is read (the ``params`` of such a leaf hold an offset that is marked).
     """
     shape, strides = tuple(shape), tuple(strides)
-    if offset == 0 and shape == src.shape and sh.is_contiguous(shape, strides):
+    if shape == src.shape and offset == 0 and sh.is_contiguous(shape, strides):
         return src
     if src.value is not None and src.prim is not CONST:
         # a strided leaf has no row-major block to view, unless the two compose
         if src.value.flags.c_contiguous:
-            return leaf(strided(src.value, shape, strides, offset), src.dtype)
-        if offset == 0:
+            out = leaf(strided(src.value, shape, strides, offset), src.dtype)
+            if type(offset) is Marked:
+                out.params = (offset,)
+            return out
+        if sh.numel(shape) == src.value.size and offset == 0:
             turned = _permuted(src.value, shape, strides)
             if turned is not None:
                 return leaf(turned, src.dtype)

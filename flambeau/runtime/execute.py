@@ -167,12 +167,14 @@ def _written() -> list[tuple]:
 
 
 class Flushed:
-    """What the last flush ran, for the recorder: plan (or None), leaves and outputs as nodes."""
+    """What the last flush ran, for the recorder: plan (or None), graph, leaves and outputs as
+    nodes."""
 
-    __slots__ = ("arrays", "in_place", "leaves", "outputs", "plan")
+    __slots__ = ("arrays", "graph", "in_place", "leaves", "outputs", "plan")
 
-    def __init__(self, plan, leaves, outputs, arrays, donated):
-        self.plan, self.leaves, self.outputs, self.arrays = plan, leaves, outputs, arrays
+    def __init__(self, plan, graph, leaves, outputs, arrays, donated):
+        self.plan, self.graph = plan, graph
+        self.leaves, self.outputs, self.arrays = leaves, outputs, arrays
         #: outputs that were written over the donated leaf's array (the planner may refuse)
         taken = {id(array) for array in arrays}
         self.in_place = [new for old, new in donated.items() if id(old.value) in taken]
@@ -197,7 +199,7 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     if plan.misfits > 0 and not again:
         families.forget(graph)
     if follower is not None and again:
-        follower.observe(Flushed(plan, leaves, outputs, arrays, given))
+        follower.observe(Flushed(plan, graph, leaves, outputs, arrays, given))
     for node, array in zip(outputs, arrays, strict=True):
         settle(node, array)
     return again or update_is_next

@@ -9,8 +9,9 @@ from collections import Counter
 import numpy as np
 
 from ..autograd.tape import GradFn, loosen, spent
-from ..ir.node import CONST
+from ..ir.node import CONST, Node
 from ..runtime.outputs import pooled
+from .places import Form, Places, number_of
 from .storage import Storage
 from .tape_template import TapeTemplate
 from .tensor import Tensor
@@ -20,20 +21,24 @@ from .trace import Leaf, Poison
 class _Alive:
     """How a slot that outlives the run is made an ordinary tensor."""
 
-    __slots__ = ("slot", "output", "group", "strides", "offset", "fn", "nr", "requires", "root",
-                 "version", "parts")
+    __slots__ = ("slot", "output", "group", "strides", "offset", "moved", "fn", "nr", "requires",
+                 "root", "version", "parts")
 
-    def __init__(self, slot: int, t: Tensor, output: int, group: int):
+    def __init__(self, slot: int, t: Tensor, output: int, group: int, moved: Form | None):
         self.slot, self.output, self.group = slot, output, group
         self.version = t.storage.version  # writes within the step
         self.parts = t.storage.owner is not t.storage  # reads the output as another dtype
-        self.strides, self.offset = t.strides, t.offset
+        self.strides, self.offset, self.moved = t.strides, int(t.offset), moved
         self.fn: GradFn | None = None
         self.root: int | None = None  # the record of the template that made it
         if t._fn is not None and spent(t._fn):
             self.fn = t._fn
             loosen(t._fn)
         self.nr, self.requires = t._nr, t._requires
+
+    def begin(self, numbers: list) -> int:
+        """Its offset in a run with these numbers."""
+        return self.offset if self.moved is None else number_of(self.moved, numbers)
 
 
 def _place(array: np.ndarray, start: int, place: tuple) -> np.ndarray:
@@ -85,13 +90,15 @@ class Binding:
     """
 
     def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, seeds: list,
-                 runs: list, first: int):
-        self.plan = flushed.plan
-        self.moved = flushed.plan.moved  # where its views begin
+                 runs: list, first: int, places: Places):
+        self.plan, self.places = flushed.plan, places
         # what earlier runs' histories keep: (position, trace, place, (shape, dtype, strides))
         self.from_run: list = []
-        self.twins: set[tuple[int, int]] = set()  # numbers of leaves that are the same elements
+        #: leaves that share memory, so that it is not known which is read, and their distance
+        self.together: set[tuple[int, int, int]] = set()
         self.from_leaf: dict[int, list] = {}  # leaf number: [(position, byte offset, shape, steps)]
+        #: inputs that begin elsewhere in each run: (leaf number, place as above, bytes from there)
+        self.shifted: list[tuple[int, tuple, Form]] = []
         self.fixed: list = []  # (position, array): constants of the program
         self.from_seed: list = []  # (position, place in the run's draws)
         self.from_number: list = []  # (position, number)
@@ -129,24 +136,29 @@ class Binding:
         self.consumes = _consumed(runs)
         self.earlier = {*self.consumes, *(x[1] for x in self.from_run)}
         self.starts: list[int] = [0] * len(leaves)  # the addresses that the plan knows
-        self._places = [[(p[0], p[1]) for p in self.from_leaf.get(k, ())]
+        moved = {place[0] for _, place, _ in self.shifted}
+        self._places = [[(p[0], p[1]) for p in self.from_leaf.get(k, ()) if p[0] not in moved]
                         for k in range(len(leaves))]
 
-    def _leaf_of(self, array: np.ndarray, address: int, leaves: list[Leaf]) -> Leaf | None:
-        """The leaf that an input of the plan reads. Leaves may interleave, as columns of one tensor
-        do; then only a read of a whole leaf says which it is. Two views of the same elements are
-        twins: either will do, as long as they begin at one place."""
+    def _leaf_of(self, node: Node, address: int, leaves: list[Leaf]) -> Leaf | None:
+        """The leaf that an input of the plan reads: the one whose own content the node is, or which
+        lies there. Of several that lie there any will do, as long as they begin where they do now,
+        seen from each other."""
         near = [leaf for leaf in leaves if leaf.holds(address)]
-        if len(near) > 1:
-            near = [leaf for leaf in near if leaf.is_read_as(array, address)]
-            if not near:
-                raise Poison("arguments share memory, and it is not known which of them is read")
-            self.twins |= {(near[0].number, other.number) for other in near[1:]}
-        return near[0] if near else None
+        if len(near) < 2:
+            return near[0] if near else None
+        own = [leaf for leaf in near if leaf.read == id(node)]
+        if len(own) == 1:
+            return own[0]
+        first = next((leaf for leaf in near if leaf.is_read_as(node.value, address)), near[0])
+        self.together |= {(first.number, other.number, first.address - other.address)
+                          for other in near if other is not first}
+        return first
 
-    def twins_agree(self) -> bool:
-        """Whether the leaves that were the same elements at the recording are so again."""
-        return all(self.starts[a] == self.starts[b] for a, b in self.twins)
+    def are_together(self) -> bool:
+        """Whether leaves that share memory begin where they did at the recording, seen from each
+        other."""
+        return all(self.starts[a] - self.starts[b] == apart for a, b, apart in self.together)
 
     def _inputs(self, flushed, leaves, tensors, seeds, runs) -> None:
         for position, node in enumerate(flushed.leaves):
@@ -163,11 +175,23 @@ class Binding:
                 continue
             array = node.value
             address = array.__array_interface__["data"][0]
-            known = self._leaf_of(array, address, leaves)
+            known = self._leaf_of(node, address, leaves)
             if known is not None:
-                self.from_leaf.setdefault(known.number, []).append(
-                    (position, address - known.address, array.shape, array.strides, array.dtype))
+                offset, moved = address - known.address, self.places.of_leaf(node)
+                if moved is not None:
+                    if any(i == position and same for i, _, same in flushed.graph.overlaps):
+                        raise Poison("a window that moves begins where what is written does")
+                    size, base = array.itemsize, offset - int(node.params[0]) * array.itemsize
+                    form = base + moved[0] * size, tuple((j, n * size) for j, n in moved[1])
+                    offset = 0
+                place = position, offset, array.shape, array.strides, array.dtype
+                self.from_leaf.setdefault(known.number, []).append(place)
+                if moved is not None:
+                    self.shifted.append((known.number, place, form))
             else:
+                if self.places.of_leaf(node) is not None:
+                    raise Poison("a view of what an earlier step keeps begins at a place that "
+                                 "changes")
                 place = _of_earlier_run(runs, address)
                 if place is not None:
                     layout = array.shape, array.dtype, array.strides
@@ -216,7 +240,7 @@ class Binding:
             if at is None or id(storage) in written or storage.device.type != "cpu":
                 raise Poison("a result shares memory with an argument, or has a value already")
             group = groups.setdefault(id(storage), len(groups))
-            self.alive[i] = _Alive(i, t, at, group)
+            self.alive[i] = _Alive(i, t, at, group, self.places.of(t.offset))
             taken.add(id(storage.node))
             taken.add(id(t._node))  # what the tensor has read of its storage
         if roots:
@@ -224,7 +248,8 @@ class Binding:
             # what leaves take over belongs to them, not to the run
             theirs = {n for n, _ in self.plan.passed} | {n for n, _ in self.store}
             own = {node: n for node, n in number.items() if n not in theirs}
-            self.template = TapeTemplate(functions, first, own, tensors, seeds)
+            self.template = TapeTemplate(functions, first, own, tensors, seeds,
+                                         self.places.moves)
             taken |= self.template.nodes
             for i, fn in roots.items():
                 self.alive[i].root = self.template.roots[functions.index(fn)]
@@ -235,11 +260,13 @@ class Binding:
         """Whether another recording of the same calls was bound alike."""
         mine, theirs = dict(self.fixed), dict(other.fixed)
         return (self.plan is other.plan and mine.keys() == theirs.keys()
-                and self.moved == other.moved
+                and self.places.inputs == other.places.inputs and self.shifted == other.shifted
+                and [a.moved for a in self.alive.values()]
+                == [a.moved for a in other.alive.values()]
                 and self.from_seed == other.from_seed and self.from_number == other.from_number
                 and self.alive.keys() == other.alive.keys() and self.store == other.store
                 and [a.root for a in self.alive.values()] == [a.root for a in other.alive.values()]
-                and self.twins == other.twins and self.from_run == other.from_run
+                and self.together == other.together and self.from_run == other.from_run
                 and self.consumes == other.consumes
                 and {k: [x[:3] for x in v] for k, v in self.from_leaf.items()}
                 == {k: [x[:3] for x in v] for k, v in other.from_leaf.items()}
@@ -258,6 +285,20 @@ class Binding:
         if self.plan.has_host_steps:
             for place in self.from_leaf.get(k, ()):
                 self.arrays[place[0]] = _place(storage.node.value, skipped, place)
+        return True
+
+    def move(self, numbers: list, bound: list) -> bool:
+        """Let views begin where the run's numbers say; False where the plan is another one then."""
+        plan = self.plan
+        if plan.moving is not None \
+                and not plan.move(tuple([number_of(form, numbers) for form in self.places.inputs])):
+            return False
+        for k, place, form in self.shifted:
+            shift = number_of(form, numbers)
+            plan.set_addresses(((place[0], shift),), self.starts[k])
+            if plan.has_host_steps:
+                storage, skipped = bound[k].storage, bound[k].offset * place[4].itemsize
+                self.arrays[place[0]] = _place(storage.node.value, skipped + shift, place)
         return True
 
     def bind_result(self, k: int, run, slot: int) -> None:

@@ -260,9 +260,11 @@ class Recorder(Choosing):
         tensors = [ref() for ref in self.keep]
         slots = [ref() for ref in self.slots]
         try:
+            places = self._places(flushed)
             binding = Binding(flushed, self.leaves, tensors, slots, self.seeds, self.runs,
-                              self.first)
-            if {tag for _, tag in binding.from_number} != set(range(self.tags)):
+                              self.first, places)
+            if {tag for _, tag in binding.from_number} | places.values.keys() \
+                    != set(range(self.tags)):
                 raise Poison("a number that changes was changed on its way to an operation")
         except Poison as why:
             self.poison(why)
@@ -273,7 +275,7 @@ class Recorder(Choosing):
         self._keep_runs(_MAX_LIVE - 1)
         if trace.binding.template is not None:
             self.runs.insert(0, Run(trace, self.slots, flushed.arrays, self.seeds, tensors,
-                                    recorded=True))
+                                    list(places.values.values()), recorded=True))
 
     def _merge(self, trace: Trace) -> Trace:
         """The trace known by these calls, brought up to date, or this one as a new one."""
@@ -377,7 +379,7 @@ class Recorder(Choosing):
             return self._give_up(plan, "a content that would be written over is held elsewhere")
         for position, number in binding.numbers:
             plan.set_number(position, steps.numbers[number])
-        if plan.moving is not None and not plan.move(binding.moved):
+        if binding.places.tags and not binding.move(steps.numbers, steps.bound):
             return self._give_up(plan, "a view begins where another plan is needed")
         for position, place in binding.from_seed:
             plan.set_number(position, self.seeds[place])
@@ -410,7 +412,8 @@ class Recorder(Choosing):
             self.uses[earlier].consume()
         if binding.template is not None:
             self._count_all_writes()
-        self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound)
+        self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound,
+                        steps.numbers[:] if binding.places.tags else steps.numbers)
         if binding.template is not None:
             self.runs.insert(0, self.done)
         steps.end()

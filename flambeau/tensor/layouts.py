@@ -48,12 +48,9 @@ def arrange(op: Op, operands, nodes: list, params: dict) -> tuple[Turned | None,
 
 def whole(t: Tensor) -> Turned | None:
     """The layout of a tensor that is all of its memory, though not row-major; else None."""
-    if t._row_major or t.offset or batcher:
+    if t._row_major or batcher or t.storage.numel != sh.numel(t.shape) or t.offset:
         return None
-    layout = of_gradient(_layout_of(t))
-    if layout is None or t.storage.numel != sh.numel(layout.shape):
-        return None
-    return layout
+    return of_gradient(_layout_of(t))
 
 
 def gradient(variable: Tensor, node: Node) -> Tensor:

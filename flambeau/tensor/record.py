@@ -7,6 +7,7 @@ A :class:`Recording` turns calls into entries (see trace.py). What cannot be fol
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
 from threading import get_ident
 from typing import NamedTuple
@@ -18,12 +19,15 @@ from ..autograd.tape import reserve
 from ..base import dtype as dt
 from ..base import srcloc
 from ..base.flags import values as flags
+from ..ir.marks import Mark, Marked, marked, noting
 from ..ir.node import CONST, Tagged
 from ..ir.node import leaf as node_of
 from ..ir.view import strided
 from ..runtime import execute
+from .places import PLACED, Places, Positions, positions, settled
 from .runs import Run
 from .steps import nothing
+from .storage import Storage
 from .tensor import Tensor
 from .trace import Entry, Leaf, Poison, Trace
 
@@ -68,8 +72,13 @@ class Recording:
         self.runs: list[Run] = []
         #: older runs than ``done`` of other plans, whose results the program still holds
         self.left: list[Run] = []
+        self.slots: list = []
+        #: memory that calls have written in part: its views are part of the step
+        self.partly_written: weakref.WeakSet[Storage] = weakref.WeakSet()
 
     def _clear(self) -> None:
+        for t in self.slots:
+            _unmark(t() if type(t) is weakref.ref else t)
         self.entries: list[Entry] = []
         self.ids: dict[int, tuple] = {}
         self.keep: list[Tensor] = []
@@ -82,6 +91,9 @@ class Recording:
         self.written: list = []
         self.draws = 0
         self.tags = 0
+        self.placed: list[Positions] = []  # arguments that say where views begin
+        self.marks: list[Mark] = []  # what the call at hand has marked
+        noting.lost = False
         self.trace: Trace | None = None
         self.pos = 0
         self.changed: list[int] = []  # leaves that are not the tensors of the last run
@@ -100,12 +112,14 @@ class Recording:
         self.active, self.inside = False, True
         self.written, self.grads, self.draws = [], [], 0
         self.takes_history = self.gives_history = False
-        entry = None
+        entry = placed = None
         try:
             entry, kwargs = self._entry(function, args, kwargs)
+            placed = self._placed(function, args, kwargs)
         except Poison as why:
             self.poison(why)
         try:
+            noting.watching = True
             out = function(*args, **kwargs)
         except BaseException:
             self.poison("the call failed")
@@ -113,7 +127,10 @@ class Recording:
         finally:
             self.inside = False
             self.active = self.mode != OFF
+            noting.watching, noting.begin = False, None
         if entry is not None and not self.poisoned:
+            if placed is not None:
+                self._place(args, *placed)
             try:
                 self._note(entry, args, out)
             except Poison as why:
@@ -152,6 +169,54 @@ class Recording:
         return Entry(function, tuple(self._spec(a) for a in args), specs, state.grad,
                      self.around), passed
 
+    def _placed(self, function, args, kwargs) -> tuple | None:
+        """The argument of a call that says where views begin, its spec and numbers. The call will
+        mark these."""
+        name = getattr(function, "__name__", "")
+        if name not in PLACED or kwargs:
+            return None
+        found = positions(name, args, self.tags)
+        if found is not None:
+            self.marks, noting.begin = [], self._begin
+            return PLACED[name], *found
+        return None
+
+    def _begin(self, at: int) -> int:
+        if get_ident() != self.owner:
+            return at
+        self.marks.append(Mark(at))
+        return marked(at, {self.marks[-1]: 1})
+
+    def _place(self, args, argument: int, spec: tuple, numbers: list[int]) -> None:
+        """Note an argument that may say something else next time, if the call did with it what was
+        expected."""
+        if [mark.value for mark in self.marks] == numbers:
+            marks = dict(enumerate(self.marks, self.tags))
+            self.placed.append(Positions(len(self.entries), argument, args[argument], spec, marks))
+            self.tags += len(numbers)
+
+    def _places(self, flushed) -> Places:
+        """Which positions move: those that the plan's offsets follow from, and those that were
+        others when the same calls were recorded before."""
+        loose = [entry.signature() for entry in self.entries]
+        for p in self.placed:
+            function, args, *rest = loose[p.entry]
+            loose[p.entry] = function, (*args[:p.argument], p.spec, *args[p.argument + 1:]), *rest
+        known = {mark: j for p in self.placed for j, mark in p.marks.items()}
+        values = {j: mark.value for mark, j in known.items()}
+        moving: set[int] = set()
+        for trace in flushed.plan.traces:
+            before = trace.binding.places
+            if before.loose == loose:
+                moving |= before.tags
+                moving.update(j for j, x in values.items() if before.values[j] != x)
+        places = Places(flushed, known, moving, noting.lost, loose)
+        for p in self.placed:
+            entry = self.entries[p.entry]
+            entry.args = (*entry.args[:p.argument], settled(p.spec, p.value, places.tags),
+                          *entry.args[p.argument + 1:])
+        return places
+
     def _outside(self, function, args) -> bool:
         """Calls that only give a view of a tensor from before the trace: they are made in the
         ordinary way and give leaves, since their numbers may differ from step to step."""
@@ -167,7 +232,7 @@ class Recording:
             return False
         if name == "detach":
             return True
-        if x._fn is not None or x._requires:
+        if x._fn is not None or x._requires or x.storage in self.partly_written:
             return False
         return len(args) == 2 and _plain_key(args[1]) if name == "getitem" else x.is_contiguous()
 
@@ -288,11 +353,14 @@ class Recording:
             raise Poison("parts of complex numbers are written")
         have = self.ids.get(id(t))
         if have is None:
-            if any(t.storage is k.storage for k in self.keep):
-                raise Poison("a view of a tensor is written that is used as well")
-            # part of a result of the trace, or a value that the call made for itself
-            return next((("slot", i) for i, s in enumerate(self.slots)
-                         if s.storage is t.storage), None)
+            # part of an argument, of a result of the trace, or a value the call made for itself
+            have = next((("leaf", k) for k, x in enumerate(self.keep) if x.storage is t.storage),
+                        None)
+            if have is not None:
+                self.partly_written.add(t.storage)
+            else:
+                return next((("slot", i) for i, s in enumerate(self.slots)
+                             if s.storage is t.storage), None)
         if have[0] == "leaf":
             if self.leaves[have[1]].history:
                 raise Poison("a tensor with a history is written")
@@ -362,6 +430,12 @@ class Recording:
                 if leaf.written or other.written:
                     raise Poison("two arguments share memory that is written")
             storages[id(t.storage)].append(leaf)
+
+
+def _unmark(t: Tensor | None) -> None:
+    """A recording is over: what it knows of a tensor's offset is not wanted any more."""
+    if t is not None and type(offset := t.__dict__.get("offset")) is Marked:
+        t.offset = int(offset)
 
 
 def _plain_key(key) -> bool:

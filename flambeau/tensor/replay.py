@@ -10,6 +10,7 @@ from ..autograd.modes import set_grad_enabled, state
 from ..base import srcloc
 from ..ir import autocast
 from ..runtime import execute
+from .places import argument
 from .record import FOLLOW, RECORD, Inference, Recording, build_like
 from .tensor import Tensor
 
@@ -58,6 +59,8 @@ class Replaying(Recording):
                 return bound[spec[1]]
             if kind == "number":
                 return numbers[spec[1]]
+            if kind in ("place", "start", "window", "key"):
+                return argument(spec, numbers)
             if kind == "list":
                 return build_like(spec[1], [value(s) for s in spec[2]])
             if type(spec[1]) is tuple and spec[1][:1] == (slice,):

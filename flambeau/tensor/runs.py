@@ -27,15 +27,16 @@ class Run:
         results: the plan's outputs.
         seeds: the run's draws.
         leaves: the tensors that stand for the leaves; read where there is a history to keep.
+        numbers: the run-time numbers.
     """
 
     __slots__ = ("binding", "kept", "live", "places", "recorded", "results", "seeds", "sequence",
-                 "slots", "starts", "storages", "tape", "trace", "versions")
+                 "numbers", "slots", "starts", "storages", "tape", "trace", "versions")
 
     def __init__(self, trace, slots: list, results: list, seeds: list, leaves: list,
-                 recorded: bool = False):
+                 numbers: list, recorded: bool = False):
         self.trace, self.slots, self.results = trace, slots, results
-        self.recorded = recorded
+        self.recorded, self.numbers = recorded, numbers
         self.storages: dict[int, Storage] = {}
         binding = self.binding = trace.binding  # the trace may be recorded anew meanwhile
         if binding.unkept and not recorded:  # else the arrays belong to ordinary tensors
@@ -75,7 +76,7 @@ class Run:
         d = t.__dict__
         storage = self.storage(alive)
         d["storage"] = read_as(storage, t.dtype) if alive.parts else storage
-        d["offset"] = alive.offset
+        d["offset"] = alive.begin(self.numbers)
         t._lay(t.shape, alive.strides)
         if alive.root is not None:
             d["_fn"], d["_nr"] = self._history()[alive.root], alive.nr
@@ -107,7 +108,7 @@ class Run:
         alive = self.binding.alive.get(i)
         if alive is None or alive.parts or alive.group in self.storages:  # written by others?
             return None
-        return self.results[alive.output].item(alive.offset)
+        return self.results[alive.output].item(alive.begin(self.numbers))
 
     def held(self) -> list:
         """The tensors that the program still refers to; of a recorded run those whose history is
@@ -200,7 +201,7 @@ class Run:
         """Where a bare tensor's elements begin."""
         alive = self.binding.alive[slot]
         return (self.places[alive.output][0]
-                + alive.offset * self.results[alive.output].itemsize)
+                + alive.begin(self.numbers) * self.results[alive.output].itemsize)
 
     def array(self, place: tuple[str, int, int], layout: tuple) -> np.ndarray:
         """The array at a place; ``layout`` is its shape, dtype and strides at the recording."""

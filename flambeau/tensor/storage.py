@@ -159,8 +159,8 @@ class Storage:
             execute.follower.settle(None, self)
         execute.touches += 1
         size = self.node.shape
-        whole = offset == 0 and (shape == size or sh.numel(shape) == sh.numel(size)) \
-            and sh.is_contiguous(shape, strides)
+        whole = (shape == size or sh.numel(shape) == sh.numel(size)) \
+            and offset == 0 and sh.is_contiguous(shape, strides)
         if self.memory is not None and self.shared:
             value = execute.realize(node)
             region = strided(self.memory, shape, strides, offset)

@@ -11,6 +11,7 @@ Places of values: ``("out", n)`` an output of the step's plan, ``("leaf", k)`` a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ..autograd.tape import AccumulateGrad, GradFn, Saved
@@ -50,11 +51,12 @@ class TapeTemplate:
         outputs: numbers of the plan's outputs by the node's id.
         leaves: the tensors of the trace's leaves, None for those that are gone.
         seeds: the draws of the recording.
+        moves: whether a number is another one in each run.
     """
 
     def __init__(self, roots: list[GradFn], first: int, outputs: dict[int, int], leaves: list,
-                 seeds: list[int]):
-        self._outputs, self._seeds = outputs, seeds
+                 seeds: list[int], moves: Callable[[object], bool]):
+        self._outputs, self._seeds, self._moves = outputs, seeds, moves
         self._leaf = {id(t): k for k, t in enumerate(leaves) if t is not None}
         self._tensors = leaves
         order = sorted(self._reached(roots, first), key=lambda fn: fn.seq)
@@ -64,7 +66,7 @@ class TapeTemplate:
         self.outputs: set[int] = set()  # the plan's outputs that it keeps
         self.records = [self._record(fn) for fn in order]
         self.roots = [self.number[fn] for fn in roots]
-        del self._outputs, self._leaf, self._tensors, self.number, self._seeds
+        del self._outputs, self._leaf, self._tensors, self.number, self._seeds, self._moves
 
     @staticmethod
     def _reached(roots: list[GradFn], first: int) -> set[GradFn]:
@@ -84,6 +86,8 @@ class TapeTemplate:
         return seen
 
     def _record(self, fn: GradFn) -> _Record:
+        if any(self._moves(x) for x in _numbers(tuple(fn.params.values()))):
+            raise Poison("a history that is still wanted knows where a view begins that moves")
         seeds = {name: self._seeds.index(v) for name, v in fn.params.items()
                  if isinstance(v, int) and v in self._seeds}
         return _Record(
@@ -124,6 +128,8 @@ class TapeTemplate:
             return _Value(("leaf", self._known(t)), None)
         elif t is not None and (k := self._seen_through(t)) is not None:
             place = "view", (k, t.shape, t.strides, t.offset - self._tensors[k].offset)
+            if self._moves(t.offset):
+                raise Poison("a value that is kept for backward moves")
         else:
             raise Poison("a saved value is neither an argument nor computed by the step")
         if t is None:
@@ -194,3 +200,12 @@ class TapeTemplate:
             if maker is not None:
                 t._fn, t._nr = made[maker], nr
         return saved
+
+
+def _numbers(params: tuple) -> Iterator[object]:
+    """What nested tuples hold."""
+    for x in params:
+        if isinstance(x, tuple):
+            yield from _numbers(x)
+        else:
+            yield x

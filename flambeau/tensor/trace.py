@@ -40,7 +40,7 @@ class Leaf:
 
     __slots__ = ("ref", "cls", "shape", "strides", "dtype", "requires", "written", "memory",
                  "number", "address", "size", "history", "place", "origin", "via", "steps",
-                 "inference")
+                 "inference", "read")
 
     def __init__(self, t: Tensor, number: int):
         self.number = number
@@ -59,6 +59,7 @@ class Leaf:
         self.written = False
         self.address = self.size = 0
         self.memory = (0, 0)
+        self.read = 0  # id of the node that it was read as last
 
     def locate(self, t: Tensor) -> None:
         """Note where the memory is that the tensor and its storage cover (before the flush that
@@ -71,6 +72,7 @@ class Leaf:
         if not array.flags.c_contiguous:  # a repeated constant: give it memory of its own
             array = node.value = np.ascontiguousarray(array)
         start = array.__array_interface__["data"][0]
+        self.read = id(t._node) if t._node is not None else 0
         self.memory = (start, start + max(array.nbytes, 1))
         self.address = start + t.offset * array.itemsize
         extent = 1 + sum((n - 1) * s for n, s in zip(t.shape, t.strides, strict=True))
@@ -113,7 +115,8 @@ class Entry:
     """One call: the function, what its arguments must be, and what it gives.
 
     Argument specs: ("slot", i) a tensor of the trace; ("leaf", k); ("value", v);
-    ("number", j) a Python float that may differ each time; ("list", type, specs).
+    ("number", j) a Python float that may differ each time; ("list", type, specs); a position that
+    may differ each time (places.py).
     Result specs: ("slot", i), ("arg", i), ("none",), ("tuple", type, specs).
 
     Attributes:
@@ -319,7 +322,7 @@ class Trace:
 
     def _apart(self, changed: Sequence[int]) -> bool:
         """Whether what is written is the memory of one leaf each."""
-        if self.binding.twins and not self.binding.twins_agree():
+        if self.binding.together and not self.binding.are_together():
             return False
         storages, leaves, known = self.storages, self.leaves, self.written
         for k in changed:

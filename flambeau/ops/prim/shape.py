@@ -11,6 +11,7 @@ from typing import Any
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
+from ...ir.marks import begin
 from ...ir.node import const, make
 from ...ir.op import Op, apply
 from ...ir.view import VIEW_SET, broadcast
@@ -199,7 +200,7 @@ def select(input, dim, index):  # noqa: A002
     if not -n <= index < n:
         raise IndexError(f"select(): index {index} out of range for tensor of size "
                          f"{list(input.shape)} at dimension {dim}")
-    return apply(_select, input, dim=dim, index=index + n if index < 0 else index)
+    return apply(_select, input, dim=dim, index=begin(index + n if index < 0 else index))
 
 
 def _slice_geometry(shape, strides, offset, dim, start, end, step):
@@ -222,7 +223,8 @@ def slice_dim(input, dim=0, start=None, end=None, step=1):  # noqa: A002
                          "use flip()")
     n = input.shape[dim]
     start, end, _ = slice(start, end, step).indices(n)
-    return apply(_slice, input, dim=dim, start=start, end=max(start, end), step=step)
+    at = begin(start)
+    return apply(_slice, input, dim=dim, start=at, end=at + max(0, end - start), step=step)
 
 
 def as_strided_geometry(shape, strides, offset, size, stride, storage_offset):
