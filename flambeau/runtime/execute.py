@@ -192,6 +192,10 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     update_is_next = _note_step(todo, again)
     if plan is None:
         _interpret(todo, outer, written)
+        if update_is_next:  # its gradients are to be as a plan gives them
+            for node in outputs:
+                if not node.value.flags.c_contiguous:
+                    node.value = np.ascontiguousarray(node.value)
         return update_is_next
     plan.user = None
     plan.graph.locs = graph.locs  # the lines of this run, for messages

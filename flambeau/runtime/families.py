@@ -1,12 +1,14 @@
 """Plans of structures that come again and again with other sizes.
 
 A batch of another size gives a graph that was never seen, of a structure that was. Once a structure
-has come with three sizes, a template of its schedules is made (:mod:`flambeau.schedule.template`);
-from then on a new size is neither interpreted nor planned: its plan follows by arithmetic.
+has come with several sizes, a template of its schedules is made
+(:mod:`flambeau.schedule.template`); from then on a new size is neither interpreted nor planned: its
+plan follows by arithmetic.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ..base.flags import values as flags
@@ -21,11 +23,22 @@ else:
 
 #: structures that are remembered
 MAX_FAMILIES = 256
-#: sizes of a structure that are interpreted before there is a template
-PATIENCE = 2
+#: what making a template takes, what a plan from it saves for each record, and what for each
+#: element, in picoseconds
+_COST, _SAVED, _SAVED_ELEMENT = 50_000_000, 1_500_000, 500
+#: sizes that are interpreted in any case before there is a template
+LEAST_PATIENCE = 2
 
 #: by structure: the first graph's records and a count, or the family
 _families: dict[tuple, tuple[tuple, int] | template.Family] = {}
+
+
+def patience(graph: Graph) -> int:
+    """How many sizes of a structure are interpreted before a template is made: as many as it takes
+    to save what that costs. Plans of small arrays save little."""
+    rows = graph.rows
+    elements = sum([math.prod(row[3]) for row in rows]) // len(rows)
+    return max(LEAST_PATIENCE, _COST // (_SAVED + _SAVED_ELEMENT * elements))
 
 
 def forget(graph: Graph) -> None:
@@ -47,8 +60,8 @@ def plan_of(graph: Graph) -> planner.Plan | None:
         known = graph.rows, 0
     if isinstance(known, tuple):
         rows, count = known
-        if count < PATIENCE:
+        if count < patience(graph):
             _families[structure] = rows, count + 1
             return None
         known = _families[structure] = template.Family(rows)
-    return planner.from_family(known, graph)
+    return planner.from_family(known, graph, patience(graph))

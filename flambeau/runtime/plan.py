@@ -73,10 +73,11 @@ def compile_graph(graph: Graph, moves: Moves | None = None) -> Plan:
         return plan
 
 
-def from_family(family: Family, graph: Graph) -> Plan | None:
-    """The plan of a graph that differs from others in its sizes, where one of theirs serves."""
+def from_family(family: Family, graph: Graph, patience: int) -> Plan | None:
+    """The plan of a graph that differs from others in its sizes, where one of theirs serves; see
+    :meth:`~flambeau.schedule.template.Family.schedule`."""
     threads = team.threads()
-    schedule = family.schedule(graph, threads)
+    schedule = family.schedule(graph, threads, patience)
     if schedule is None:
         return None
     try:

@@ -9,6 +9,7 @@ would have been another one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from operator import itemgetter
 
@@ -35,8 +36,6 @@ VARYING = (2, 3, 5)
 MAX_INPUTS, MAX_LINES = 64, 4000
 #: templates of one structure, for sizes that are planned in different ways
 MAX_TEMPLATES = 8
-#: sizes without a template before the next one is made
-PATIENCE = 2
 
 
 class Incomparable(Unlike):
@@ -105,11 +104,15 @@ class Family:
     def __init__(self, known: tuple[tuple, ...]):
         self.known = known
         self.templates: list[Template] = []  # the last used first
-        self._misses = PATIENCE  # graphs without a template since one was made
+        self._misses = math.inf  # graphs without a template since one was made
         self._open = True  # whether templates can be made
 
-    def schedule(self, graph: Graph, threads: int) -> Schedule | None:
-        """The schedule of a graph of this structure; None if no template has it (yet)."""
+    def schedule(self, graph: Graph, threads: int, patience: int = 2) -> Schedule | None:
+        """The schedule of a graph of this structure; None if no template has it (yet).
+
+        Args:
+            patience: graphs without a template after which the next one is made.
+        """
         for n, template in enumerate(self.templates):
             found = template.schedule(graph, threads)
             if found is not None:
@@ -117,7 +120,7 @@ class Family:
                     self.templates.insert(0, self.templates.pop(n))
                 return found
         self._misses += 1
-        if not self._open or self._misses <= PATIENCE:
+        if not self._open or self._misses <= patience:
             return None
         try:
             template = Template(self.known, graph)

@@ -331,6 +331,9 @@ class Recorder(Choosing):
         self.last = trace
         expected = trace.next if trace is not None else None
         execute.outstanding = False
+        if trace is not None and expected is None and execute.steps_vary():
+            self._stop()  # until the next backward pass has ended
+            return
         self.active = True
         self.anew = expected is not None and expected.binding.store and expected.upgrades < 2
         if self.anew:

@@ -86,6 +86,7 @@ def test_sizes_give_the_interpreters_bits(name, monkeypatch):
     found = []
     make = plan.from_family
     monkeypatch.setattr(families, "planner", plan)
+    monkeypatch.setattr(families, "patience", lambda graph: 2)
     monkeypatch.setattr(plan, "from_family", lambda *args: found.append(make(*args)) or found[-1])
     program = PROGRAMS[name]
     later = random.Random(name).sample(SIZES[3:], len(SIZES) - 3)
