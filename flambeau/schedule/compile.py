@@ -196,7 +196,8 @@ def _may_overwrite(s: Schedule, leaf: int, record: int, readers: dict) -> bool:
         if donated == leaf:
             if graph.leaves[other] in graph.outputs:
                 return False
-            if not all(_reads_before(s, group, record, *r) and (same or r[0] is not group)
+            inside = same and group.kind != "assemble"  # which puts parts elsewhere than they were
+            if not all(_reads_before(s, group, record, *r) and (inside or r[0] is not group)
                        for r in readers.get(other, ())):
                 return False
     return True

@@ -78,3 +78,13 @@ def test_out_may_not_be_an_operand_that_must_stay():
     empty = flambeau.zeros(0)
     with pytest.raises(RuntimeError, match="single memory location"):
         flambeau.cat([empty, flambeau.ones(2)], out=empty)
+
+
+@pytest.mark.parametrize("tier", ["0", "1"])
+def test_parts_moved_within_their_memory(tier):
+    with flambeau.base.flags.override(tier=tier):
+        for _ in range(3):
+            y = flambeau.tensor(np.arange(6.0)).view(3, 2).clone()
+            y.tolist()
+            y[1:] = y[:-1].clone()
+            assert (y * 1).tolist() == [[0, 1], [0, 1], [2, 3]]
