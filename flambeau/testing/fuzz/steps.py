@@ -86,6 +86,8 @@ HELD = ("state", "state", "state", "prev", "p0.detach()", "p0.detach()", "p1.det
 MOVES = (
     "state = torch.stack([state])[0]", "kept.append(state); state = torch.stack([state])[0]",
     "kept.append(p0.detach()); p0.data = torch.stack([p0.data])[0]",
+    "kept.append(model[0].weight.detach()); model[0].weight.data = torch.stack([kept[-1]])[0]",
+    "kept.append(p0.detach()); p0.data = torch.cat([kept[-1].unsqueeze(0)])[0]",
     "p0.data = p0.data.roll(0, 0)", "p0.data = p0.data.clone()", "p0.data = pair[0]",
     "p0.data = pair[i % 2]", "pair[1].copy_(p0.detach())", "pair = pair.roll(0, 0)",
     "p0.data, spare.data = spare.data, p0.data", "spare.data = p0.data",
@@ -208,6 +210,9 @@ class Steps(Writer):
             lines = self.ready() if kind < 0.4 else [self.text(self.r.choice(ALIASES))]
         if forms is SAME:
             return self.held(lines[0])
+        if forms is MOVES and self.r.random() < 0.5:  # before the step begins again
+            lines.append("log.append(sum(float(t.detach().sum()) for t in "
+                         "(state, prev, p0, pair, *model.parameters())))")
         if self.r.random() < 0.1 and lines != ["return"]:
             lines.append(self.text(self.r.choice(WRITES + REFERENCES)))
         if "backward" in lines[0] or "grad" in lines[0] or "kept[0]" in lines[0]:
