@@ -218,7 +218,7 @@ def _averaging(n: int, m: int) -> Taps:
 
 
 _ADAPTIVE_AVG = {rank: resampler(f"adaptive_avg_pool{rank}d", f"AdaptiveAvgPool{rank}DBackward0",
-                                 layouts.IMAGE)
+                                 layouts.POOLED if rank < 3 else None)
                  for rank in (1, 2, 3)}
 
 

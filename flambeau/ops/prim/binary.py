@@ -402,7 +402,7 @@ def frexp_vjp(ctx, g, _):
 
 
 _frexp = Op("frexp", frexp_lower, frexp_vjp, saves=("result1",), nondiff_results=(1,),
-            layout=layouts.ELEMENTWISE)
+            layout=layouts.COPY)
 _FREXP = return_type("frexp", "mantissa", "exponent")
 
 
