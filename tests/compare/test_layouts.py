@@ -184,19 +184,18 @@ def _written(m):
 def _out(m):
     t = m.arange(12.0).view(3, 4).t()
     z = m.arange(60.0).view(3, 4, 5).permute(2, 0, 1)
-    for function, operands, out in ((m.add, (t, 1), m.empty(0)), (m.add, (t, 1), m.empty(4, 3)),
-                                    (m.mul, (t, 2), m.empty(3, 4).t()), (m.exp, (z,), m.empty(0)),
-                                    (m.mm, (t, t.t()), m.empty(0)), (m.sum, (z, 0), m.empty(0))):
-        yield function(*operands, out=out)
+    for f, operands, out in ((m.add, (t, 1), m.empty(0)), (m.add, (t, 1), m.empty(4, 3)),
+                             (m.mul, (t, 2), m.empty(3, 4).t()), (m.exp, (z,), m.empty(0)),
+                             (m.mm, (t, t.t()), m.empty(0)), (m.sum, (z, 0), m.empty(0))):
+        yield f(*operands, out=out)
 
 
 def _views(m):
     t = m.arange(12.0).view(3, 4).t() * 1
-    for x in (t.flatten(), t.contiguous(), t.t().view(-1), t[None], t.unsqueeze(1), t[1:],
-              t.reshape(2, 6), t.detach(), t.data, m.stack([t, t])[0], t.expand(2, 4, 3) + 0,
-              t.as_strided((2, 2), (1, 2), 1), t.clone(memory_format=m.contiguous_format),
-              t.to(m.float64, copy=True), m.as_tensor(t), t.new_zeros(2, 2), m.cat([t, t])):
-        yield x
+    yield from (t.flatten(), t.contiguous(), t.t().view(-1), t[None], t.unsqueeze(1), t[1:],
+                t.reshape(2, 6), t.detach(), t.data, m.stack([t, t])[0], t.expand(2, 4, 3) + 0,
+                t.as_strided((2, 2), (1, 2), 1), t.clone(memory_format=m.contiguous_format),
+                t.to(m.float64, copy=True), m.as_tensor(t), t.new_zeros(2, 2), m.cat([t, t]))
 
 
 def _gradients(m):

@@ -1,0 +1,110 @@
+"""Followed steps with results whose memory is in the order of their operands'."""
+
+import pytest
+
+import flambeau as torch
+from flambeau.base import flags
+from flambeau.tensor.trace import Trace
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Counts runs that were followed; everything is compiled."""
+    counts = [0]
+    finish = Trace.finish
+
+    def finished(trace, results):
+        counts[0] += 1
+        return finish(trace, results)
+
+    monkeypatch.setattr(Trace, "finish", finished)
+    with flags.override(tier="1"):
+        yield counts
+
+
+def test_results_know_their_strides(runs):
+    x = torch.arange(12.0).view(3, 4)
+    for _ in range(10):
+        y = (x.t() * 2 + 1).square()
+        total = y.sum()
+        assert total.item() == 12 + 4 * 66 + 4 * 506
+        assert y.stride() == (1, 4) and not y.is_contiguous()
+        assert y.tolist() == [[(2 * v + 1) ** 2 for v in (r, r + 4, r + 8)] for r in range(4)]
+    assert runs[0] >= 5
+    assert y.t().view(-1)[1].item() == 9
+    with pytest.raises(RuntimeError, match="view size"):
+        y.view(-1)
+
+
+def test_training_of_a_parameter_that_is_not_row_major(runs):
+    found = []
+    for turned in (False, True):
+        torch.manual_seed(0)
+        w = torch.randn(4, 3)
+        if turned:
+            w = w.t().contiguous().t()
+        w = torch.nn.Parameter(w)
+        x = torch.randn(5, 4)
+        optimizer = torch.optim.Adam([w], 0.1)
+        before, losses = runs[0], []
+        for _ in range(10):
+            optimizer.zero_grad()
+            loss = torch.tanh(x @ w).square().mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert w.grad.stride() == w.stride() == ((1, 4) if turned else (3, 1))
+        assert optimizer.state[w]["exp_avg"].stride() == w.stride()
+        assert runs[0] - before >= 5
+        found.append(losses)
+    torch.testing.assert_close(torch.tensor(found[1]), torch.tensor(found[0]))
+
+
+def test_gradients_after_the_loss_was_read(runs):
+    w = torch.arange(12.0).view(3, 4).requires_grad_()
+    optimizer = torch.optim.SGD([w], 0.01)
+    for _ in range(10):
+        before = w.detach().clone()
+        loss = (w.t().exp() * torch.ones(4, 3)).sum()
+        loss.item()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert w.grad.stride() == (4, 1)
+        torch.testing.assert_close(w.detach(), before - 0.01 * before.exp())
+    assert runs[0] >= 5
+
+
+def test_memory_is_written_in_its_own_order(runs):
+    state = torch.zeros(3, 4).t()
+    x = torch.arange(12.0).view(4, 3)
+    for n in range(1, 11):
+        state.add_(x)
+        state.t().mul_(1)
+        assert (state * 1).sum().item() == 66 * n
+    assert state.stride() == (1, 4) and state.tolist() == (x * 10).tolist()
+    assert runs[0] >= 5
+
+
+def test_a_step_whose_operand_is_turned_in_some_rounds(runs):
+    x = torch.arange(12.0).view(3, 4)
+    columns = x.t().contiguous().t()
+    for n in range(16):
+        y = (columns if n % 3 == 2 else x) + 1
+        assert y.sum().item() == 78
+        assert y.stride() == ((1, 3) if n % 3 == 2 else (4, 1))
+        assert y[1].tolist() == [5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("tier", ["0", "1"])
+def test_second_derivatives(tier):
+    with flags.override(tier=tier):
+        for _ in range(3):
+            x = torch.arange(6.0).view(2, 3).t().requires_grad_()
+            first, = torch.autograd.grad((x.t() ** 3 * x.exp().t()).sum(), x, create_graph=True)
+            second, = torch.autograd.grad(first.sum(), x, retain_graph=True)
+            v = x.detach()
+            assert second.stride() == (1, 3)
+            torch.testing.assert_close(second, v.exp() * (v ** 3 + 6 * v ** 2 + 6 * v))
+            first.square().sum().backward()
+            assert x.grad.stride() == (1, 3)
