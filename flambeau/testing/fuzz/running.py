@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...base import flags
-from ...runtime import execute
+from ...runtime import execute, moving
 from ...tensor.follow import recorder
 from ...tensor.trace import Trace
 
@@ -78,6 +78,7 @@ def forget() -> None:
     recorder.settle()
     recorder.__init__()
     execute._plans.clear()
+    moving._structures.clear()
     execute._cut_at.clear()
     begin = time.thread_time()
     gc.collect()  # when cycles die decides what is followed: let it not depend on what ran before

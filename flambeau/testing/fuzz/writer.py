@@ -119,7 +119,7 @@ class Writer:
         shape, r = self.shapes[x], self.r
         n, d = len(shape), r.randrange(len(shape))
         kind = r.choice(["permute", "reshape", "slice", "unsqueeze", "expand", "narrow", "split",
-                         "diagonal"])
+                         "diagonal", "window"])
         if kind == "permute" and n >= 2:
             order = r.sample(range(n), n)
             return [f"{self.alias(x, [shape[k] for k in order])} = {x}.permute({order})"]
@@ -138,6 +138,12 @@ class Writer:
         if kind == "narrow" and shape[d] > 1:
             new = self.alias(x, (*shape[:d], shape[d] - 1, *shape[d + 1:]))
             return [f"{new} = {x}.narrow({d}, i % 2, {shape[d] - 1})"]
+        if kind == "window" and shape[d] > 1:
+            size = r.randrange(1, shape[d])
+            new = self.alias(x, (*shape[:d], size, *shape[d + 1:]))
+            at = r.choice(["i", "i * 3", "i // 2"])
+            where = f"{':, ' * d}{at} % {shape[d] - size + 1}:{at} % {shape[d] - size + 1} + {size}"
+            return [f"{new} = {x}[{where}]"]
         if kind == "split" and shape[d] % 2 == 0:
             half = (*shape[:d], shape[d] // 2, *shape[d + 1:])
             a, b = self.alias(x, half), self.alias(x, half)
