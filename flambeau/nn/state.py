@@ -279,10 +279,10 @@ def _quoted(keys: list[str]) -> str:
 def _key_errors(missing: list, unexpected: list, given: list, module) -> list[str]:
     """PyTorch's two lines on names, and what they have in common when that explains them."""
     errors = []
-    if unexpected:
-        errors.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
     if missing:
         errors.append(f"Missing key(s) in state_dict: {_quoted(missing)}. ")
+    if unexpected:
+        errors.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
     hint = _prefix_hint(missing, unexpected, given, module)
     return errors + [hint] if hint else errors
 

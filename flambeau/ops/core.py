@@ -141,6 +141,12 @@ def cast_node(x: Node, to: dt.dtype) -> Node:
     return make(CAST, (x,), (to,))
 
 
+def widened_node(x: Node) -> Node:
+    """A 16-bit float operand as float32, others as they are: for what rounds once."""
+    narrow = x.dtype.itemsize == 2 and x.dtype.is_floating_point
+    return cast_node(x, dt.float32) if narrow else x
+
+
 def operand(x, dtype: dt.dtype) -> Node:
     """A number or node as a node of ``dtype``."""
     if _number_types[type(x)]:

@@ -62,10 +62,10 @@ def test_one_value_per_channel_is_refused_in_training():
         F.batch_norm(flambeau.zeros(1, 3), None, None, training=True)
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax", "gelu", "silu", "layer_norm"])
+@pytest.mark.parametrize("name", ["softmax", "gelu", "silu", "layer_norm"])
 def test_half_precision_rounds_once(name):
     values = (np.random.default_rng(2).standard_normal((6, 33)) * 4).astype(np.float16)
-    extra = {"softmax": (1,), "log_softmax": (1,), "layer_norm": ((33,),)}.get(name, ())
+    extra = {"softmax": (1,), "layer_norm": ((33,),)}.get(name, ())
     x, exact = flambeau.tensor(values), torch.tensor(values).double()
     ours = getattr(F, name)(x, *extra).numpy()
     theirs = getattr(torch.nn.functional, name)(exact, *extra).numpy()

@@ -193,6 +193,10 @@ def _batch_norm_lower(x, weight, bias, running_mean, running_var, training, eps)
     shape = _channels(x)
     if training:
         y, mean_, rstd, var_ = _normalized(wide, _all_but_channel(x), eps)
+        if wide is not x and (weight is None or weight.dtype is x.dtype):
+            # PyTorch keeps 16-bit statistics for parameters of 16 bits, and reads these
+            mean_, rstd = (cast_node(cast_node(s, x.dtype), wide.dtype) for s in (mean_, rstd))
+            y = mul(sub(wide, mean_), rstd)
     else:
         mean_ = reshape(cast_node(running_mean, wide.dtype), shape)
         var_ = reshape(cast_node(running_var, wide.dtype), shape)

@@ -77,18 +77,19 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):  # noqa: A002
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):  # noqa: A002
     """``beta * input + alpha * sum of (batch1 @ batch2)`` over the batch."""
     _check_dtypes("addbmm", input, batch1)
-    product = bmm(batch1, batch2)
+    product = bmm(widened(batch1), widened(batch2))
     _fits("addbmm", input, tuple(product.shape[1:]))
-    return _plus(sum(product, 0, dtype=product.dtype), input, beta, alpha)
+    total = sum(product, 0, dtype=product.dtype)
+    return cast(_plus(total, widened(input), beta, alpha), input.dtype)
 
 
 @api(inplace=True, cases=lambda t: [t.call(t.f(3), t.f(3, 4), t.f(4), beta=2.0)], **OUT)
 def addmv(input, mat, vec, *, beta=1, alpha=1):  # noqa: A002
     """``beta * input + alpha * (mat @ vec)``."""
     _check_dtypes("addmv", input, mat)
-    product = mv(mat, vec)
+    product = mv(widened(mat), widened(vec))
     _fits("addmv", input, tuple(product.shape))
-    return _plus(product, input, beta, alpha)
+    return cast(_plus(product, widened(input), beta, alpha), input.dtype)
 
 
 @api(inplace=True, cases=lambda t: [t.call(t.f(3, 4), t.f(3), t.f(4), beta=2.0)],

@@ -49,7 +49,12 @@ def _log_softmax_lower(x, dim):
     if not x.numel():
         return make(COPY, (x,))
     shifted = _shifted(widened(x), dim)
-    return cast_node(sub(shifted, log(_total(exp(shifted), dim))), x.dtype)
+    total = _total(exp(shifted), dim)
+    if dim == len(x.shape) - 1:  # PyTorch rounds a row's sum and its logarithm to 16 bits
+        total = widened(log(cast_node(total, x.dtype)))
+    else:
+        total = log(total)
+    return cast_node(sub(shifted, total), x.dtype)
 
 
 @in_float32

@@ -10,7 +10,7 @@ from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
 from .. import where
-from ..core import elementwise
+from ..core import cast_node, elementwise, widened_node
 from . import batch_rules
 from .elementwise import ADD, MUL, add, conj, conj_or_number, mul, saves_other
 from .reduce import expand
@@ -195,14 +195,16 @@ def matmul(input, other):  # noqa: A002
 
 
 def _addmm_lower(c, a, b, beta=1, alpha=1):
-    out = make(DOT, (a, b))
+    dtype = a.dtype
+    out = make(DOT, (widened_node(a), widened_node(b)))  # 16-bit floats are rounded once
     if alpha != 1:
         out = elementwise(MUL, out.dtype, out, alpha)
-    if beta == 0:
-        return out
-    if beta != 1:
-        c = elementwise(MUL, c.dtype, c, beta)
-    return elementwise(ADD, out.dtype, out, c)
+    if beta != 0:
+        c = cast_node(c, out.dtype)
+        if beta != 1:
+            c = elementwise(MUL, c.dtype, c, beta)
+        out = elementwise(ADD, out.dtype, out, c)
+    return cast_node(out, dtype)
 
 
 def _addmm_vjp(ctx, g):

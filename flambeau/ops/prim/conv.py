@@ -14,13 +14,12 @@ from __future__ import annotations
 import itertools
 import math
 
-from ...base import dtype as dt
 from ...base import layout as layouts
 from ...base import shape as sh
 from ...ir.node import Node, make
 from ...ir.op import Op, apply
 from ...ir.view import broadcast, view
-from ..core import cast_node, operand
+from ..core import cast_node, operand, widened_node
 from .correlate import CORRELATE, CORRELATE_WEIGHT, parts_of, planes, zeros
 from .elementwise import ADD, conj
 from .reduce import SUM
@@ -94,26 +93,16 @@ def _conv_weight(x: Node, y: Node, kernel, stride, padding, dilation, groups) ->
     return reshape(make(SUM, (w,), ((0,),)) if parts > 1 else w, shape)
 
 
-def _in_float32(function):
-    """16-bit floats are multiplied and summed in float32."""
-
-    def lower(a: Node, b: Node, *params) -> Node:
-        if not (a.dtype.is_floating_point and a.dtype.itemsize == 2):
-            return function(a, b, *params)
-        return cast_node(function(cast_node(a, dt.float32), cast_node(b, dt.float32), *params),
-                         a.dtype)
-
-    return lower
+def _computed(function, a: Node, b: Node, bias, *params) -> Node:
+    """A convolution and its bias; 16-bit floats are summed in float32 and rounded once."""
+    out = function(widened_node(a), widened_node(b), *params)
+    if bias is not None:
+        bias = reshape(cast_node(bias, out.dtype), (1, out.shape[1]) + (1,) * (len(out.shape) - 2))
+        out = make(ADD, (out, broadcast(bias, out.shape)))
+    return cast_node(out, a.dtype)
 
 
 # --- operations -----------------------------------------------------------------------------------
-
-
-def _with_bias(y: Node, bias) -> Node:
-    if bias is None:
-        return y
-    bias = reshape(cast_node(bias, y.dtype), (1, y.shape[1]) + (1,) * (len(y.shape) - 2))
-    return make(ADD, (y, broadcast(bias, y.shape)))
 
 
 def _bias_grad(ctx, g):
@@ -129,7 +118,7 @@ def _where(ctx):
 
 
 def _conv_lower(x, w, bias, stride, padding, dilation, groups):
-    return _with_bias(_in_float32(_conv)(x, w, stride, padding, dilation, groups), bias)
+    return _computed(_conv, x, w, bias, stride, padding, dilation, groups)
 
 
 def _conv_vjp(ctx, g):
@@ -149,7 +138,7 @@ CONV_OP = Op("convolution", _conv_lower, _conv_vjp, saves=_other, layout=layouts
 
 
 def _input_lower(y, w, bias, size, stride, padding, dilation, groups):
-    return _with_bias(_in_float32(_conv_input)(y, w, size, stride, padding, dilation, groups), bias)
+    return _computed(_conv_input, y, w, bias, size, stride, padding, dilation, groups)
 
 
 def _input_vjp(ctx, g):
@@ -165,7 +154,7 @@ INPUT_OP = Op("convolution_transpose", _input_lower, _input_vjp, saves=_other,
 
 
 def _weight_lower(x, y, kernel, stride, padding, dilation, groups):
-    return _in_float32(_conv_weight)(x, y, kernel, stride, padding, dilation, groups)
+    return _computed(_conv_weight, x, y, None, kernel, stride, padding, dilation, groups)
 
 
 def _weight_vjp(ctx, g):

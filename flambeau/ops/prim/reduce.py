@@ -17,7 +17,7 @@ from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
 from ...ir.view import view
-from ..core import cast_node, is_number
+from ..core import cast_node, is_number, widened_node
 from .elementwise import div
 from .shape import reshape, sizes_of, unsqueeze_all
 
@@ -162,8 +162,8 @@ def sum(input, dim=None, keepdim=False, *, dtype=None):  # noqa: A001, A002
 
 def _mean_lower(x, axes, keepdim, dtype):
     count = math.prod(x.shape[i] for i in axes)
-    total = reduce(SUM, cast_node(x, dtype), axes, keepdim)
-    return div(total, count if count else math.nan)
+    total = reduce(SUM, widened_node(cast_node(x, dtype)), axes, keepdim)
+    return cast_node(div(total, count if count else math.nan), dtype)
 
 
 def _mean_vjp(ctx, g):

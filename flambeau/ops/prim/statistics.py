@@ -200,14 +200,13 @@ def shifted_exp(x: Node, axes):
 
 
 def _logsumexp_lower(x, axes, keepdim):
-    d = to_float(x.dtype)
-    wide = widened(cast_node(x, d))
+    x = cast_node(x, to_float(x.dtype))
     if not x.numel():
-        out = log(reduce(SUM, exp(wide), axes, True))
+        out = log(reduce(SUM, exp(x), axes, True))
     else:
-        part, top = shifted_exp(wide, axes)
-        out = elementwise(ADD, wide.dtype, log(reduce(SUM, part, axes, True)), top)
-    return cast_node(_dropped(out, axes, keepdim), d)
+        part, top = shifted_exp(x, axes)  # 16-bit floats are rounded after each of these
+        out = elementwise(ADD, x.dtype, log(reduce(SUM, part, axes, True)), top)
+    return _dropped(out, axes, keepdim)
 
 
 def _logsumexp_vjp(ctx, g):
