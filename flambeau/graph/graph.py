@@ -172,6 +172,13 @@ class Graph:
                 out[i] = prim, srcs, params[:-1], *others
         return (tuple(out), *rest), tuple(offsets)
 
+    def key_with(self, offsets: tuple[int, ...]) -> tuple:
+        """The key of a graph that differs in the offsets of views."""
+        rows, *rest = self.key
+        left = iter(offsets)
+        return (tuple([(*row[:2], (*row[2][:-1], next(left)), *row[3:])
+                       if holds_offset(row[0]) else row for row in rows]), *rest)
+
     def users(self) -> list[list[int]]:
         """For each record, the records that read it (once per operand position)."""
         out: list[list[int]] = [[] for _ in self.nodes]

@@ -21,22 +21,24 @@ else:
     planner = late(".plan", __package__)
     moving, sizes = late("..schedule.moving", __package__), late("..schedule.sizes", __package__)
 
-#: structures that are remembered, plans of one of them, and offsets that are looked at for another
+#: structures with plans, plans of one of them, and offsets that are looked at for another
 MAX_STRUCTURES, MAX_PLANS, MAX_SEEN = 256, 8, 16
+#: structures that came with the same offsets so far
+MAX_MET = 4096
 
 _structures: dict[tuple, Structure] = {}
+#: offsets by the structure's hash
+_met: dict[int, tuple[int, ...]] = {}
 
 
 class Structure:
     """Graphs that differ in offsets alone, and their plans.
 
     Args:
-        key: of the first graph.
-        offsets: its offsets.
+        offsets: those of the first graph.
     """
 
-    def __init__(self, key: tuple, offsets: tuple[int, ...]):
-        self.key: tuple | None = key  # until there are plans
+    def __init__(self, offsets: tuple[int, ...]):
         self.seen = [offsets]
         self.plans: list[planner.Plan] = []  # the last used first
         self.closed = False  # each graph is planned for itself
@@ -70,7 +72,7 @@ class Structure:
 
     def close(self) -> None:
         """Have no plans any more."""
-        self.plans, self.closed, self.seen, self.key = [], True, [], None
+        self.plans, self.closed, self.seen = [], True, []
 
 
 def plan_of(graph: Graph, plans: dict) -> planner.Plan | None:
@@ -85,15 +87,22 @@ def plan_of(graph: Graph, plans: dict) -> planner.Plan | None:
         return None
     known = _structures.get(key)
     if known is None:
+        first = _met.setdefault(hash(key), offsets)
+        while len(_met) > MAX_MET:
+            _met.pop(next(iter(_met)))
+        if first == offsets or len(first) != len(offsets):
+            return None
         while len(_structures) >= MAX_STRUCTURES:
             _structures.pop(next(iter(_structures)))
-        _structures[key] = Structure(graph.key, offsets)
-        return None
-    found = known.plan(graph, offsets)
-    if found is not None and known.key is not None:
-        plans.pop(known.key, None)
-        known.key = None
-    return found
+        known = _structures[key] = Structure(first)
+        plans.pop(graph.key_with(first), None)
+    return known.plan(graph, offsets)
+
+
+def clear() -> None:
+    """Forget all structures."""
+    _structures.clear()
+    _met.clear()
 
 
 def forget(graph: Graph) -> None:

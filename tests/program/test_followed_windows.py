@@ -198,7 +198,7 @@ def test_one_plan_is_enough(monkeypatch):
     make = plan.compile_graph
     monkeypatch.setattr(plan, "compile_graph", lambda *a: made.append(a) or make(*a))
     execute._plans.clear()
-    moving._structures.clear()
+    moving.clear()
     numbers(crops, "random", True)
     assert len(made) <= 3
 

@@ -9,7 +9,7 @@ from flambeau.base import flags
 from flambeau.graph.graph import Graph
 from flambeau.ir.node import PRIMS, leaf, make, pending
 from flambeau.ir.view import view
-from flambeau.runtime import moving, plan
+from flambeau.runtime import execute, moving, plan
 from flambeau.schedule.moving import Moves
 from flambeau.schedule.sizes import Unlike
 
@@ -89,6 +89,13 @@ def test_positions_out_of_range_raise_at_their_line():
         (X * 11)[40].sum().item()
 
 
+def test_what_was_planned_for_one_offset_is_forgotten(monkeypatch):
+    monkeypatch.setattr(execute, "_plans", {})
+    for k in (1, 1, 1, 2, 3, 1):
+        (X * 13).t()[k].sum().item()
+    assert not execute._plans
+
+
 def test_offsets_that_move_together_are_one_number():
     source = leaf(X.numpy())
     double = make(PRIMS["add"], (source, source))
@@ -97,6 +104,7 @@ def test_offsets_that_move_together_are_one_number():
     pending.clear()
     key, offsets = graph.without_offsets()
     assert offsets == (4, 4) and hash(key)
+    assert graph.key_with(offsets) == graph.key != graph.key_with((4, 5))
     assert Moves(graph, [(0, 0), (4, 4)]).inputs == [[0, 1]]
     apart = Moves(graph, [(0, 0), (3, 1), (4, 4)])
     assert apart.inputs == [[0], [1]] and apart.values((7, 8)) == (7, 8)

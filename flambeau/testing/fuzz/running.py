@@ -78,7 +78,7 @@ def forget() -> None:
     recorder.settle()
     recorder.__init__()
     execute._plans.clear()
-    moving._structures.clear()
+    moving.clear()
     execute._cut_at.clear()
     begin = time.thread_time()
     gc.collect()  # when cycles die decides what is followed: let it not depend on what ran before
