@@ -57,9 +57,10 @@ seam: weakref.ref[Node] | None = None
 LEAST_AFTER_SEAM = 24
 
 #: rises with every step (a flush with a backward pass in it) that is new, falls with one that
-#: repeats; from RESTLESS on, at most MOST_RESTLESS, steps are expected to be new
+#: repeats; from RESTLESS on, steps are expected to be new. (Programs with several models have many
+#: new steps before all repeats.)
 restless = 0
-RESTLESS, MOST_RESTLESS = 4, 6
+RESTLESS, MOST_RESTLESS = 10, 12
 
 #: storages written since the last flush whose earlier content was a plain value
 dirty: list[weakref.ref] = []
@@ -79,18 +80,18 @@ def wanted(nodes: list[Node]) -> tuple[list[Node], list[bool]]:
     References to a node: its place in ``nodes``, one per use as a source, the loop's own name and
     getrefcount's argument; anything beyond is held from outside.
     """
-    uses = _uses(nodes)
+    uses_of = _uses(nodes).get
     needed: set[int] = set()
     out: list[Node] = []
     outer: list[bool] = []
     count = sys.getrefcount
-    for i in range(len(nodes) - 1, -1, -1):
-        node = nodes[i]
-        held = count(node) - 3 - uses[id(node)] > 0
-        if held or id(node) in needed:
+    for node in reversed(nodes):
+        key = id(node)
+        held = count(node) - 3 - uses_of(key, 0) > 0
+        if held or key in needed:
             out.append(node)
             outer.append(held)
-            needed.update(map(id, node.srcs))
+            needed.update(map(id, node.srcs))  # leaves no reference behind
     out.reverse()
     outer.reverse()
     return out, outer
@@ -215,7 +216,7 @@ def _note_step(todo: list[Node], again: bool) -> bool:
     last = seam() if seam is not None else None
     if last is None or last not in todo:
         return False
-    restless = max(restless - 1, 0) if again else min(restless + 1, MOST_RESTLESS)
+    restless = max(restless - 2, 0) if again else min(restless + 1, MOST_RESTLESS)
     return steps_vary() and todo[-1] is last
 
 

@@ -459,14 +459,14 @@ def test_updates_are_followed_where_each_batch_has_another_size():
     def losses():
         model, adam, loss_of = parts()
         found, runs = [], []
-        for n in range(1, 30):
+        for n in range(1, 40):
             adam.zero_grad()
             loss = loss_of(model(torch.ones(n, 6) * n / 30), torch.arange(n) % 3)
             loss.backward()
             adam.step()
             found.append(loss.item())
             runs.append(follow.recorder.count)
-        return found, runs[-1] - runs[10]
+        return found, runs[-1] - runs[15]
 
     execute.flush()
     execute.restless = 0
