@@ -47,4 +47,4 @@ def test_as_torch(name, dtype):
     # sums are made in another order: here and there the float32 sum is next to a middle
     # (and 16-bit statistics of a whole channel may round to the other side)
     assert np.mean(ours != theirs) <= (0.25 if name == "batch_norm" else 0.02)
-    np.testing.assert_allclose(ours, theirs, rtol=2 ** -7, atol=1e-3)
+    np.testing.assert_allclose(ours, theirs, rtol=2 ** -6, atol=1e-2)
