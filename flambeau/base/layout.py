@@ -203,7 +203,7 @@ class Rule(NamedTuple):
             that ``find`` gives; results are row-major.
     """
 
-    find: Callable[[list, dict, tuple[int, ...] | None], Turned | None]
+    find: Callable[[tuple, dict, tuple[int, ...] | None], Turned | None]
     by_element: bool = False
     always: bool = False
     reduces: bool = False
@@ -214,7 +214,9 @@ NUMBER: Layout = ((), ())
 
 
 def _elementwise(layouts, params, shape):
-    return of_elementwise(tuple([x for x in layouts if x is not None]))
+    if None in layouts:
+        layouts = tuple([x for x in layouts if x is not None])
+    return of_elementwise(layouts)
 
 
 def _of_tensors(layouts, params, shape):

@@ -35,9 +35,7 @@ def apply_op(op: Op, operands, params):
         return _apply_views(op, operands[0], params)
     nodes = []
     device = None
-    needs = shared = False
-    turned = op.asks_layout
-    cut = None
+    needs, shared, turned, cut = False, False, op.asks_layout, None
     for x in operands:
         if isinstance(x, Tensor):
             if x._row_major and not x._run:
@@ -59,14 +57,14 @@ def apply_op(op: Op, operands, params):
         elif isinstance(x, (tuple, list)):
             nodes.append(tuple(t.node() if isinstance(t, Tensor) else t for t in x))
             for t in (t for t in x if isinstance(t, Tensor)):
-                needs = needs or t.requires_grad
-                cut = cut or t._cut
-                shared = shared or t.storage.shared
-                turned = turned or not t._row_major
+                needs, cut = needs or t.requires_grad, cut or t._cut
+                shared, turned = shared or t.storage.shared, turned or not t._row_major
                 device = _common_device(device, t, op, operands)
         else:
             nodes.append(x)
-    layout, given = layouts.arrange(op, operands, nodes, params) if turned else (None, params)
+    given = params
+    if turned:
+        layout, given = layouts.arrange(op, operands, nodes, params)
     pinned = srcloc.pin_here()
     try:
         out = op.lower(*nodes, **given)
@@ -79,20 +77,25 @@ def apply_op(op: Op, operands, params):
     if turned:
         results = layouts.wrapped((out,) if single else out, layout, op, operands, params, device)
     else:
-        results = (_wrap(out, device),) if single else tuple(
-            [_wrap(n, device) if n is not None else None for n in out])
+        results = (_wrap(out, device),) if single else _wrap_all(out, device)
     if needs and op.vjp is not None and modes.state.grad:
         record(op, operands, params, results)
     elif needs or cut is not None:
         _note_cut(op, results, cut, needs)
-    if shared or flags.eager:
-        _realize_all(results)
-    elif len(ir.pending) > execute.CAP:
-        execute.maybe_cut()
+    if shared or flags.eager or len(ir.pending) > execute.CAP:
+        _run_some(results, shared or flags.eager)
     return results[0] if single else results
 
 
-def _realize_all(results) -> None:
+def _wrap_all(nodes, device) -> tuple[Tensor | None, ...]:
+    return tuple([_wrap(n, device) if n is not None else None for n in nodes])
+
+
+def _run_some(results, all_of_them: bool) -> None:
+    """Run what may not stay pending: the results, or else a piece of a long trace."""
+    if not all_of_them:
+        execute.maybe_cut()
+        return
     for t in results:
         if t is not None:
             execute.realize(t.storage.node)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..base import device as dv
 from ..base import shape as sh
-from ..base.layout import NUMBER, Layout, Turned, of_gradient
+from ..base.layout import NUMBER, Turned, of_gradient
 from ..ir.node import Node, batcher
 from ..ir.op import Op
 from ..ir.view import view
@@ -17,13 +17,17 @@ from ..ops.core import is_number
 from .tensor import Tensor
 
 
-def _layouts(operands) -> list:
-    return [_layout_of(x) if isinstance(x, (Tensor, Node)) else NUMBER if is_number(x)
-            else tuple(_layouts(x)) if isinstance(x, (tuple, list)) else None for x in operands]
+def _layouts(operands) -> tuple:
+    return tuple([(x.shape, x.strides) if isinstance(x, Tensor) else _other_layout(x)
+                  for x in operands])
 
 
-def _layout_of(x: Tensor | Node) -> Layout:
-    return tuple(x.shape), x.strides
+def _other_layout(x) -> tuple | None:
+    if isinstance(x, Node):
+        return x.shape, x.strides
+    if is_number(x):
+        return NUMBER
+    return _layouts(x) if isinstance(x, (tuple, list)) else None
 
 
 def arrange(op: Op, operands, nodes: list, params: dict) -> tuple[Turned | None, dict]:
@@ -50,12 +54,12 @@ def whole(t: Tensor) -> Turned | None:
     """The layout of a tensor that is all of its memory, though not row-major; else None."""
     if t._row_major or batcher or t.storage.numel != sh.numel(t.shape) or t.offset:
         return None
-    return of_gradient(_layout_of(t))
+    return of_gradient((t.shape, t.strides))
 
 
 def gradient(variable: Tensor, node: Node) -> Tensor:
     """A value as the gradient of a leaf, whose memory is in the order of the leaf's."""
-    layout = None if variable._row_major else of_gradient(_layout_of(variable))
+    layout = None if variable._row_major else of_gradient((variable.shape, variable.strides))
     return Tensor._wrap(node, variable.device) if layout is None \
         else _laid_out(node, layout, variable.device)
 

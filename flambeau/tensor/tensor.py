@@ -86,11 +86,14 @@ class Tensor:
         return t
 
     @staticmethod
-    def _view_of(x: Tensor, shape, strides, offset: int) -> Tensor:
+    def _view_of(x: Tensor, shape: tuple, strides: tuple, offset: int) -> Tensor:
         """A tensor of the same memory; not yet on the tape."""
         t = _new(Tensor)
         t.storage = x.storage
-        t._lay(shape, strides)
+        t.shape, rows = _geometry[shape]
+        t.strides = strides
+        if strides != rows:
+            t._row_major = False
         t.offset = offset
         t.dtype = x.dtype
         if x._own_counter is not None:
@@ -102,8 +105,13 @@ class Tensor:
     @staticmethod
     def _of_layout(node: Node, layout: Turned, device: dv.device = dv.CPU) -> Tensor:
         """A fresh tensor of a layout that is not row-major; ``node`` is its memory."""
-        t = Tensor._wrap(node, device)
-        t._lay(layout.shape, layout.strides)
+        t = _new(Tensor)
+        t.storage = Storage(node, device)
+        t.shape, t.strides, t.offset = _geometry[layout.shape][0], layout.strides, 0
+        t.dtype = node.dtype
+        t._row_major = False
+        if modes.state.inference:
+            t._inference = True
         return t
 
     def _lay(self, shape, strides) -> None:
@@ -139,7 +147,11 @@ class Tensor:
             return self.node()
         if execute.outstanding:
             execute.follower.settle(self)
-        lead = (len(layout.order) - len(self.shape))
+        if self.strides == layout.strides and self.shape == layout.shape and not self.offset \
+                and self.storage.node.shape == layout.memory:  # it is all of its memory
+            execute.touches += 1
+            return self.storage.node
+        lead = len(layout.order) - len(self.shape)
         shape, strides = (1,) * lead + self.shape, (0,) * lead + self.strides
         return self.storage.read(tuple([shape[d] for d in layout.order]),
                                  tuple([strides[d] for d in layout.order]), self.offset)
