@@ -166,10 +166,10 @@ class Graph:
         """The key but for the offsets of views, and these, in the order of the records."""
         rows, *rest = self.key
         out, offsets = list(rows), []
-        for i, (prim, srcs, params, *others) in enumerate(rows):
-            if holds_offset(prim):
-                offsets.append(params[-1])
-                out[i] = prim, srcs, params[:-1], *others
+        for i, row in enumerate(rows):
+            if holds_offset(row[0]):
+                offsets.append(row[2][-1])
+                out[i] = (*row[:2], row[2][:-1], *row[3:])
         return (tuple(out), *rest), tuple(offsets)
 
     def key_with(self, offsets: tuple[int, ...]) -> tuple:

@@ -102,7 +102,7 @@ def with_out(function, entry: ApiFunction):
             found = recorder.joined(args, kwargs) if joins else None
             return _explained(function, args, kwargs) if found is None else found
         with modes.no_grad():
-            result = plain(*args, **kwargs)
+            result = callable_as(function)(*args, **kwargs)
         if isinstance(out, Tensor):
             return fill_out(out, result, entry.name, args)
         if len(out) != entry.out:
@@ -111,7 +111,7 @@ def with_out(function, entry: ApiFunction):
         pairs = [fill_out(o, r, entry.name, args) for o, r in zip(out, result, strict=True)]
         return type(result)(pairs) if type(result) is not tuple else tuple(pairs)
 
-    plain, joins = callable_as(function), entry.name == "cat"
+    joins = entry.name == "cat"
     return entry_point(function, otherwise)
 
 
