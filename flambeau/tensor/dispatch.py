@@ -33,12 +33,11 @@ def apply_op(op: Op, operands, params):
         return _apply_view(op, operands[0], params)
     if op.geometries is not None:
         return _apply_views(op, operands[0], params)
-    nodes = []
-    device = None
+    nodes, device, rule = [], None, op.layout
     needs, shared, turned, cut = False, False, op.asks_layout, None
     for x in operands:
         if isinstance(x, Tensor):
-            if x._row_major and not x._run:
+            if rule is None or x._row_major and not x._run:
                 nodes.append(x.node())
             else:
                 storage, turned = x.storage, True  # bare tensors know their strides from here on
@@ -58,7 +57,7 @@ def apply_op(op: Op, operands, params):
             nodes.append(tuple(t.node() if isinstance(t, Tensor) else t for t in x))
             for t in (t for t in x if isinstance(t, Tensor)):
                 needs, cut = needs or t.requires_grad, cut or t._cut
-                shared, turned = shared or t.storage.shared, turned or not t._row_major
+                shared, turned = shared or t.storage.shared, turned or (rule and not t._row_major)
                 device = _common_device(device, t, op, operands)
         else:
             nodes.append(x)
