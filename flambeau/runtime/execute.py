@@ -102,6 +102,8 @@ outstanding = False
 #: counts reads and writes of tensors' values outside followed traces: as long as it stands still,
 #: nobody else can have got hold of what a followed plan writes over
 touches = 0
+#: counts flushes outside followed traces: only they make results that are parts of other contents
+flushes = 0
 #: the trace follower; installed by the tensor layer
 follower = None
 
@@ -133,9 +135,11 @@ def flush_pending() -> bool:
     An interrupt loses nothing: what has no value yet stays pending. An error (a position out of
     range) drops the work that it belongs to, and memory that was to be written keeps its content.
     """
+    global flushes
     if not ir.pending:
         return False
     with lock:
+        flushes += 1
         nodes = ir.pending[:]
         del ir.pending[:len(nodes)]
         todo = nodes

@@ -169,7 +169,7 @@ class Trace:
         self.counts: list[int] = []
         self.left: list[int] = []
         self.common: weakref.WeakKeyDictionary[Trace, int] = weakref.WeakKeyDictionary()
-        self.touches = -1
+        self.touches = self.flushes = -1
         self.storages: list = [None] * len(leaves)
         self.plan_moves = binding.plan.has_host_steps  # these read the arrays themselves
         self.release()
@@ -264,15 +264,15 @@ class Trace:
         if execute.touches == self.touches:  # nobody can have got hold of anything
             return True
         self.touches = execute.touches
-        if list(map(_node_of, self.storages)) != nodes \
+        if execute.flushes != self.flushes or list(map(_node_of, self.storages)) != nodes \
                 or list(map(sys.getrefcount, nodes)) != self.counts:
             return self._bind_all(bound, uses)
         return True
 
     def _bind_again(self, changed: list[int], bound: list, uses: dict) -> bool:
         """Other traces ran meanwhile: all is where it was, unless a storage or a new user of its
-        content says otherwise."""
-        if not self.left:
+        content says otherwise, or something else was computed, which may be parts of contents."""
+        if not self.left or execute.flushes != self.flushes:
             return self._bind_all(bound, uses)
         for k in changed:
             if not self._bind_one(k, bound[k], uses):
@@ -297,6 +297,7 @@ class Trace:
         self.nodes[:] = map(_node_of, self.storages)
         self.counts = list(map(sys.getrefcount, self.nodes))
         self.touches, self.known = execute.touches, True
+        self.flushes = execute.flushes
         return True
 
     def _bind_one(self, k: int, t: Tensor, uses: dict) -> bool:

@@ -29,3 +29,20 @@ def test_an_alias_of_what_a_step_writes_is_known_where_nothing_is_known_of_its_l
             target = state.view(2, 2).view(4)
         loss.item()
     assert refused == [8, 9, 10]
+
+
+def test_what_shares_memory_with_a_parameter_keeps_its_content_between_two_steps():
+    torch.manual_seed(0)
+    net, x = torch.nn.Linear(6, 6), torch.randn(4, 6)
+    opt = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    held = []
+    for n in range(18):
+        opt.zero_grad()
+        net(x).square().mean().backward()
+        opt.step()
+        if n in (8, 11, 14):  # one of one: the same elements
+            stacked = torch.stack([net.weight.detach()])
+            held.append((stacked, stacked.sum().item()))
+        with torch.no_grad():
+            net(x).sum().item()
+    assert all(stacked.sum().item() == before for stacked, before in held)
