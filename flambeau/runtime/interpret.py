@@ -72,7 +72,8 @@ def evaluate(node: Computed) -> np.ndarray:
         return _elementwise(node, arrays)
     value = None
     if prim.cls is OpClass.REDUCE and node.dtype.is_floating_point:
-        value = ordered.reduce(prim, arrays[0], node.params[0], node.dtype)
+        if "llvmlite" not in sys.modules:
+            value = ordered.reduce(prim, arrays[0], node.params[0], node.dtype)
         if value is None:
             value = library.reduce(prim, arrays[0], node.params[0], node.dtype)
     elif prim is DOT:
