@@ -14,6 +14,7 @@ from ..kernel.windows import Windows
 from ..ir.node import Prim
 from ..schedule.conv import DTYPES, Conv
 from . import kernels, team
+from .aligned import empty
 
 #: operations below which the calling thread works alone
 SMALL_WORK = 500_000
@@ -105,7 +106,7 @@ def run(prim: Prim, x: np.ndarray, other: np.ndarray, params: tuple,
                 _plans.pop(next(iter(_plans)))
             found = _plans[key] = plan, table
         plan, table = found
-        result = np.empty(shape, x.dtype)
+        result = empty(shape, x.dtype)
         room = np.empty(plan.workspace_bytes + 64, np.uint8)
         w, y = (other, result) if forward else (result, other)
         plan.bind(_address(x), _address(w), _address(y), _address(room) + -_address(room) % 64)

@@ -36,6 +36,7 @@ from ..schedule.compile import chunks_of
 from ..schedule.group import DOT_DTYPES
 from ..schedule.positions import places_of
 from . import kernels, team
+from .aligned import empty
 
 _FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
 #: operations below which the calling thread works alone
@@ -110,7 +111,7 @@ def elementwise(prim: Prim, arrays: list[np.ndarray], params: tuple, shape: tupl
     if function is None:
         return None
     size = math.prod(shape)
-    out = np.empty(shape, dtype.np)
+    out = empty(shape, dtype.np)
     words = [size]
     arrays = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
     words.extend(map(_address, arrays))
@@ -282,7 +283,7 @@ def dot(a: np.ndarray, b: np.ndarray, dtype: dt.dtype, adjacent: bool | None = N
     if adjacent and b.strides[-2] != size:
         b = np.ascontiguousarray(b.swapaxes(-1, -2)).swapaxes(-1, -2)
     wide = accumulator(dtype)
-    out = np.empty((*a.shape[:-2], m, n), wide.np)
+    out = empty((*a.shape[:-2], m, n), wide.np)
     key = (dtype, a.shape, n, a.strides, b.strides, adjacent, turned, flags.threads, flags.vector)
     with _lock:
         found = _products.get(key)

@@ -11,6 +11,8 @@ from sys import getrefcount
 
 import numpy as np
 
+from .aligned import empty
+
 #: arrays of one output kept for recycling
 POOL = 3
 #: references that pools hold, by the array's id: they do not keep anybody from writing over it
@@ -36,7 +38,7 @@ class _Pool:
         for n in range(len(arrays)):
             if getrefcount(arrays[n][0]) == 2:
                 return arrays[n]
-        array = np.empty(self.shape, self.dtype)
+        array = empty(self.shape, self.dtype)
         pair = array, array.__array_interface__["data"][0]
         pooled[id(array)] += 1
         if len(arrays) < POOL:
