@@ -154,7 +154,8 @@ class Pickler(pickle._Pickler):
         if t.device.type == "meta":
             return torch_name("torch._utils", "_rebuild_meta_tensor_no_storage"), (
                 t.dtype, size, stride, requires)
-        args = (self._key(t.storage, t.dtype), t.offset, size, stride, requires, OrderedDict())
+        offset = int(t.offset)  # without what else is known of the number
+        args = (self._key(t.storage, t.dtype), offset, size, stride, requires, OrderedDict())
         if t.dtype in _STORAGE_NAME:
             return torch_name("torch._utils", "_rebuild_tensor_v2"), args
         return torch_name("torch._utils", "_rebuild_tensor_v3"), (*args, t.dtype)
