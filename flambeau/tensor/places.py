@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
+import numpy as np
+
 from ..graph.graph import holds_offset
 from ..ir.marks import Mark, Marked
 from ..ir.node import BUFFER
@@ -57,8 +59,8 @@ def positions(name: str, args: tuple, first: int) -> tuple[tuple, list[int]] | N
     if name in ("getitem", "_setitem"):
         spec = _key(args[1], shape, first, numbers)
     else:
-        dim, start = args[1:3]
-        if type(dim) is not int or type(start) is not int or not -len(shape) <= dim < len(shape):
+        dim, start = args[1], whole_number(args[2])
+        if type(dim) is not int or start is None or not -len(shape) <= dim < len(shape):
             return None
         if name == "select":
             spec = _item(start, shape[dim], first, numbers)
@@ -74,7 +76,7 @@ def positions(name: str, args: tuple, first: int) -> tuple[tuple, list[int]] | N
 def _key(key, shape: tuple[int, ...], first: int, numbers: list[int]) -> tuple | None:
     if type(key) is not tuple:
         return _item(key, shape[0], first, numbers) if shape else None
-    taken = sum(type(item) in (int, slice) for item in key)
+    taken = sum(type(item) is slice or whole_number(item) is not None for item in key)
     if taken > len(shape):
         return None
     specs, dim = [], 0
@@ -92,13 +94,12 @@ def _key(key, shape: tuple[int, ...], first: int, numbers: list[int]) -> tuple |
 
 
 def _item(item, n: int, first: int, numbers: list[int]) -> tuple | None:
-    if type(item) is int:
-        if not -n <= item < n:
-            return None
-        numbers.append(item % n)
-        return "place", first + len(numbers) - 1, n
     if type(item) is not slice:
-        return None
+        index = whole_number(item)
+        if index is None or not -n <= index < n:
+            return None
+        numbers.append(index % n)
+        return "place", first + len(numbers) - 1, n
     found = span(item, n)
     if found is None:
         return None
@@ -109,14 +110,29 @@ def _item(item, n: int, first: int, numbers: list[int]) -> tuple | None:
     return "window", first + len(numbers) - 1, n, count, step
 
 
+def whole_number(x) -> int | None:
+    """An index that is a number of Python or NumPy; None for others."""
+    return x if type(x) is int else int(x) if isinstance(x, np.integer) else None
+
+
 def span(item: slice, n: int) -> tuple[int, int, int] | None:
     """Start, count and step of a slice with plain numbers."""
-    step = 1 if item.step is None else item.step
-    if type(step) is not int or step < 1 or type(item.start) not in (int, type(None)) \
-            or type(item.stop) not in (int, type(None)):
+    for x in (item.start, item.stop, item.step):
+        if x is not None and type(x) is not int and not isinstance(x, np.integer):
+            return None
+    step = 1 if item.step is None else int(item.step)
+    if step < 1:
         return None
     start, stop, _ = item.indices(n)
     return start, max(0, -(-(stop - start) // step)), step
+
+
+def index_of(item, n: int, length: int = 1) -> int:
+    """Where so many elements of an axis of n begin; -1 where the argument does not say it."""
+    index = whole_number(item)
+    if index is None or not -n <= index <= n - length:
+        return -1
+    return index + n if index < 0 else index
 
 
 def start_of(item, n: int, count: int, step: int) -> int:

@@ -441,7 +441,7 @@ def _unmark(t: Tensor | None) -> None:
 def _plain_key(key) -> bool:
     if isinstance(key, tuple):
         return all(map(_plain_key, key))
-    return isinstance(key, (int, slice)) or key is None or key is Ellipsis
+    return isinstance(key, (int, slice, np.integer)) or key is None or key is Ellipsis
 
 
 def build_like(cls, items):

@@ -24,7 +24,7 @@ from threading import get_ident
 
 from ..autograd.modes import state
 from ..runtime import execute
-from .places import start_of
+from .places import index_of, start_of
 from .tensor import Tensor
 from .trace import NOBODY, Entry, Leaf
 
@@ -73,7 +73,8 @@ class Steps:
                         "last_groups": self.last_groups, "draw": draw, "bind": bind, "MISS": MISS,
                         "state": state, "Tensor": Tensor, "new": object.__new__,
                         "recorder": bind.__self__, "via": bind.__self__._bind_via,
-                        "get_ident": get_ident, "execute": execute, "start_of": start_of}
+                        "get_ident": get_ident, "execute": execute, "start_of": start_of,
+                        "index_of": index_of}
         self.functions = [self._compile(e, n) for n, e in enumerate(entries)]
         self.last_groups[:] = self.groups
         self.functions.append(nothing)
@@ -159,14 +160,11 @@ class Steps:
             lines.append(f"if type({name}) is not float: return MISS")
             lines.append(f"numbers[{spec[1]}] = {name}")
         elif kind in ("place", "start"):
-            low, high = -spec[2], spec[2] - (spec[3] if kind == "start" else 1)
-            lines.append(f"if type({name}) is not int or not {low} <= {name} <= {high}: "
-                         "return MISS")
-            lines.append(f"numbers[{spec[1]}] = {name} + {spec[2]} if {name} < 0 else {name}")
+            lines.append(f"numbers[{spec[1]}] = index_of({name}, {', '.join(map(str, spec[2:]))})")
+            lines.append(f"if numbers[{spec[1]}] < 0: return MISS")
         elif kind == "window":
-            lines.append(f"n{spec[1]} = start_of({name}, {spec[2]}, {spec[3]}, {spec[4]})")
-            lines.append(f"if n{spec[1]} < 0: return MISS")
-            lines.append(f"numbers[{spec[1]}] = n{spec[1]}")
+            lines.append(f"numbers[{spec[1]}] = start_of({name}, {spec[2]}, {spec[3]}, {spec[4]})")
+            lines.append(f"if numbers[{spec[1]}] < 0: return MISS")
         elif kind == "key":
             lines.append(f"if type({name}) is not tuple or len({name}) != {len(spec[1])}: "
                          "return MISS")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 import flambeau as torch
@@ -12,7 +13,7 @@ import flambeau.nn.functional as F
 from flambeau.base import flags
 from flambeau.runtime import execute, moving, plan
 from flambeau.tensor import follow
-from flambeau.tensor.places import argument, positions, settled
+from flambeau.tensor.places import argument, index_of, positions, settled
 
 nn = torch.nn
 STEPS = 24
@@ -30,6 +31,21 @@ def crops(seen, at):
         loss.backward()
         optimizer.step()
         seen.append(loss.item())
+    seen.append(x.sum().item())
+
+
+def crops_with_an_early_look(seen, at):
+    torch.manual_seed(0)
+    images = torch.randn(4, 3, 12, 12)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 2))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
+    for i, j in at(5, 5):
+        x = F.pad(images, (2, 2, 2, 2))[:, :, i:i + 12, j:j + 12]
+        loss = model(x).square().mean()
+        seen.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
     seen.append(x.sum().item())
 
 
@@ -91,6 +107,19 @@ def diffusion(seen, at):
             noise = net(x) * alphas[t].sqrt()
             x = (x - noise) / (1 + alphas.exp()[t])
             seen.append(x.sum().item())
+
+
+def numbers_of_numpy(seen, at):
+    rng, w = np.random.default_rng(4), nn.Parameter(torch.ones(6))
+    optimizer, x = torch.optim.SGD([w], 0.1), torch.arange(240.0).reshape(40, 6)
+    for _ in at(1, 1):
+        i, j = rng.integers(0, 30), rng.integers(0, 6)
+        y = (x + 1)[i:i + 6, j] + (x - 1).select(0, i) * (x * 2).narrow(0, i, 4)[j % 4, j]
+        optimizer.zero_grad()
+        loss = (y.mean() * w).tanh().sum() + x[j, 2:][j % 3]
+        loss.backward()
+        optimizer.step()
+        seen.append(loss.item())
 
 
 def kept_views(seen, at):
@@ -156,9 +185,9 @@ def overlapping(seen, at):
 
 
 LOOPS = {f.__name__: f for f in (
-    crops, language_model, windows_of_a_parameter, circular_buffer, keys_and_values, diffusion,
+    crops, crops_with_an_early_look, language_model, windows_of_a_parameter, circular_buffer, keys_and_values, diffusion,
     kept_views, loss_before_backward, in_time, steps_and_ends,
-    overlapping)}
+    overlapping, numbers_of_numpy)}
 #: runs that are followed at least
 FOLLOWED = {"loss_before_backward": 10, "steps_and_ends": 8, "overlapping": 0}
 
@@ -231,5 +260,7 @@ def test_specs_of_positions():
     assert positions("narrow", (x, 1, -4, 2), 0) == (("start", 0, 6, 2), [2])
     assert positions("select", (x, 2, 3), 0) == (("place", 0, 7), [3])
     assert positions("getitem", (x, (slice(None), slice(0, 9))), 0) is None  # all of it
+    assert positions("getitem", (x, np.int64(-1)), 0) == (("place", 0, 5), [4])
+    assert index_of(np.int32(-2), 6, 2) == 4 and index_of(5, 6, 2) == index_of(1.0, 6) == -1
     assert positions("getitem", (x, (0, True)), 0) is None
     assert positions("getitem", (x, torch.tensor(1)), 0) is None

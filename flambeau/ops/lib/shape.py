@@ -376,7 +376,7 @@ def narrow(input, dim, start, length):  # noqa: A002
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = sh.wrap_dim(dim, rank)
     n = input.shape[dim]
-    if not isinstance(start, int):
+    if not isinstance(start, (int, np.integer)):
         if len(start.shape) or start.dtype.category >= dt.dtype.FLOAT or start.dtype is dt.bool_:
             raise RuntimeError("start must be an 0-dim integral Tensor.")
         start = int(host(start))

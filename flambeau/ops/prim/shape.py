@@ -200,7 +200,7 @@ def select(input, dim, index):  # noqa: A002
     if not -n <= index < n:
         raise IndexError(f"select(): index {index} out of range for tensor of size "
                          f"{list(input.shape)} at dimension {dim}")
-    return apply(_select, input, dim=dim, index=begin(index + n if index < 0 else index))
+    return apply(_select, input, dim=dim, index=begin(int(index + n if index < 0 else index)))
 
 
 def _slice_geometry(shape, strides, offset, dim, start, end, step):
