@@ -185,8 +185,8 @@ def overlapping(seen, at):
 
 
 LOOPS = {f.__name__: f for f in (
-    crops, crops_with_an_early_look, language_model, windows_of_a_parameter, circular_buffer, keys_and_values, diffusion,
-    kept_views, loss_before_backward, in_time, steps_and_ends,
+    crops, crops_with_an_early_look, language_model, windows_of_a_parameter, circular_buffer,
+    keys_and_values, diffusion, kept_views, loss_before_backward, in_time, steps_and_ends,
     overlapping, numbers_of_numpy)}
 #: runs that are followed at least
 FOLLOWED = {"loss_before_backward": 10, "steps_and_ends": 8, "overlapping": 0}
