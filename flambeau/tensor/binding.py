@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from itertools import chain
 
 import numpy as np
 
@@ -89,7 +90,7 @@ class Binding:
     Built once, at the flush of a recording, when the nodes are still known.
     """
 
-    def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, seeds: list,
+    def __init__(self, flushed, leaves: list[Leaf], tensors: list, slots: list, drawn: list,
                  runs: list, first: int, places: Places):
         self.plan, self.places = flushed.plan, places
         # what earlier runs' histories keep: (position, trace, place, (shape, dtype, strides))
@@ -100,11 +101,11 @@ class Binding:
         #: inputs that begin elsewhere in each run: (leaf number, place as above, bytes from there)
         self.shifted: list[tuple[int, tuple, Form]] = []
         self.fixed: list = []  # (position, array): constants of the program
-        self.from_seed: list = []  # (position, place in the run's draws)
+        self.from_draw: list = []  # (position, place in the run's draws)
         self.from_number: list = []  # (position, number)
         # arrays of leaves stand here only while host steps run: a reference would look like a user
         self.arrays: list = [None] * len(flushed.leaves)
-        self._inputs(flushed, leaves, tensors, seeds, runs)
+        self._inputs(flushed, leaves, tensors, drawn, runs)
         self.numbers: list = []  # those of from_number that are written, the others repeat them
         self.repeated: list = []  # (position, position of the first)
         firsts: dict = {}
@@ -119,7 +120,7 @@ class Binding:
         self.unseen = [k for k, leaf in enumerate(leaves) if leaf.written and tensors[k] is None]
         self.alive: dict[int, _Alive] = {}
         self.template: TapeTemplate | None = None  # the tape that is still wanted
-        self._outputs(flushed, leaves, tensors, slots, seeds, first)
+        self._outputs(flushed, leaves, tensors, slots, first)
         # what the plan has to be given: nothing where it only works with addresses
         needed = self.plan.has_host_steps or any(
             self.arrays[p] is not None for _, p in self.plan.passed)
@@ -160,20 +161,21 @@ class Binding:
         other."""
         return all(self.starts[a] - self.starts[b] == apart for a, b, apart in self.together)
 
-    def _inputs(self, flushed, leaves, tensors, seeds, runs) -> None:
+    def _inputs(self, flushed, leaves, tensors, drawn, runs) -> None:
+        draws = {id(array): j for j, array in enumerate(drawn)}
         for position, node in enumerate(flushed.leaves):
             if node.prim is CONST:
                 tag = node.params[0] if node.params else None
-                value = node.value.item()
                 if tag is not None:
                     self.from_number.append((position, tag))
-                elif isinstance(value, int) and value in seeds:
-                    self.from_seed.append((position, seeds.index(value)))
                 else:
-                    self._constant(position, node, value, runs)
+                    self.fixed.append((position, node.value))
                 self.arrays[position] = node.value
                 continue
             array = node.value
+            if id(array) in draws:
+                self.from_draw.append((position, draws[id(array)]))
+                continue
             address = array.__array_interface__["data"][0]
             known = self._leaf_of(node, address, leaves)
             if known is not None:
@@ -203,15 +205,7 @@ class Binding:
                 self.fixed.append((position, array))
                 self.arrays[position] = array
 
-    def _constant(self, position: int, node, value, runs) -> None:
-        for run in runs:
-            if isinstance(value, int) and value in run.seeds:
-                place = "seed", run.seeds.index(value), 0
-                self.from_run.append((position, run.trace, place, None))
-                return
-        self.fixed.append((position, node.value))
-
-    def _outputs(self, flushed, leaves, tensors, slots, seeds, first: int) -> None:
+    def _outputs(self, flushed, leaves, tensors, slots, first: int) -> None:
         number = {id(n): i for i, n in enumerate(flushed.outputs)}
         taken = {id(n) for n in flushed.in_place}
         written = {}
@@ -248,7 +242,7 @@ class Binding:
             # what leaves take over belongs to them, not to the run
             theirs = {n for n, _ in self.plan.passed} | {n for n, _ in self.store}
             own = {node: n for node, n in number.items() if n not in theirs}
-            self.template = TapeTemplate(functions, first, own, tensors, seeds,
+            self.template = TapeTemplate(functions, first, own, tensors,
                                          self.places.moves)
             taken |= self.template.nodes
             for i, fn in roots.items():
@@ -263,7 +257,7 @@ class Binding:
                 and self.places.inputs == other.places.inputs and self.shifted == other.shifted
                 and [a.moved for a in self.alive.values()]
                 == [a.moved for a in other.alive.values()]
-                and self.from_seed == other.from_seed and self.from_number == other.from_number
+                and self.from_draw == other.from_draw and self.from_number == other.from_number
                 and self.alive.keys() == other.alive.keys() and self.store == other.store
                 and [a.root for a in self.alive.values()] == [a.root for a in other.alive.values()]
                 and self.together == other.together and self.from_run == other.from_run
@@ -313,6 +307,12 @@ class Binding:
             for place in self.from_leaf.get(k, ()):
                 self.arrays[place[0]] = _place(base, alive.offset * base.itemsize, place)
 
+    def bind_draw(self, position: int, array: np.ndarray) -> None:
+        """Let the plan read what the run has drawn."""
+        self.plan.set_addresses(((position, 0),), array.__array_interface__["data"][0])
+        if self.plan.has_host_steps:
+            self.arrays[position] = array
+
     def bind_histories(self, runs: dict) -> bool:
         """Let the plan read what earlier runs (by trace) keep for backward; False where one is
         missing, or its values were written since."""
@@ -322,9 +322,6 @@ class Binding:
                 return False
         for position, trace, place, layout in self.from_run:
             run = runs[trace]
-            if place[0] == "seed":
-                self.plan.set_number(position, run.seeds[place[1]])
-                continue
             self.plan.set_addresses(((position, 0),), run.address(place))
             if self.plan.has_host_steps:
                 self.arrays[position] = run.array(place, layout)
@@ -332,9 +329,8 @@ class Binding:
 
     def unbind(self) -> None:
         """After a run with host steps: the leaves' arrays belong to their tensors alone."""
-        for position, _, _, layout in self.from_run:
-            if layout is not None:
-                self.arrays[position] = None
+        for position, *_ in chain(self.from_run, self.from_draw):
+            self.arrays[position] = None
         for places in self.from_leaf.values():
             for place in places:
                 self.arrays[place[0]] = None

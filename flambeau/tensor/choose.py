@@ -42,7 +42,7 @@ class Choosing(Replaying):
         """So many calls of the followed trace have been matched, without draws, and with the
         tensors of the last run."""
         self.pos, self.expect = pos, self.trace.steps.functions[pos]
-        self.changed, self.rewritten, self.seeds, self.uses = [], [], [], {}
+        self.changed, self.rewritten, self.drawn, self.uses = [], [], [], {}
 
     def _remember(self, trace: Trace) -> None:
         if trace in self.recent:
@@ -80,13 +80,13 @@ class Choosing(Replaying):
         """Follow another trace that begins with the calls matched so far; False, and nothing has
         changed, where one of its leaves refuses the tensor that stands for it."""
         before = self.trace
-        pos, seeds, steps = self.pos, self.seeds, before.steps
+        pos, drawn, steps = self.pos, self.drawn, before.steps
         leaves, slots, numbers = before.entries[pos - 1].extent if pos else (0, 0, 0)
         bound, made, given = steps.bound[:], steps.slots[:], steps.numbers[:]
         for trace in (other, before):
             self._follow(trace)
             self._stand_at(pos)
-            self.seeds, steps = seeds, trace.steps
+            self.drawn, steps = drawn, trace.steps
             steps.slots[:slots], steps.numbers[:numbers] = made[:slots], given[:numbers]
             if trace is before:
                 steps.bound[:] = bound

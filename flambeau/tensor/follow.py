@@ -23,15 +23,16 @@ import weakref
 from itertools import chain
 from threading import get_ident
 
+import numpy as np
+
 from ..autograd import modes
 from ..base.flags import values as flags
 from ..ir import autocast
 from ..ir import node as ir
 from ..runtime import execute
-from . import others
+from . import drawing, others
 from .binding import Binding
 from .choose import GIVE_UP, LATELY, Choosing
-from .generator import default_generator
 from .record import FOLLOW, OFF, RECORD, UNKNOWN, surroundings
 from .runs import Run
 from .steps import MISS
@@ -55,7 +56,7 @@ class Recorder(Choosing):
         self.inside = False  # a recorded call is being made
         self.replaying = 0  # the other thread that is making the owner's calls
         self.last: Trace | None = None
-        self.replayed_seeds: list[int] = []
+        self.replayed: list[np.ndarray] = []  # what the calls that are made again have drawn
         self._clear()
 
     # --- recording --------------------------------------------------------------------------------
@@ -128,8 +129,8 @@ class Recorder(Choosing):
         run = self.uses.get(trace)
         return run is not None and self._bind(k, run.kept[number])
 
-    def _draw(self, count: int) -> None:
-        self.seeds.extend(next_seed() for _ in range(count))
+    def _draw(self, draws: tuple) -> None:
+        self.drawn.extend(drawing.draw(*d) for d in draws)
 
     # --- settling ---------------------------------------------------------------------------------
 
@@ -261,7 +262,7 @@ class Recorder(Choosing):
         slots = [ref() for ref in self.slots]
         try:
             places = self._places(flushed)
-            binding = Binding(flushed, self.leaves, tensors, slots, self.seeds, self.runs,
+            binding = Binding(flushed, self.leaves, tensors, slots, self.drawn, self.runs,
                               self.first, places)
             if {tag for _, tag in binding.from_number} | places.values.keys() \
                     != set(range(self.tags)):
@@ -274,7 +275,7 @@ class Recorder(Choosing):
         self.trace = trace = self._merge(trace)
         self._keep_runs(_MAX_LIVE - 1)
         if trace.binding.template is not None:
-            self.runs.insert(0, Run(trace, self.slots, flushed.arrays, self.seeds, tensors,
+            self.runs.insert(0, Run(trace, self.slots, flushed.arrays, tensors,
                                     list(places.values.values()), recorded=True))
 
     def _merge(self, trace: Trace) -> Trace:
@@ -384,8 +385,8 @@ class Recorder(Choosing):
             plan.set_number(position, steps.numbers[number])
         if binding.places.tags and not binding.move(steps.numbers, steps.bound):
             return self._give_up(plan, "a view begins where another plan is needed")
-        for position, place in binding.from_seed:
-            plan.set_number(position, self.seeds[place])
+        for position, place in binding.from_draw:
+            binding.bind_draw(position, self.drawn[place])
         results = self._execute(binding) if plan.has_host_steps else plan.execute(binding.given)
         if results is None:
             return self._give_up(plan, "made again to name the line of an index out of range")
@@ -415,7 +416,7 @@ class Recorder(Choosing):
             self.uses[earlier].consume()
         if binding.template is not None:
             self._count_all_writes()
-        self.done = Run(trace, steps.slots[:], results, self.seeds, steps.bound,
+        self.done = Run(trace, steps.slots[:], results, steps.bound,
                         steps.numbers[:] if binding.places.tags else steps.numbers)
         if binding.template is not None:
             self.runs.insert(0, self.done)
@@ -493,19 +494,15 @@ others.waiting.update(f.__code__ for f in (
     Recorder.replay, Recorder.settle, execute.flush, execute.flush_pending, execute.realize))
 
 
-def next_seed() -> int:
-    """A fresh seed for a counter-based random source, from the default generator."""
-    return default_generator.word64() >> 1
-
-
-def draw_seed() -> int:
-    """The seed of an operation that is being recorded: replayed where the call was followed."""
+def draw(kind: str, shape: tuple[int, ...], value) -> np.ndarray:
+    """What an operation that is being recorded draws (see drawing.py); where the call was followed,
+    what it drew then."""
     r = recorder
-    value = r.replayed_seeds.pop(0) if r.replayed_seeds else next_seed()
+    array = r.replayed.pop(0) if r.replayed else drawing.draw(kind, shape, value)
     if r.inside and get_ident() == r.owner:
-        r.draws += 1
-        r.seeds.append(value)
-    return value
+        r.draws.append((kind, shape, value))
+        r.drawn.append(array)
+    return array
 
 
 def call(function, args, kwargs):

@@ -107,6 +107,11 @@ class Generator:
             return self._bits.random_raw(n)
         return self._numpy.integers(0, 0x100000000, n, np.uint32)
 
+    def twister(self) -> np.random.MT19937:
+        """The source of the words, for who draws from it at once."""
+        self._fresh = False
+        return self._bits
+
     def word(self) -> int:
         """The next 32-bit word."""
         self._fresh = False

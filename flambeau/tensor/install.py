@@ -7,15 +7,14 @@ import sys
 import types
 
 from ..ir.node import realizer
-from ..ops.lib.dropout import seed_source
+from ..ops.lib.dropout import source
 from ..runtime import execute
-from . import derivatives, factories, legacy, methods, queries, saved
-from .follow import draw_seed
+from . import derivatives, factories, legacy, methods, queries, sampling, saved
 from .function import Function, FunctionCtx, once_differentiable
 from .tensor import Tensor
 
 realizer.append(execute.realize)
-seed_source.append(draw_seed)
+source.append(sampling.drawn_for)
 
 _SPACES = ("linalg", "fft", "special")
 

@@ -27,8 +27,10 @@ from .generator import manual_seed as manual_seed
 from .generator import seed as seed
 
 if TYPE_CHECKING:
+    from . import mersenne
     from . import random_native as native
 else:
+    mersenne = late(".mersenne", __package__)
     native = late(".random_native", __package__)
 
 _2_53 = np.uint64(2**53 - 1)
@@ -288,6 +290,8 @@ def bernoulli(generator: Generator, n: int, p: float) -> np.ndarray:
     """``n`` draws (bool) that are true with probability ``p``."""
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    if n >= 64 and _worthwhile(n):
+        return mersenne.chances(generator.twister(), n, p)
     return unit(generator, n) < p
 
 

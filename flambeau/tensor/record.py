@@ -85,11 +85,11 @@ class Recording:
         self.leaves: list[Leaf] = []
         self.slots: list = []
         self.slot_strides: list[tuple[int, ...]] = []
-        self.seeds: list[int] = []
+        self.drawn: list[np.ndarray] = []
         self.poisoned = False
         self.grads: list = []
         self.written: list = []
-        self.draws = 0
+        self.draws: list[tuple] = []
         self.tags = 0
         self.placed: list[Positions] = []  # arguments that say where views begin
         self.marks: list[Mark] = []  # what the call at hand has marked
@@ -110,7 +110,7 @@ class Recording:
                 self._end_early(function)
             return out
         self.active, self.inside = False, True
-        self.written, self.grads, self.draws = [], [], 0
+        self.written, self.grads, self.draws = [], [], []
         self.takes_history = self.gives_history = False
         entry = placed = None
         try:
@@ -289,7 +289,7 @@ class Recording:
         return [*([self.done] if self.done is not None else ()), *self.left, *self.runs]
 
     def _note(self, entry: Entry, args, out) -> None:
-        entry.draws = self.draws
+        entry.draws = tuple(self.draws)
         entry.writes = tuple(dict.fromkeys(
             spec for spec in map(self._write_spec, self.written) if spec is not None))
         if self.grads:

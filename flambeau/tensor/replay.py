@@ -41,12 +41,12 @@ class Replaying(Recording):
         numbers = trace.steps.numbers[:]
         trace.steps.clear()
         trace.release()
-        seeds = self.seeds
+        drawn = self.drawn
         if mine:
             self._restart()
         else:
             self.replaying, self.poisoned = get_ident(), True
-        self.replayed_seeds = seeds
+        self.replayed = drawn
         if count:
             trace.replays += 1
         made: list = [None] * trace.slot_count
@@ -70,7 +70,7 @@ class Replaying(Recording):
         try:
             self._make_again(trace.entries[:count], value, bound, bare, made)
         finally:
-            self.replayed_seeds = []
+            self.replayed = []
             if not mine:
                 self._restart()
                 self.replaying, self.poisoned = 0, True

@@ -25,15 +25,14 @@ class Run:
         trace: the trace.
         slots: its tensors in this run; weak references where it was recorded.
         results: the plan's outputs.
-        seeds: the run's draws.
         leaves: the tensors that stand for the leaves; read where there is a history to keep.
         numbers: the run-time numbers.
     """
 
-    __slots__ = ("binding", "kept", "live", "places", "recorded", "results", "seeds", "sequence",
-                 "numbers", "slots", "starts", "storages", "tape", "trace", "versions")
+    __slots__ = ("binding", "kept", "live", "numbers", "places", "recorded", "results", "sequence",
+                 "slots", "starts", "storages", "tape", "trace", "versions")
 
-    def __init__(self, trace, slots: list, results: list, seeds: list, leaves: list,
+    def __init__(self, trace, slots: list, results: list, leaves: list,
                  numbers: list, recorded: bool = False):
         self.trace, self.slots, self.results = trace, slots, results
         self.recorded, self.numbers = recorded, numbers
@@ -45,7 +44,6 @@ class Run:
         template = binding.template
         self.live = template is not None
         if template is not None:
-            self.seeds = seeds
             self.kept = {k: leaves[k] for k in template.leaves}
             self.versions = {k: _version(t) for k, t in self.kept.items()}
             self.sequence = 0 if recorded else reserve(len(template.records))

@@ -17,7 +17,7 @@ from ..autograd import modes
 from ..base import device as dv
 from ..base import dtype as dt
 from ..base import shape as sh
-from ..base.layout import stride_order
+from ..base.layout import of_copy, stride_order
 from ..ir.node import leaf
 from ..ir.op import Op, apply
 from ..ops.lib.assignment import fill
@@ -25,6 +25,7 @@ from . import options as opt
 from . import random as R
 from .batching import drawing, drawn, values_of
 from .creation import like
+from .follow import draw
 from .host import from_array
 from .inplace import assign, check_writable, snapshot, write
 from .options import (
@@ -291,6 +292,21 @@ def _drawn_from(input: Tensor, name: str, values: np.ndarray, stack) -> Tensor: 
     if input.requires_grad and modes.state.grad:
         return apply(_without_gradient(name), input, result)
     return result
+
+
+def drawn_for(kind: str, shape: tuple[int, ...], value, x: Tensor) -> Tensor:
+    """What an operation on ``x`` draws; see ops/lib/dropout.py."""
+    dtype = dt.bool_ if kind == "keep" else value
+    if x.device.type == "meta":
+        return Tensor._wrap(zeros_node(shape, dtype), x.device)
+    stack = drawing()
+    if stack:
+        full = (*(level.size for level in stack), *shape)
+        return Tensor._wrap(drawn(draw(kind, full, value), stack))
+    layout = of_copy((shape, x.strides)) if shape == x.shape and not x._row_major else None
+    if layout is None:
+        return Tensor._wrap(leaf(draw(kind, shape, value), dtype))
+    return Tensor._of_layout(leaf(draw(kind, layout.memory, value), dtype), layout)
 
 
 def bernoulli(input, p=None, *, generator=None, out=None) -> Tensor:  # noqa: A002

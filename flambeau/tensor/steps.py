@@ -125,7 +125,8 @@ class Steps:
                     _bare(lines, names, slot[1], template)
                     lines.append(f"g{k}._grad = t{slot[1]}")
         if entry.draws:
-            lines.append(f"draw({entry.draws})")
+            names["draws"] = entry.draws
+            lines.append("draw(draws)")
         result = _result(lines, names, entry.result, iter(entry.templates))
         lines.append(f"recorder.pos = {number + 1}; recorder.expect = after")
         if number == 0:

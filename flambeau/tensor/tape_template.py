@@ -35,7 +35,6 @@ class _Record(NamedTuple):
     cls: type
     attributes: dict
     params: dict
-    seeds: dict  # name of a parameter: place in the run's draws
     edges: tuple  # None, ("fn", record number, nr) or ("leaf", k, 0)
     saved: dict
     results: dict
@@ -50,13 +49,12 @@ class TapeTemplate:
             step.
         outputs: numbers of the plan's outputs by the node's id.
         leaves: the tensors of the trace's leaves, None for those that are gone.
-        seeds: the draws of the recording.
         moves: whether a number is another one in each run.
     """
 
     def __init__(self, roots: list[GradFn], first: int, outputs: dict[int, int], leaves: list,
-                 seeds: list[int], moves: Callable[[object], bool]):
-        self._outputs, self._seeds, self._moves = outputs, seeds, moves
+                 moves: Callable[[object], bool]):
+        self._outputs, self._moves = outputs, moves
         self._leaf = {id(t): k for k, t in enumerate(leaves) if t is not None}
         self._tensors = leaves
         order = sorted(self._reached(roots, first), key=lambda fn: fn.seq)
@@ -66,7 +64,7 @@ class TapeTemplate:
         self.outputs: set[int] = set()  # the plan's outputs that it keeps
         self.records = [self._record(fn) for fn in order]
         self.roots = [self.number[fn] for fn in roots]
-        del self._outputs, self._leaf, self._tensors, self.number, self._seeds, self._moves
+        del self._outputs, self._leaf, self._tensors, self.number, self._moves
 
     @staticmethod
     def _reached(roots: list[GradFn], first: int) -> set[GradFn]:
@@ -88,10 +86,8 @@ class TapeTemplate:
     def _record(self, fn: GradFn) -> _Record:
         if any(self._moves(x) for x in _numbers(tuple(fn.params.values()))):
             raise Poison("a history that is still wanted knows where a view begins that moves")
-        seeds = {name: self._seeds.index(v) for name, v in fn.params.items()
-                 if isinstance(v, int) and v in self._seeds}
         return _Record(
-            type(fn), {name: getattr(fn, name) for name in _COPIED}, fn.params, seeds,
+            type(fn), {name: getattr(fn, name) for name in _COPIED}, fn.params,
             tuple(map(self._edge, fn.edges)),
             {at: self._value(saved) for at, saved in fn.saved.items()},
             {at: self._value(saved) for at, saved in fn.results.items()})
@@ -153,8 +149,7 @@ class TapeTemplate:
             fn.seq = number
             for name, value in record.attributes.items():
                 setattr(fn, name, value)
-            fn.params = {**record.params, **{name: run.seeds[at]
-                                             for name, at in record.seeds.items()}}
+            fn.params = record.params
             fn.edges = tuple(self._target(edge, made, run) for edge in record.edges)
             made.append(fn)
             if run.live:

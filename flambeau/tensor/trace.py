@@ -136,7 +136,7 @@ class Entry:
         self.templates: list = []
         self.writes: tuple = ()
         self.backward: tuple | None = None
-        self.draws = 0
+        self.draws: tuple = ()
         self.extent = (0, 0, 0)
 
     def signature(self) -> tuple:

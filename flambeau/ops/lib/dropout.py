@@ -1,70 +1,52 @@
-"""The dropout family, on the counter-based generator: one seed per call, no stored mask.
+"""The dropout family: PyTorch's masks for the same seed.
 
-The mask is computed from the seed again in backward, where it fuses with what uses it. The seed is
-drawn from the default generator by ``seed_source``, which the tensor layer installs.
+What is random is drawn when the function is called, in the order of the calls; it comes from
+``source``, which the tensor layer installs, as an array that the operation reads.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from ...base import dtype as dt
-from ...base import layout as layouts
 from ...ir.api import api
-from ...ir.node import PRIMS, const, make
+from ...ir.node import const, make
 from ...ir.op import Op, apply
-from ...ir.view import broadcast
-from ..core import cast_node, elementwise, operand
-from ..prim.elementwise import MUL, WHERE, add, mul
-from ..prim.random_bits import random_bits
+from ..core import operand
+from ..prim.elementwise import WHERE, add, mul
 from ..prim.shape import squeeze, unsqueeze
 
-#: ``seed_source[0]() -> int`` draws a seed of 63 bits from the default generator
-seed_source: list[Callable[[], int]] = []
+#: ``source[0](kind, shape, value, x) -> Tensor`` draws from the default generator: kind "keep"
+#: gives True with probability ``value``, "uniform" numbers of [0, 1) of the dtype ``value``. Where
+#: the shape is that of ``x``, the order is that of its memory.
+source: list[Callable[..., Any]] = []
 
 
-def draw_seed() -> int:
-    """A seed for one counter-based random operation."""
-    if not seed_source:
+def _draw(kind: str, shape, value, x):
+    if not source:
         raise RuntimeError("no random generator is loaded (import flambeau, not only its ops)")
-    return seed_source[0]()
-
-
-def keep_node(shape, seed: int, p: float):
-    """True with probability ``1 - p``, independently for every element of ``shape``."""
-    bits = random_bits(const(seed, dt.int64), shape)
-    limit = min(round((1.0 - p) * 2**32), 2**32 - 1)
-    return make(PRIMS["lt"], (bits, const(limit, dt.uint32)))
-
-
-def _drop_lower(x, p, seed, shape):
-    """``x / (1 - p)`` where kept, else 0; ``shape`` is the mask's (1 where it is repeated)."""
-    keep = broadcast(keep_node(shape, seed, p), x.shape)
-    scaled = elementwise(MUL, x.dtype, x, 1.0 / (1.0 - p))
-    return make(WHERE, (keep, scaled, operand(0, x.dtype)))
-
-
-_drop: Op = Op("dropout", _drop_lower, lambda ctx, g: (
-    apply(_drop, g, p=ctx.p, seed=ctx.seed, shape=ctx.params["shape"]),),
-    grad_name="MulBackward0", layout=layouts.LIKE_FIRST)
-_mask = Op("dropout_mask", lambda x, p, seed, shape: cast_node(
-    broadcast(keep_node(shape, seed, p), x.shape), x.dtype), nondiff="a mask is random")
-_uniform = Op("uniform_like", lambda x, size, seed: _uniform_node(x, size, seed),
-              nondiff="random numbers do not depend on the operand")
-
-
-def _uniform_node(x, size, seed):
-    bits = random_bits(const(seed, dt.int64), size)
-    # 24 bits, so that float32 never rounds up to 1
-    top = cast_node(elementwise(MUL, dt.float64, bits, 2.0**-8), dt.int64)
-    wide = dt.float64 if x.dtype is dt.float64 else dt.float32
-    return cast_node(elementwise(MUL, wide, top, 2.0**-24), x.dtype)
+    return source[0](kind, tuple(shape), value, x)
 
 
 def uniform_like(x, size):
     """Uniform numbers of [0, 1) with the dtype of ``x``."""
-    return apply(_uniform, x, size=tuple(size), seed=draw_seed())
+    return _draw("uniform", size, x.dtype, x)
+
+
+def _factor(p: float, dtype: dt.dtype) -> float:
+    """``1 / (1 - p)`` as PyTorch rounds it."""
+    if dtype is dt.float64 or dtype.is_complex:
+        return 1.0 / (1.0 - p)
+    return float(np.float32(1.0) / np.float32(1.0 - p))
+
+
+#: a mask as a factor: ``value`` where it is True, else 0
+_noise = Op("dropout_noise", lambda keep, value, dtype: make(WHERE, (
+    keep, const(value, dtype), operand(0, dtype))), nondiff="a mask is random")
 
 
 def _finish(x, out, inplace: bool):
@@ -80,7 +62,8 @@ def _check_p(name: str, p: float) -> None:
 def _dropped(x, p, mask_shape):
     if p == 1.0:
         return mul(x, 0)
-    return apply(_drop, x, p=float(p), seed=draw_seed(), shape=mask_shape)
+    keep = _draw("keep", mask_shape, 1.0 - p, x)
+    return mul(x, apply(_noise, keep, value=_factor(p, x.dtype), dtype=x.dtype))
 
 
 @api(functional=True, cases=lambda t: [t.call(t.f(2, 3), 0.5, False)])
@@ -142,10 +125,10 @@ def _alpha(x, p, training, shape):
     if p == 1.0:
         return mul(x, 0)
     scale = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
-    keep = apply(_mask, x, p=float(p), seed=draw_seed(), shape=shape)
+    keep = apply(_noise, _draw("keep", shape, 1.0 - p, x), value=1.0, dtype=x.dtype)
     # kept: scale * x + shift; dropped: shift - scale * alpha
     shift = add(mul(add(keep, -1), _ALPHA * scale), _ALPHA * scale * p)
-    return add(mul(mul(x, keep), scale), shift)
+    return add(mul(x, mul(keep, scale)), shift)
 
 
 @api(functional=True, cases=lambda t: [t.call(t.f(2, 3), 0.5, False)])
