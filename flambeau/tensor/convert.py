@@ -15,6 +15,7 @@ import numpy as np
 
 from ..base import dtype as dt
 from ..ir.node import leaf
+from . import layouts
 from . import options as opt
 from .blocks import is_storage, over_storage
 from .host import from_array, sharing
@@ -330,8 +331,17 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False,
             device = data.device
     array, d = array_of(data, dtype)
     device = device_of(device)
-    t = finish(leaf(array, d), device)
+    t = _in_order_of(data, finish(leaf(array, d), device))
     return want_grad(t) if requires_grad else t
+
+
+def _in_order_of(data, t: Tensor) -> Tensor:
+    """A copy of the data, with its memory in the order of the data's."""
+    if isinstance(data, Tensor):
+        return layouts.like_copy(t, data.strides)
+    if type(data) is np.ndarray and not data.flags.c_contiguous:
+        return layouts.like_copy(t, tuple([s // data.itemsize for s in data.strides]))
+    return t
 
 
 def _warn_copy(call: str) -> None:
@@ -350,6 +360,7 @@ def new_tensor(self, data, *, dtype=None, device=None, requires_grad: bool = Fal
     dtype = self.dtype if dtype is None else dtype_of(dtype, "new_tensor")
     array, d = array_of(data, dtype, "new_tensor")
     t = finish(leaf(array, d), self.device if device is None else device_of(device))
+    t = _in_order_of(data, t)
     return want_grad(t) if requires_grad else t
 
 

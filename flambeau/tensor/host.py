@@ -10,11 +10,11 @@ import numpy as np
 from ..autograd import modes
 from ..base import dtype as dt
 from ..base import shape as sh
-from ..base.layout import FORMATS
 from ..base import srcloc
+from ..base.layout import FORMATS
 from ..ir.node import leaf
 from ..runtime import execute
-from . import history
+from . import history, layouts
 from .alias import read_as
 from .storage import Storage
 from .tensor import Tensor
@@ -323,7 +323,7 @@ class _HostMethods:
         state = {k: v for k, v in self.__dict__.items()
                  if k not in _OWN and not k.startswith("_")}
         return _rebuild, (type(self), np.array(bits), self.dtype, self._requires, state,
-                          self.device)
+                          self.device, None if self._row_major else self.strides)
 
 
 _OWN = {"storage", "shape", "strides", "offset", "dtype"}
@@ -333,10 +333,11 @@ def _no_dim(dim):
     raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
 
 
-def _rebuild(cls, array, dtype, requires, state, device):
+def _rebuild(cls, array, dtype, requires, state, device, strides=None):
     if dtype is dt.bfloat16:
         array = array.view(dt.bfloat16.np)
     t = from_array(array, dtype, device)
+    t = t if strides is None else layouts.like_copy(t, strides)
     t.__class__ = cls
     t._requires = requires
     t.__dict__.update(state)

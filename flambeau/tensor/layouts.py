@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..base import device as dv
 from ..base import shape as sh
-from ..base.layout import NUMBER, Turned, of_gradient
+from ..base.layout import NUMBER, Turned, of_copy, of_gradient
 from ..ir.node import Node, batcher
 from ..ir.op import Op
 from ..ir.view import view
@@ -68,6 +68,12 @@ def _laid_out(node: Node, layout: Turned, device: dv.device) -> Tensor:
     """A row-major value, put in the order of a layout."""
     steps = [node.strides[d] for d in layout.order]
     return Tensor._of_layout(view(node, layout.memory, steps), layout, device)
+
+
+def like_copy(t: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """A fresh row-major tensor, put in the order that a copy of one with these strides has."""
+    layout = of_copy((t.shape, strides)) if len(t.shape) > 1 else None
+    return t if layout is None else _laid_out(t.node(), layout, t.storage.device)
 
 
 def wrapped(nodes, layout: Turned | None, op: Op, operands, params: dict,

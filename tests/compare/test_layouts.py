@@ -1,6 +1,8 @@
 """The strides of results are PyTorch's: of every declared call with operands in other orders, of
 random operands, of what is written in place, and of gradients."""
 
+import copy
+import pickle
 import random
 
 import numpy as np
@@ -195,7 +197,9 @@ def _views(m):
     yield from (t.flatten(), t.contiguous(), t.t().view(-1), t[None], t.unsqueeze(1), t[1:],
                 t.reshape(2, 6), t.detach(), t.data, m.stack([t, t])[0], t.expand(2, 4, 3) + 0,
                 t.as_strided((2, 2), (1, 2), 1), t.clone(memory_format=m.contiguous_format),
-                t.to(m.float64, copy=True), m.as_tensor(t), t.new_zeros(2, 2), m.cat([t, t]))
+                t.to(m.float64, copy=True), m.as_tensor(t), t.new_zeros(2, 2), m.cat([t, t]),
+                m.tensor(t.numpy()), t.new_tensor(t), m.tensor(t.numpy()[:, ::2]), copy.copy(t),
+                copy.deepcopy(t), pickle.loads(pickle.dumps(t)))
 
 
 def _gradients(m):
