@@ -167,7 +167,7 @@ class _HostMethods:
 
     def storage_offset(self) -> int:
         """Where in the storage the first element stands."""
-        return self.offset
+        return int(self.offset)  # it may be marked (ir/marks.py)
 
     def is_contiguous(self, memory_format=None) -> bool:
         """Whether the elements stand in a memory format's order (row-major) without gaps."""
