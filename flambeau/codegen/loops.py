@@ -30,7 +30,6 @@ from .gemm_drive import EPILOGUE_PARAMS
 from .loops_memory import Lanes
 from .loops_rows import RowBlocks
 from .loops_tiled import tiled_axis
-from .random_bits import philox_run
 
 #: lanes a row of scratch memory has when lanes run along an outer axis
 SCRATCH_LANES = 64
@@ -76,8 +75,6 @@ class _Lowering(RowBlocks):
         if kernel.lanes == OUTER and kernel.inner:
             self.copies = self._columns_at_once()
         self.copies = max(1, min(self.copies, SCRATCH_LANES // self.width))
-        if any(i[0] == "op" and i[2] == "random_bits" for s in kernel.sections for i in s.body):
-            self.copies = 4  # neighbouring vectors share random words
         if kernel.lanes == INNER:
             folds = any(i[0] == "fold" for s in kernel.sections for i in s.body)
             most = accumulators(self.host.vector_bytes) // self.width
@@ -415,9 +412,6 @@ class _Lowering(RowBlocks):
         if name == "iota" and lanes.width > 1 and "int" in dtype and self._counts(srcs[-1]) \
                 and all(lanes_in(o[0].type) == 1 for o in operands[:2]):
             return [self._numbers(operands[0][0], operands[1][0], at) for at in operands[2]]
-        if name == "random_bits" and copies > 1 and self._counts(srcs[-1]):
-            first = self.f.extract(operands[1][0], 0)
-            return philox_run(self.f, operands[0][0], first, lanes.width, copies)
         if copies > 1 and all(o[0] is o[-1] for o in operands):
             copies = 1  # a row value: the same for every copy
         return [self.apply(name, params, [o[c] for o in operands], kinds)

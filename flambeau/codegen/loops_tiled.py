@@ -29,8 +29,6 @@ def tiled_axis(kernel: Kernel) -> tuple[int, list[int]] | None:
     if kernel.lanes != OUTER or kernel.inner or kernel.split:
         return None
     body = [i for s in kernel.sections for i in s.body]
-    if any(i[0] == "op" and i[2] == "random_bits" for i in body):
-        return None
     found: dict[int, int] = {}
     for n in sorted({i[2] for i in body if i[0] == "load"}):
         b = kernel.buffers[n]

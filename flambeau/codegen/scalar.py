@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 from flambeau.base import dtype as dt
 from flambeau.codegen import division, vmath, vmath_core, vmath_inverse, vmath_pow, vmath_trig
 from flambeau.codegen.emit_types import ELEMENT, element, lanes, vector
-from flambeau.codegen.random_bits import philox_bits
 
 if TYPE_CHECKING:
     from flambeau.codegen.emit import Function, Value
@@ -467,14 +466,6 @@ class ScalarBuilder:
         else:
             whole = f.select(fits, whole, lowest)
         return f.convert(whole, elem)
-
-    # -- random numbers --------------------------------------------------------------------------
-
-    def random_bits(self, seed: Scalar) -> Scalar:
-        """32 random bits per lane from the int64 seed and the lane's element index (Philox4x32-7);
-        bitwise what :func:`flambeau.ops.prim.random_bits.philox_numpy` gives. A loop with several
-        neighbouring vectors in hand calls :func:`flambeau.codegen.random_bits.philox_run`."""
-        return Scalar(philox_bits(self.f, seed.v, self.index().v), dt.uint32)
 
 
 def element_of(dtype: dt.dtype) -> str:

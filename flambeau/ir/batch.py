@@ -186,7 +186,7 @@ def _made(prim: Prim, srcs, params, shape) -> Node | None:
     """What ``make`` gives for batched operands; None when there are none."""
     top = _latest(srcs)
     if top is None:
-        return _random(prim, srcs, params) if prim.batch == "random" and state.stack else None
+        return None
     level, size, _ = top.params
     parts = _parts(srcs, level)
     if not any(p.batched for p in parts):
@@ -206,19 +206,6 @@ def _made_many(prim: Prim, srcs, params, shape) -> tuple[Node, ...] | None:
         return tuple(wrap(n, level, size, True) for n in made)
     made = _rule(prim)(prim, parts, tuple(shape), params, size)
     return tuple(wrap(n, level, size) for n in made)
-
-
-def _random(prim: Prim, srcs, params) -> Node | None:
-    """Random bits inside vmap: for each example its own, the same, or refused."""
-    stack, shape = refuse_or_levels(), params[0]
-    if not stack:
-        return None
-    inside, state.stack = state.stack, []
-    try:
-        node = make(prim, srcs, ((*(x.size for x in stack), *shape), *params[1:]))
-    finally:
-        state.stack = inside
-    return wrapped_all(node, stack)
 
 
 def wrapped_all(node: Node, stack: list[Level]) -> Node:

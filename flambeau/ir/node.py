@@ -28,7 +28,7 @@ from ..base import srcloc
 class OpClass(enum.Enum):
     """What a pass needs to know about a primitive; passes dispatch on this, never on names."""
 
-    SOURCE = "source"  # buffer, const, iota, random_bits
+    SOURCE = "source"  # buffer, const, iota
     ELEMENTWISE = "elementwise"  # one output element from one element of each operand
     VIEW = "view"  # index arithmetic only
     REDUCE = "reduce"  # folds axes

@@ -39,7 +39,7 @@ from typing import NamedTuple
 
 #: elementwise primitives whose value depends on the element's position: an "op" with one of them
 #: has the position (an "index" load) as its last operand
-INDEXED = {"iota", "random_bits"}
+INDEXED = {"iota"}
 OUTER, INNER = "outer", "inner"
 #: most rows of a block; elements of all its rows together that stay in the first cache and in the
 #: second; rows longer than the first cache are taken one by one

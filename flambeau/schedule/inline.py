@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 #: operations an inlined expression may have
 LIMIT = 3
-#: what random bits cost; an expression with them is inlined into its only reader, so that it does
-#: not tie that reader to a place in the order
-RANDOM = 24
 #: elementwise primitives that cost much more than a multiplication
 DEAR = {"exp", "log", "tanh", "sigmoid", "div", "sqrt", "pow", "erf", "gelu",
         "sin", "cos", "expm1", "log1p", "erfinv", "exp2", "log2", "rsqrt", "reciprocal", "atan2",
@@ -40,10 +37,6 @@ def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> dict[in
     nodes, outputs = g.graph.nodes, set(g.graph.outputs)
     outputs.update(each.root for each in g.guards)  # these have to be in memory
     cost: dict[int, int] = {}
-    readers = [0] * len(nodes)
-    for i in computed:
-        for a in g.reads[i]:
-            readers[a.root] += 1
 
     def candidates(banned: set[int]) -> dict[int, int]:
         cost.clear()
@@ -52,12 +45,11 @@ def find_inline(g: Grouping, computed: list[int], compiled: set[int]) -> dict[in
             if i not in compiled or i in g.lookups or i in outputs or i in banned \
                     or node.prim.name in DEAR or node.prim.cls is OpClass.VIEW:
                 continue
-            price = RANDOM if node.prim.name == "random_bits" else 1
+            price = 1
             for a in g.reads[i]:
                 if not nodes[a.root].is_leaf:
                     price += cost.get(a.root, LIMIT)
-            allowed = price <= LIMIT or RANDOM <= price <= RANDOM + LIMIT and readers[i] == 1
-            if allowed and _composes(g, i, cost):
+            if price <= LIMIT and _composes(g, i, cost):
                 cost[i] = price
         return dict(cost)
 

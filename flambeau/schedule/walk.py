@@ -35,7 +35,7 @@ from .group import (
     operands,
     triple,
 )
-from .inline import RANDOM, expand, find_inline
+from .inline import expand, find_inline
 from .matrices import Refiner, multiplied, readable
 from .merge import merge
 from .recompute import recompute
@@ -335,8 +335,6 @@ class _Walk:
             return self.refuse(i, group, "a lookup needs table and positions complete and a loop "
                                          "of its own")
         if group.kind == "dot":
-            if node.prim.name == "random_bits":
-                return self.refuse(i, group, "random bits are cheaper in a loop of their own")
             return self.join_dot(group, i, reads)
         if not group.fits(node.shape, level, False):
             return self.refuse(i, group, f"axes of {list(node.shape)} cut across the group's")
@@ -363,8 +361,6 @@ class _Walk:
             if self.g.group_of[a.root] is group:
                 if not (a.plain or self.same(group, a)):
                     return self.refuse(i, group, "it reads the product in another order")
-            elif self.g.inline.get(a.root, 0) >= RANDOM:
-                return self.refuse(i, group, "random bits are cheaper in a loop of their own")
             elif any(triple(group, b) is None for b in self.behind(a)):
                 return self.refuse(i, group, "an operand's axes are not the product's rows and "
                                              "columns")

@@ -12,9 +12,7 @@ from scalar_kit import Kernels
 from flambeau.base import dtype as dt
 from flambeau.codegen import host
 from flambeau.codegen.emit import Module
-from flambeau.codegen.random_bits import philox_run
 from flambeau.codegen.scalar import ScalarBuilder, memory_type
-from flambeau.ops.prim.random_bits import philox_numpy, philox_words
 from flambeau.runtime import jit
 
 torch = pytest.importorskip("torch")
@@ -308,71 +306,3 @@ def test_errors_at_build_time():
             call()
     with pytest.raises(TypeError, match="different dtypes"):
         b.add(i, z)
-
-
-# -- random bits ----------------------------------------------------------------------------------
-
-
-def test_philox_known_answer():
-    """Seven rounds of the published algorithm, written out with Python integers."""
-    def reference(counter: int, seed: int) -> list[int]:
-        c = [counter & 0xFFFFFFFF, counter >> 32, 0, 0]
-        k = [seed & 0xFFFFFFFF, seed >> 32]
-        for _ in range(7):
-            a, b = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
-            c = [(b >> 32) ^ c[1] ^ k[0], b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ k[1], a & 0xFFFFFFFF]
-            k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
-        return c
-
-    for counter, seed in ((0, 0), (12345678901, 2**63 - 5), (2**64 - 1, -1)):
-        words = philox_words(np.array([counter], np.uint64), seed)
-        assert [int(w[0]) for w in words] == reference(counter, seed % 2**64)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("lanes", [1, 4, 8, 16])
-def test_random_bits_compiled(kind, lanes):
-    """The same bits from NumPy, from single vectors and from whole blocks."""
-    batch = Kernels(host.target(kind))
-    batch.add("plain", lambda b, x: b.random_bits(x), (dt.int64,), lanes)
-    batch.compile()
-    for seed in (1, -77, 2**40 + 3):
-        got = batch.run("plain", np.full(300, seed))
-        np.testing.assert_array_equal(got, philox_numpy(np.array(seed), (300,)))
-
-
-@pytest.mark.parametrize("lanes", [4, 8, 16])
-@pytest.mark.parametrize("count", [2, 4, 8])
-def test_random_bits_of_a_run(lanes, count):
-    """Vectors that share words, from aligned and other starts."""
-    m = Module()
-    f = m.kernel("run")
-    out, n, seed, first = f.arg(0, "ptr"), f.arg(1), f.arg(2), f.arg(3)
-    with f.loop(0, n, lanes * count) as loop:
-        vectors = philox_run(f, seed, first + loop.i, lanes, count)
-        for c, bits in enumerate(vectors):
-            f.store(bits, f.gep(out, loop.i + c * lanes, "i32"))
-    run = jit.function(jit.load(str(m), ["run"])["run"])
-    want = philox_numpy(np.array(-9), (2000,))
-    for first in (0, 32, 64, 5):
-        bits = np.empty(1280, np.uint32)
-        args = np.array([bits.ctypes.data, 1280, -9, first], np.int64)
-        run(args.ctypes.data, 0, 1)
-        np.testing.assert_array_equal(bits, want[first:first + 1280])
-
-
-def test_random_bits_statistics():
-    """Means of bits, neighbours, streams of neighbouring seeds: within five sigma."""
-    n = 1 << 17
-    a, b = (philox_numpy(np.array(s), (n,)) for s in (5, 6))
-    for bit in range(32):
-        assert abs(((a >> bit) & 1).mean() - 0.5) < 2.5 / np.sqrt(n)
-    u, v = a / 2**32, b / 2**32
-    for x, y in ((u[1:], u[:-1]), (u[16:], u[:-16]), (u[64:], u[:-64]), (u, v)):
-        assert abs(np.corrcoef(x, y)[0, 1]) < 5 / np.sqrt(len(x))
-    counts = np.bincount((u * 256).astype(int), minlength=256)
-    chi = ((counts - n / 256) ** 2 / (n / 256)).sum()
-    assert abs(chi - 255) < 5 * np.sqrt(2 * 255)
-    flips = np.unpackbits((a ^ b).view(np.uint8)).mean()
-    assert abs(flips - 0.5) < 5 / np.sqrt(32 * n)
-    assert len(np.unique(a)) > n - 20

@@ -9,13 +9,12 @@ from flambeau.base import dtype as dt
 from flambeau.base import flags
 from flambeau.codegen.host import available_kinds
 from flambeau.graph.graph import Graph
-from flambeau.ir.node import PRIMS, const, leaf, make
+from flambeau.ir.node import PRIMS, leaf, make
 from flambeau.ir.view import VIEW_SET, broadcast, view
 from flambeau.ops.prim import contract as C
 from flambeau.ops.prim import elementwise as E
 from flambeau.ops.prim import reduce as R
 from flambeau.ops.prim import shape as S
-from flambeau.ops.prim.random_bits import random_bits
 from flambeau.ops.prim.source import checked_range
 from flambeau.runtime import interpret
 from flambeau.runtime.execute import _closure
@@ -251,16 +250,6 @@ def test_outputs_are_recycled_only_when_dropped():
         seen.add(id(new))
     np.testing.assert_array_equal(kept, values)
     assert len(seen) <= 3
-
-
-def test_random_bits_do_not_depend_on_the_kernel():
-    bits = random_bits(const(12345, dt.int64), (70, 65))
-    keep = E.lt(bits, const(2**31, dt.uint32))
-    x = floats(np.random.default_rng(11), 70, 65)
-    check([E.where(keep, x, 0.0), bits])
-    bits = random_bits(const(7, dt.int64), (8, 128))
-    row = floats(np.random.default_rng(12), 128)
-    check([E.where(E.gt(bits, const(2**30, dt.uint32)), broadcast(row, (8, 128)), 0.0)])
 
 
 def test_a_failing_guard_raises_and_writes_nothing():
