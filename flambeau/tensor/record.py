@@ -198,7 +198,7 @@ class Recording:
     def _places(self, flushed) -> Places:
         """Which positions move: those that the plan's offsets follow from, and those that were
         others when the same calls were recorded before."""
-        loose = [entry.signature() for entry in self.entries]
+        loose = [entry.signature() for entry in self.entries] if self.placed else []
         for p in self.placed:
             function, args, *rest = loose[p.entry]
             loose[p.entry] = function, (*args[:p.argument], p.spec, *args[p.argument + 1:]), *rest
