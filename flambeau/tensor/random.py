@@ -18,6 +18,7 @@ import numpy as np
 from ..base import dtype as dt
 from ..base.flags import values as flags
 from ..base.late import late
+from ..runtime import aligned
 from .boxmuller import transform
 from .generator import Generator as Generator
 from .generator import default_generator as default_generator
@@ -148,12 +149,12 @@ def normal(generator: Generator, n: int, dtype: dt.dtype, mean: float = 0.0, std
     whole = n - n % 16
     drawn = n if dtype is dt.float32 else whole
     if _worthwhile(n):
-        x = np.empty(n, np.uint32)
+        x = aligned.empty((n,), np.uint32)
         x[:drawn] = generator.words(drawn)
         native.normal(x[:whole], mean, std)
         x = x.view(np.float32)
     else:
-        x = np.empty(n, np.float32)
+        x = aligned.empty((n,), np.float32)
         x[:drawn] = unit32(generator, drawn)
         transform(x[:whole].reshape(-1, 16), mean, std)
     if whole != n:  # the last sixteen are drawn once more

@@ -332,7 +332,7 @@ def test_products_of_other_floats(dtype):
     x, w, b = some(6, 20), some(9, 20), some(9)
     plan = check([C.linear(x, w), E.relu(C.linear(x, w, b)),
                   make(PRIMS["take"], (w, leaf(rng.integers(0, 9, 5))), (0,))], 2e-2)
-    assert [e.kind for e in plan.schedule.entries][:2] == ["dot", "dot"]
+    assert [e.kind for e in plan.schedule.entries].count("dot") == 2
 
 
 def run(outputs):
