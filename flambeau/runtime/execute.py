@@ -287,6 +287,11 @@ def _is_light(graph: Graph) -> bool:
     return _light[name] < LIGHT_TIMES and len(_light) <= MAX_SEEN
 
 
+def plans_made() -> int:
+    """How many graphs were compiled so far."""
+    return planner.made if _COMPILER in sys.modules else 0
+
+
 def _donations(todo: list[Node], outputs: list[Node], written: list[tuple]) -> dict[Node, Node]:
     """Leaves whose array the new value of the same storage may take over.
 

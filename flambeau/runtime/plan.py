@@ -54,8 +54,13 @@ SMALL_WORK = 500_000
 _WORKSPACE, _PREVIOUS, _BLOCK = "workspace", "previous", "block"
 
 
+#: graphs compiled so far
+made = 0
+
+
 def compile_graph(graph: Graph, moves: Moves | None = None) -> Plan:
     """The plan of a graph: group, generate or find kernels, lay out memory."""
+    global made
     if flags.verify:
         verify(graph)
     threads = team.threads()
@@ -69,6 +74,7 @@ def compile_graph(graph: Graph, moves: Moves | None = None) -> Plan:
         except NoVectorForm as error:  # this primitive runs by NumPy from now on
             without_kernel.add((error.prim, error.dtypes))
             continue
+        made += 1
         _explain(plan)
         return plan
 

@@ -40,6 +40,9 @@ from .tensor import Tensor
 from .trace import Poison, Trace
 
 _MAX_LIVE = 4  # runs with an unwalked history that are remembered
+#: recordings in a row that led to nothing (a number of the program is another one in each step),
+#: after which one step in so many is recorded
+_IN_VAIN, _SAMPLE = 32, 16
 
 
 class Recorder(Choosing):
@@ -56,6 +59,7 @@ class Recorder(Choosing):
         self.inside = False  # a recorded call is being made
         self.replaying = 0  # the other thread that is making the owner's calls
         self.last: Trace | None = None
+        self.vain = self.skipped = self.plans = 0  # see _IN_VAIN
         self.replayed: list[np.ndarray] = []  # what the calls that are made again have drawn
         self._clear()
 
@@ -330,6 +334,12 @@ class Recorder(Choosing):
             if trace.confirmed and trace not in self.recent:
                 self._remember(trace)
         self.last = trace
+        if trace is not None and (trace.confirmed or self.mode == FOLLOW):
+            self.vain = 0
+        elif self.mode == RECORD:
+            self.vain += 1
+        if self.plans != execute.plans_made():  # something new begins
+            self.vain, self.plans = 0, execute.plans_made()
         expected = trace.next if trace is not None else None
         execute.outstanding = False
         if trace is not None and expected is None and execute.steps_vary():
@@ -342,6 +352,11 @@ class Recorder(Choosing):
         elif expected is not None and expected.confirmed and expected.replays < GIVE_UP:
             self._follow(expected)
             return
+        elif self.vain >= _IN_VAIN:
+            self.skipped += 1
+            if self.skipped % _SAMPLE:
+                self._stop()
+                return
         self._leave()
         self._clear()
         self.mode = RECORD

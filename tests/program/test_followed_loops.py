@@ -468,11 +468,22 @@ def test_updates_are_followed_where_each_batch_has_another_size():
             runs.append(follow.recorder.count)
         return found, runs[-1] - runs[15]
 
-    execute.flush()
-    execute.restless = 0
     found, followed = losses()
     assert execute.steps_vary() and followed >= 15
     execute.restless = 0
     with flags.override(follow=0):
         assert losses()[0] == found
-    execute.restless = 0
+
+
+def test_steps_that_are_never_alike_are_seldom_recorded():
+    x = torch.ones(4, 5)
+    (x * 3).sum().item()
+    recorded = 0
+    for n in range(200):
+        ((x * (n + 0.5)).sum() + n).item()
+        recorded += follow.recorder.mode == follow.RECORD
+    assert recorded < 60
+    before = follow.recorder.count
+    for _ in range(100):
+        ((x * 2.5).sum() + 7).item()
+    assert follow.recorder.count - before > 40
