@@ -167,7 +167,14 @@ def _visit(fn, arrived, context, wanted, captured, useful, accumulate, capture):
 
 def _leaf_hooks(fn: AccumulateGrad) -> None:
     for hook in list(fn.post_hooks.values()):
-        hook(fn.variable)
+        given = hook(fn.variable)
+        if given is None:
+            continue
+        if not hasattr(given, "grad_fn"):
+            raise TypeError(f"expected Variable, but hook returned '{type(given).__name__}': a "
+                            "post accumulate grad hook changes param.grad and returns None")
+        raise RuntimeError("Tensor post accumulate grad hooks should return None. (A lambda "
+                           "returns the value of its expression: write a def)")
 
 
 def _call_hooks(hooks: dict, g, context):

@@ -96,7 +96,7 @@ class GradFn:
         return type(self).__name__
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at 0x{id(self):x}>"
+        return f"<{type(self).__name__} object at 0x{id(self):x}>"
 
     @property
     def next_functions(self) -> tuple:
@@ -170,6 +170,10 @@ class AccumulateGrad(GradFn):
         self.variable = variable
         self.edges = ()
         self.op = None
+
+    def name(self) -> str:
+        """PyTorch's name, with the namespace that it writes here only."""
+        return "torch::autograd::AccumulateGrad"
 
     def release(self, where) -> None:
         """A leaf can be reached again."""

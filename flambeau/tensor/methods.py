@@ -12,6 +12,7 @@ import warnings
 
 from ..autograd import modes
 from ..base import dtype as dt
+from ..base import srcloc
 from ..ir.api import API, ApiFunction
 from ..ops.core import is_number
 from ..runtime import execute
@@ -204,6 +205,10 @@ def in_place(function, name: str):
             self.offset = out.offset
             if out._fn is not None:
                 self._fn, self._nr = out._fn, out._nr
+            counter = self._counter  # counts as a write, as in PyTorch
+            counter.version += 1
+            counter.written_at = srcloc.user_location()
+            self._view_version = counter.version
             return self
     else:
         may_share, to_real = name in _UNIFORM, name in ("abs", "absolute")

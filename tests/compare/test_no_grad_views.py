@@ -42,3 +42,38 @@ def test_gradients_end_at_such_a_view():
         view = x[1:]
     (view * 2).sum().backward()
     assert x.grad is None and view.grad is None
+
+
+def test_in_place_views_count_as_writes():
+    def versions(module):
+        x = module.zeros(2, 3)
+        found = []
+        for change in (lambda: x.t_(), lambda: x.unsqueeze_(0), lambda: x.squeeze_(),
+                       lambda: x.transpose_(0, 1), lambda: x.add_(1)):
+            change()
+            found.append(x._version)
+        saved = module.zeros(2, 3, requires_grad=True).clone()
+        square = saved ** 2
+        saved.t_()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            square.sum().backward()
+        turned = module.ones(2, 3, requires_grad=True)
+        y = turned.clone()
+        first = y[0]
+        y.t_()
+        y.mul_(2)
+        (y.sum() + first.sum()).backward()
+        return found, turned.grad.tolist()
+
+    assert versions(flambeau) == versions(torch)
+
+
+def test_post_accumulate_hooks_return_nothing():
+    for module in (flambeau, torch):
+        for value, error in ((module.ones(1), RuntimeError), (3, TypeError)):
+            x = module.ones(2, requires_grad=True)
+            x.register_post_accumulate_grad_hook(lambda p, value=value: value)
+            with pytest.raises(error):
+                (x * 2).sum().backward()
+    x = flambeau.ones(2, requires_grad=True)
+    assert (x * 2).grad_fn.next_functions[0][0].name() == "torch::autograd::AccumulateGrad"
