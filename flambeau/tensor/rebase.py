@@ -159,6 +159,8 @@ def rebase(t: Tensor, fn: GradFn, nr: int) -> None:
     """After an in-place write: ``t`` (and the tensor it is a view of) came from ``fn``."""
     base = t._base
     if base is None:
+        if t._retains and t._fn is not None and t._fn.retained:  # it wants that of what it is now
+            fn.retained = {**(fn.retained or {}), nr: t._fn.retained.pop(t._nr)}
         t._fn, t._nr = fn, nr
         return
     old = _before_write(base)

@@ -80,6 +80,18 @@ def test_out_may_not_be_an_operand_that_must_stay():
         flambeau.cat([empty, flambeau.ones(2)], out=empty)
 
 
+def test_retained_gradient_of_what_was_written():
+    found = []
+    for module in (flambeau, torch):
+        x = module.ones(2, 2, requires_grad=True)
+        y = x * 3
+        y.retain_grad()
+        y.mul_(2).add_(1)
+        (y * 5).sum().backward()
+        found.append((y.grad.tolist(), x.grad.tolist()))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("tier", ["0", "1"])
 def test_parts_moved_within_their_memory(tier):
     with flambeau.base.flags.override(tier=tier):
