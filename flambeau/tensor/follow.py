@@ -338,8 +338,8 @@ class Recorder(Choosing):
             self.vain = 0
         elif self.mode == RECORD:
             self.vain += 1
-        if self.plans != execute.plans_made():  # something new begins
-            self.vain, self.plans = 0, execute.plans_made()
+            if self.plans != execute.plans_made():  # something new begins
+                self.vain, self.plans = 0, execute.plans_made()
         expected = trace.next if trace is not None else None
         execute.outstanding = False
         if trace is not None and expected is None and execute.steps_vary():
