@@ -14,7 +14,8 @@ from ..base import srcloc
 from ..base.errors import ShapeError
 from ..base.flags import values as flags
 from ..ir import node as ir
-from ..ir.node import Node, batcher
+from ..ir.batch import Count
+from ..ir.node import Node
 from ..ir.op import Op
 from ..ops import where
 from ..runtime import execute
@@ -27,7 +28,7 @@ from .tensor import Tensor
 
 def apply_op(op: Op, operands, params):
     """Run ``op`` on tensors (numbers, None and lists of tensors among them)."""
-    if batcher:
+    if Count.current:
         operands = lifted(op, operands)
     if op.geometry is not None:
         return _apply_view(op, operands[0], params)

@@ -11,7 +11,8 @@ from ..base import srcloc
 from ..base.flags import values as flags
 from ..base.layout import Turned
 from ..ir import node as ir
-from ..ir.node import Node, batcher
+from ..ir.batch import Count
+from ..ir.node import Node
 from ..ops.core import cast_node
 from ..runtime import execute
 from . import layouts
@@ -99,7 +100,7 @@ def write(t: Tensor, node: Node, layout: Turned | None = None) -> None:
         else srcloc.user_location()
     if node.dtype is not t.dtype:
         node = cast_node(node, t.dtype)
-    if batcher:
+    if Count.current:
         check_write(t, node)
     t._node = None  # what was read before must not keep the old content alive
     if layout is None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from ..base import device as dv
 from ..base import shape as sh
 from ..base.layout import NUMBER, Turned, of_copy, of_gradient
-from ..ir.node import Node, batcher
+from ..ir.batch import Count
+from ..ir.node import Node
 from ..ir.op import Op
 from ..ir.view import view
 from ..ops.core import is_number
@@ -52,7 +53,7 @@ def arrange(op: Op, operands, nodes: list, params: dict) -> tuple[Turned | None,
 
 def whole(t: Tensor) -> Turned | None:
     """The layout of a tensor that is all of its memory, though not row-major; else None."""
-    if t._row_major or batcher or t.storage.numel != sh.numel(t.shape) or t.offset:
+    if t._row_major or Count.current or t.storage.numel != sh.numel(t.shape) or t.offset:
         return None
     return of_gradient((t.shape, t.strides))
 

@@ -351,21 +351,16 @@ class Recording:
     def _write_spec(self, t: Tensor) -> tuple | None:
         if t.storage.owner is not t.storage:
             raise Poison("parts of complex numbers are written")
-        have = self.ids.get(id(t))
-        if have is None:
-            # part of an argument, of a result of the trace, or a value the call made for itself
-            have = next((("leaf", k) for k, x in enumerate(self.keep) if x.storage is t.storage),
-                        None)
-            if have is not None:
-                self.partly_written.add(t.storage)
-            else:
-                return next((("slot", i) for i, s in enumerate(self.slots)
-                             if s.storage is t.storage), None)
-        if have[0] == "leaf":
-            if self.leaves[have[1]].history:
-                raise Poison("a tensor with a history is written")
-            self.leaves[have[1]].written = True
-        return have
+        k = next((k for k, x in enumerate(self.keep) if x.storage is t.storage), None)
+        if k is None:  # a result of the trace or part of one, or what the call made for itself
+            return self.ids.get(id(t)) or next(
+                (("slot", i) for i, s in enumerate(self.slots) if s.storage is t.storage), None)
+        if t is not self.keep[k]:
+            self.partly_written.add(t.storage)
+        if self.leaves[k].history:
+            raise Poison("a tensor with a history is written")
+        self.leaves[k].written = True
+        return "leaf", k
 
     def _grad_spec(self, variable: Tensor, before, spec) -> tuple:
         have = self.ids.get(id(variable))

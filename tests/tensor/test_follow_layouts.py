@@ -108,3 +108,23 @@ def test_second_derivatives(tier):
             torch.testing.assert_close(second, v.exp() * (v ** 3 + 6 * v ** 2 + 6 * v))
             first.square().sum().backward()
             assert x.grad.stride() == (1, 3)
+
+
+def test_vmap_leaves_nothing_behind(runs):
+    torch.vmap(lambda v: v * 2)(torch.ones(3, 2)).sum().item()
+    state = torch.zeros(3, 4).t()
+    x = torch.arange(12.0).view(4, 3)
+    for n in range(1, 11):
+        state.add_(x)
+        assert (state * 1).sum().item() == 66 * n
+    assert runs[0] >= 5
+
+
+def test_writes_of_parts_are_counted(runs):
+    state, x = torch.zeros(4, 6), torch.ones(4, 6)
+    for n in range(1, 12):
+        total = (state * 1).sum()
+        state[0] += x[0]
+        assert total.item() == 6 * (n - 1)
+    assert state._version == 22
+    assert runs[0] >= 5
