@@ -74,6 +74,8 @@ def constructor(r: random.Random, net: str = "net") -> tuple[list[str], str]:
     chosen = [o for o in others if r.random() < 0.3]
     if name not in ("LBFGS", "Adafactor") and r.random() < 0.25:
         chosen.append(r.choice(["foreach=True", "foreach=False"]))
+        if "nesterov=True" in chosen:  # PyTorch's lists write the momentum into the gradients
+            chosen[-1] = "foreach=False"
     if name in ("Adam", "AdamW", "SGD", "Adagrad") and r.random() < 0.1 and \
             not any("foreach" in o for o in chosen):
         chosen.append("fused=True")
