@@ -136,14 +136,15 @@ def test_killed_savers_leave_a_whole_file(tmp_path):
     start = time.perf_counter()
     flambeau.save(values[0], path)
     once = time.perf_counter() - start
-    seen = set()
-    for _ in range(40):
+    seen, rounds = set(), 0
+    while rounds < 40 or len(seen) < 2 and rounds < 1000:
+        rounds += 1
         child = os.fork()
         if not child:
             while True:
                 for value in values:
                     flambeau.save(value, path)
-        time.sleep(rng.uniform(0, 4 * once))
+        time.sleep(rng.uniform(0, 4 * once + 0.02))  # a child takes a while to begin
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         found = flambeau.load(path)
