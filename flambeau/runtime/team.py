@@ -108,6 +108,7 @@ class Team:
             rounds = min(rounds, 20)
         spins = (ctypes.c_int32 * 2).from_address(self._state + native.SPIN)
         spins[0] = spins[1] = rounds
+        ctypes.c_int32.from_address(self._state + native.COUNT).value = count
         self._busy = threading.Lock()
         self._bell = threading.Condition()
         self._rings = self._parked = 0

@@ -23,6 +23,8 @@ LINE = 128
 (EPOCH, OPEN, ACTIVE, TICKET, DONE, SLEEP_EPOCH, SLEEP_TICKET, SLEEP_ACTIVE, JOB,
  SPIN) = (LINE * k for k in range(10))
 SIZE = LINE * 10
+#: in the line of JOB, which nobody writes during a plan: the number of threads
+COUNT = JOB + 16
 #: what ``worker`` returns
 QUIT, PARKED = 0, 1
 _ALL = 2**31 - 1
@@ -197,7 +199,7 @@ class TeamModule:
         phis = f.reserve(2)
         row, chunk = f.named("i64", "%row_now"), f.named("i64", "%chunk_now")
         fn, args, chunks = self._row(f, table, row)
-        f.call_pointer(fn, "void", args, chunk, chunks)
+        f.call_pointer(fn, "void", args, self._place(f, team, chunk, chunks), chunks)
         completed = f.convert(self._add(f, done, 1), "i64") + 1
         f.branch_if(completed.eq(chunks), "next_row", "take")
         f.label("next_row")
@@ -214,6 +216,14 @@ class TeamModule:
                      f"[{following}, %{advanced_in}]")
         f.fill(phis + 1, f"{chunk} = phi i64 [{first_chunk}, %entry], [{got_chunk}, %{grabbed_in}],"
                          f" [0, %{advanced_in}]")
+
+    def _place(self, f: Function, team: Value, chunk: Value, chunks: Value) -> Value:
+        """Which chunk is the one of that number: threads take turns, and each gets neighbours. So
+        in every run a thread comes to the memory that it has had in its cache in the last one."""
+        count = f.convert(f.load(self._at(f, team, COUNT), "i32"), "i64")
+        turn, at = f.urem(chunk, count), f.udiv(chunk, count)
+        even = f.urem(chunks, count).eq(0)
+        return f.select(even, turn * f.udiv(chunks, count) + at, chunk)
 
     def _run(self) -> None:
         """run(team, table, n)."""
