@@ -52,33 +52,89 @@ def _adam(params, grads, m, v, t):
     return [list(x) for x in zip(*new, strict=True)]
 
 
-def _training(sizes, batch):
-    params = [x for a, b in zip(sizes, sizes[1:], strict=False) for x in (randn(a, b) * 0.1,
-                                                                         jnp.zeros(b))]
-    xs = [np.asarray(randn(batch, sizes[0])) for _ in range(8)]
-    ys = [RNG.integers(0, sizes[-1], batch) for _ in range(8)]
+def _parameters(sizes):
+    return [x for a, b in zip(sizes, sizes[1:], strict=False) for x in (randn(a, b) * 0.1,
+                                                                       jnp.zeros(b))]
 
-    def loss(params, x, y):
-        for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
-            x = jax.nn.relu(x @ w + b)
-        logits = jax.nn.log_softmax(x @ params[-2] + params[-1])
-        return -logits[jnp.arange(batch), y].mean()
+
+def _cross_entropy(logits, y):
+    return -jax.nn.log_softmax(logits)[jnp.arange(len(y)), y].mean()
+
+
+def _training(loss, params, carried, batch, features, classes):
+    """A loop around one jitted update by Adam.
+
+    Args:
+        loss: ``loss(params, carried, x, y) -> (value, carried)``; ``carried`` is what a step hands
+            on besides the parameters (statistics, keys).
+    """
+    xs = [np.asarray(randn(batch, features)) for _ in range(8)]
+    ys = [RNG.integers(0, classes, batch) for _ in range(8)]
 
     @jax.jit
-    def update(params, m, v, t, x, y):
-        value, grads = jax.value_and_grad(loss)(params, x, y)
-        return (*_adam(params, grads, m, v, t), value)
+    def update(params, m, v, carried, t, x, y):
+        (value, carried), grads = jax.value_and_grad(loss, has_aux=True)(params, carried, x, y)
+        return (*_adam(params, grads, m, v, t), carried, value)
 
     zeros = [jnp.zeros_like(p) for p in params]
-    state = [params, zeros, zeros, 0]
+    state = [params, zeros, zeros, carried, 0]
 
     def step():
-        state[3] += 1
-        *rest, value = update(*state[:3], float(state[3]), xs[state[3] % 8], ys[state[3] % 8])
-        state[:3] = rest
+        state[4] += 1
+        *rest, value = update(*state[:4], float(state[4]), xs[state[4] % 8], ys[state[4] % 8])
+        state[:4] = rest
         return float(value)
 
     return step
 
 
-WORKLOADS["step_mlp_20_64_32_3"] = lambda: _training((20, 64, 32, 3), 32)
+def _mlp_20_64_32_3():
+    def loss(params, carried, x, y):
+        for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
+            x = jax.nn.relu(x @ w + b)
+        return _cross_entropy(x @ params[-2] + params[-1], y), carried
+
+    return _training(loss, _parameters((20, 64, 32, 3)), (), 32, 20, 3)
+
+
+def _mlp_784_256_128_10():
+    """With batch norm (running statistics too) and dropout after the first layer."""
+
+    def loss(params, carried, x, y):
+        w1, b1, w2, b2, w3, b3, scale, shift = params
+        mean, var, key = carried
+        key, now = jax.random.split(key)
+        x = x @ w1 + b1
+        m, v = x.mean(0), x.var(0)
+        x = jax.nn.relu((x - m) * jax.lax.rsqrt(v + 1e-5) * scale + shift)
+        x = x * jax.random.bernoulli(now, 0.7, x.shape) / 0.7
+        x = jax.nn.relu(x @ w2 + b2)
+        kept = 0.9 * mean + 0.1 * m, 0.9 * var + 0.1 * v * 64 / 63, key
+        return _cross_entropy(x @ w3 + b3, y), jax.lax.stop_gradient(kept)
+
+    params = [*_parameters((784, 256, 128, 10)), jnp.ones(256), jnp.zeros(256)]
+    return _training(loss, params, (jnp.zeros(256), jnp.ones(256), jax.random.key(0)), 64, 784, 10)
+
+
+WORKLOADS["step_mlp_20_64_32_3"] = _mlp_20_64_32_3
+WORKLOADS["step_mlp_784_256_128_10"] = _mlp_784_256_128_10
+
+
+def _adam_17_tensors():
+    shapes = [(256, 64), (64, 64), *[(192, 64), (192,), (64, 64), (64,), (256, 64), (256,),
+                                     (64, 256), (64,)] * 2][:16] + [(1000, 400)]
+    params = [randn(*s) for s in shapes]
+    grads = [randn(*s) for s in shapes]
+    zeros = [jnp.zeros_like(p) for p in params]
+    jitted = jax.jit(lambda p, m, v, t: _adam(p, grads, m, v, t))
+    state = [params, zeros, zeros, 0]
+
+    def step():
+        state[3] += 1
+        state[:3] = jitted(*state[:3], float(state[3]))
+        jax.block_until_ready(state[0])
+
+    return step
+
+
+WORKLOADS["adam_17_tensors"] = _adam_17_tensors
