@@ -4,10 +4,10 @@ import pytest
 
 import flambeau.runtime.plan  # noqa: F401  with the compiler loaded, what comes again is compiled
 from flambeau.runtime import execute
-from flambeau.tensor import follow
+from flambeau.tensor.follow import recorder
 
 
 @pytest.fixture(autouse=True)
 def expected_to_repeat():
-    """Whether steps are recorded depends on how many new ones were met lately: none."""
-    execute.restless = follow.recorder.vain = 0
+    """Whether steps are recorded depends on how many were met lately that did not repeat: none."""
+    execute.restless = recorder.vain = 0
