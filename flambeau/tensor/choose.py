@@ -59,9 +59,12 @@ class Choosing(Replaying):
                 trace.release()
 
     def forget(self, t: Tensor) -> None:
-        """A tensor is about to get other memory or another geometry."""
+        """A tensor is about to get other memory or another geometry: it is no result of a run any
+        more that could be settled later."""
         if execute.outstanding:
             execute.flush()
+        if t._run:
+            self.settle(t)
         for trace in self.recent:
             trace.forget(t)
 

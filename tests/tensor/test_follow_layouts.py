@@ -128,3 +128,18 @@ def test_writes_of_parts_are_counted(runs):
         assert total.item() == 6 * (n - 1)
     assert state._version == 22
     assert runs[0] >= 5
+
+
+def test_data_is_assigned_to_what_a_run_has_left(runs):
+    x, new = torch.ones(3, 4), torch.full((3, 4), 7.0)
+    state, before = torch.zeros(3, 4), torch.zeros(3, 4)
+    seen = []
+    for i in range(14):
+        loss = (-before).square().mean() + x.sum()
+        before, state = state, x.detach() * 0.5
+        loss.item()
+        if i == 8:
+            state.data = new.clone()
+        seen.append(before)
+    assert seen[9].tolist() == new.tolist() and seen[10].tolist() == (x / 2).tolist()
+    assert runs[0] >= 5
