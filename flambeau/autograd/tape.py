@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections.abc import Iterable
 
 from ..base import srcloc
 from ..ir.op import Op
@@ -215,21 +216,29 @@ def spent(fn: GradFn) -> bool:
     return True
 
 
-def loosen(fn: GradFn) -> None:
-    """Let a tape that backward has walked keep no leaf alive (whoever remembers the tape for
-    long, such as a recorded trace, must not hold a model)."""
-    seen = {fn}
-    stack = [fn]
+def loosen(functions: Iterable[GradFn]) -> None:
+    """Let tapes that backward has walked keep no leaf alive (whoever remembers them for long, such
+    as a recorded trace, must not hold a model)."""
+    seen = set(functions)
+    stack = list(seen)
+    loose: dict[AccumulateGrad, AccumulateGrad] = {}  # one each: it waits for all that leads there
     while stack:
         fn = stack.pop()
         if fn.released and any(e is not None and type(e[0]) is AccumulateGrad for e in fn.edges):
-            fn.edges = tuple(
-                (_LooseAccumulateGrad(e[0].variable), e[1])
-                if e is not None and type(e[0]) is AccumulateGrad else e for e in fn.edges)
+            fn.edges = tuple([e if e is None else (_loose(e[0], loose), e[1]) for e in fn.edges])
         for edge in fn.edges:
             if edge is not None and edge[0] not in seen:
                 seen.add(edge[0])
                 stack.append(edge[0])
+
+
+def _loose(fn: GradFn, known: dict[AccumulateGrad, AccumulateGrad]) -> GradFn:
+    if type(fn) is not AccumulateGrad:
+        return fn
+    found = known.get(fn)
+    if found is None:
+        found = known[fn] = _LooseAccumulateGrad(fn.variable)
+    return found
 
 
 class Ctx:

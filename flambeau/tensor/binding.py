@@ -34,7 +34,6 @@ class _Alive:
         self.root: int | None = None  # the record of the template that made it
         if t._fn is not None and spent(t._fn):
             self.fn = t._fn
-            loosen(t._fn)
         self.nr, self.requires = t._nr, t._requires
 
     def begin(self, numbers: list) -> int:
@@ -237,6 +236,7 @@ class Binding:
             self.alive[i] = _Alive(i, t, at, group, self.places.of(t.offset))
             taken.add(id(storage.node))
             taken.add(id(t._node))  # what the tensor has read of its storage
+        loosen(alive.fn for alive in self.alive.values() if alive.fn is not None)
         if roots:
             functions = list(dict.fromkeys(roots.values()))
             # what leaves take over belongs to them, not to the run

@@ -143,3 +143,17 @@ def test_data_is_assigned_to_what_a_run_has_left(runs):
         seen.append(before)
     assert seen[9].tolist() == new.tolist() and seen[10].tolist() == (x / 2).tolist()
     assert runs[0] >= 5
+
+
+def test_a_second_backward_that_is_refused_adds_nothing(runs):
+    p, q = torch.ones(3, 5, requires_grad=True), torch.ones(5, requires_grad=True)
+    for i in range(12):
+        loss = (p.square() * q).mean() + (p * 0.5).mean()
+        loss.backward()
+        p.grad = q.grad = None
+        if i in (6, 9):
+            with pytest.raises(RuntimeError, match="second time"):
+                loss.backward(retain_graph=True)
+            assert p.grad is None and q.grad is None
+        assert loss.item() == 1.5
+    assert runs[0] >= 5

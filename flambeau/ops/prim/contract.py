@@ -244,7 +244,10 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1):  # noqa: A002
      cases=lambda t: [t.call(t.f(5, 3), t.f(4, 3), t.f(4)), t.call(t.f(2, 5, 3), t.f(4, 3))])
 def linear(input, weight, bias=None):  # noqa: A002
     """``input @ weight.T + bias`` for input (*, in), weight (out, in) and bias (out,)."""
-    if input.shape and weight.shape and input.shape[-1] != weight.shape[-1]:
+    if not input.shape or not weight.shape:
+        raise RuntimeError("both arguments to linear need to be at least 1D, but they are "
+                           f"{len(input.shape)}D and {len(weight.shape)}D")
+    if input.shape[-1] != weight.shape[-1]:
         shape = tuple(input.shape)
         rows = sh.numel(shape[:-1])
         hint = ""
