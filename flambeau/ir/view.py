@@ -12,7 +12,7 @@ import numpy as np
 
 from ..base import shape as sh
 from .marks import Marked
-from .node import CONST, Node, OpClass, Prim, leaf, make
+from .node import BUFFER, CONST, Node, OpClass, Prim, leaf, make
 
 
 def strided(array: np.ndarray, shape, strides, offset: int) -> np.ndarray:
@@ -49,15 +49,21 @@ def view(src: Node, shape, strides, offset: int = 0) -> Node:
     if src.value is not None and src.prim is not CONST:
         # a strided leaf has no row-major block to view, unless the two compose
         if src.value.flags.c_contiguous:
-            out = leaf(strided(src.value, shape, strides, offset), src.dtype)
-            if type(offset) is Marked:
-                out.params = (offset,)
-            return out
+            return _leaf(strided(src.value, shape, strides, offset), src, offset)
         if sh.numel(shape) == src.value.size and offset == 0:
             turned = _permuted(src.value, shape, strides)
             if turned is not None:
-                return leaf(turned, src.dtype)
+                return _leaf(turned, src)
     return make(VIEW, (src,), (shape, strides, offset))
+
+
+def _leaf(array: np.ndarray, src: Node, offset: int = 0) -> Node:
+    """A leaf that is part of another one; it knows what the place where it begins follows from."""
+    out = leaf(array, src.dtype)
+    begin = src.params[0] + offset if src.prim is BUFFER and src.params else offset
+    if type(begin) is Marked:
+        out.params = (begin,)
+    return out
 
 
 def _permuted(array: np.ndarray, shape, strides) -> np.ndarray | None:
@@ -82,7 +88,7 @@ def broadcast(src: Node, shape) -> Node:
     if src.shape == shape:
         return src
     if src.value is not None and src.prim is not CONST:
-        return leaf(_repeated(src.value, shape), src.dtype)
+        return _leaf(_repeated(src.value, shape), src)
     return make(VIEW, (src,), (shape, sh.broadcast_strides(src.shape, src.strides, shape), 0))
 
 

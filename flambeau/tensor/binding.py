@@ -120,6 +120,10 @@ class Binding:
         self.alive: dict[int, _Alive] = {}
         self.template: TapeTemplate | None = None  # the tape that is still wanted
         self._outputs(flushed, leaves, tensors, slots, first)
+        forms = [*places.inputs, *(form for *_, form in self.shifted),
+                 *(alive.moved for alive in self.alive.values() if alive.moved is not None)]
+        if places.tags - {j for _, terms in forms for j, _ in terms}:
+            raise Poison("a position changes, and nothing is known to follow from it")
         # what the plan has to be given: nothing where it only works with addresses
         needed = self.plan.has_host_steps or any(
             self.arrays[p] is not None for _, p in self.plan.passed)

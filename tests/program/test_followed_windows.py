@@ -264,3 +264,20 @@ def test_specs_of_positions():
     assert index_of(np.int32(-2), 6, 2) == 4 and index_of(5, 6, 2) == index_of(1.0, 6) == -1
     assert positions("getitem", (x, (0, True)), 0) is None
     assert positions("getitem", (x, torch.tensor(1)), 0) is None
+
+
+def test_a_window_of_a_leaf_that_is_broadcast(monkeypatch):
+    """The repeated window begins where the window does."""
+    rows, p = [torch.randn(2, 33) for _ in range(8)], torch.randn(2, 33, requires_grad=True)
+    kept = []
+    for i in range(16):
+        x = rows[i % 8]
+        out = x.narrow(0, i % 2, 1) / (2 + (x * p).abs())
+        if i == 5:
+            kept.append(out.detach())
+        loss = out.square().mean()
+        p.grad = None
+        loss.backward()
+        with torch.no_grad():
+            again = (x.clone()[i % 2:i % 2 + 1] / (2 + (x * p).abs())).square().mean()
+        assert loss.item() == pytest.approx(again.item(), rel=1e-5)
