@@ -283,6 +283,15 @@ class Ctx:
             return [self.fn.metas[k][0] for k in at]
         return () if at is None else self.fn.metas[at][0]
 
+    def unwritten_shape(self, i: int):
+        """Shape of operand ``i``, where PyTorch keeps the operand and so refuses a written one.
+
+        Raises:
+            RuntimeError: it was written since.
+        """
+        self.operand(i)
+        return self.shape(i)
+
     def dtype(self, i: int):
         """Dtype of operand ``i``."""
         at = self.fn.layout[i]

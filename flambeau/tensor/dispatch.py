@@ -6,6 +6,8 @@ in-place ones (inplace.py) compute a new value and then write it.
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..autograd import modes
 from ..autograd.tape import GradFn, Saved, grad_class
 from ..base import device as dv
@@ -15,7 +17,7 @@ from ..base.errors import ShapeError
 from ..base.flags import values as flags
 from ..ir import node as ir
 from ..ir.batch import Count
-from ..ir.node import Node
+from ..ir.node import Node, leaf
 from ..ir.op import Op
 from ..ops import where
 from ..runtime import execute
@@ -82,8 +84,10 @@ def apply_op(op: Op, operands, params):
         record(op, operands, params, results)
     elif needs or cut is not None:
         _note_cut(op, results, cut, needs)
-    if shared or flags.eager or len(ir.pending) > execute.CAP:
-        _run_some(results, shared or flags.eager)
+    if shared:
+        _keep_apart(results, operands)
+    elif flags.eager or len(ir.pending) > execute.CAP:
+        _run_some(results, flags.eager)
     return results[0] if single else results
 
 
@@ -99,6 +103,18 @@ def _run_some(results, all_of_them: bool) -> None:
     for t in results:
         if t is not None:
             execute.realize(t.storage.node)
+
+
+def _keep_apart(results, operands) -> None:
+    """Results of operands whose memory NumPy shares are computed now; none is part of it."""
+    memories = [x.storage.memory for x in _flat(operands) if x.storage.memory is not None]
+    for t in results:
+        if t is None:
+            continue
+        value = execute.realize(t.storage.node)
+        if any(np.may_share_memory(value, memory) for memory in memories):
+            t.storage.node = leaf(np.array(value, order="C"), t.dtype)
+            t._node = None
 
 
 _wrap = Tensor._wrap

@@ -84,7 +84,7 @@ def test_a_planted_fault_is_found_any_layout_is_taken(monkeypatch):
 
 
 @pytest.mark.parametrize("same", [
-    "w.roll(0, 0)", "w.pow(1)", "torch.stack([w])"])
+    "w.roll(0, 0)", "torch.stack([w])"])
 def test_a_planted_fault_is_found_who_else_holds_what_is_written(same, monkeypatch):
     held = f"w = p0.detach(); kept.append({same}); log.append(kept[-1].sum().item())"
     assert not _differs(held)

@@ -169,9 +169,9 @@ def sum_to_size(input, *size):  # noqa: A002
 
 
 @api(cases=lambda t: [t.call(t.f(3, 1), (2, 3, 4))], **ANY)
-def broadcast_to(input, size):  # noqa: A002
+def broadcast_to(input, *sizes, size=None):  # noqa: A002
     """``input`` expanded to ``size``; a view."""
-    return expand(input, tuple(size))
+    return expand(input, *(sizes if size is None else (size,)))
 
 
 @api(dtypes="any", cases=lambda t: [t.call(t.f(3, 1), t.f(4))])

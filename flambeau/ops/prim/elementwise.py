@@ -320,7 +320,7 @@ def _pow_lower(x, y):
         if y == 2:
             return make(SQUARE, (cast_node(x, d),))
         if y == 1:
-            return cast_node(x, d)
+            return make(COPY, (x,)) if x.dtype is d else cast_node(x, d)
         if d.category == dt.dtype.INT and y < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     return elementwise(POW, d, x, y)

@@ -61,7 +61,7 @@ WRITES = (
     "p0.detach()[0] = 0.2", "with torch.no_grad(): p1.mul_(0.9)",
     "with torch.no_grad(): model[0].weight[0] = 0.1", "arrays[(i + 1) % 4][0] = 0.5",
     "prev.fill_(0.5)",
-    "state.data = rows[2].clone()", "prev.data = prev.data.flip(0)",
+    "state = state.clone(); state.data = rows[2].clone()", "prev.data = prev.data.flip(0)",
     "state, prev = prev, state", "state = state.view(MxN)",
     "state = state.clone()", "prev = state", "prev = state.view(-1).view(MxN)",
     "state = prev.t().contiguous().t()", "state = data[3]", "prev = p0.detach()",
