@@ -331,8 +331,10 @@ class Recording:
             raise Poison("an argument has hooks, memory shared with NumPy, or is an inference "
                          "tensor")
         storage = t.storage
-        if storage.node.prim is CONST:  # another tensor's number may stand here next time
-            storage.node = node_of(storage.node.value.copy(), storage.dtype)
+        value = storage.node.value
+        if storage.node.prim is CONST or value is not None and not value.flags.c_contiguous:
+            # another tensor's number may stand here next time; repeated, it is no memory
+            storage.node = node_of(np.array(value, order="C"), storage.dtype)
             storage.stamp += 1
         leaf = Leaf(t, len(self.leaves))
         if leaf.history:

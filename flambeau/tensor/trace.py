@@ -69,8 +69,8 @@ class Leaf:
         array = node.value
         if array is None:
             raise Poison("an argument has no value yet")
-        if not array.flags.c_contiguous:  # a repeated constant: give it memory of its own
-            array = node.value = np.ascontiguousarray(array)
+        if not array.flags.c_contiguous:
+            raise Poison("an argument's content is no memory of its own")
         start = array.__array_interface__["data"][0]
         self.read = id(t._node) if t._node is not None else 0
         self.memory = (start, start + max(array.nbytes, 1))

@@ -157,3 +157,20 @@ def test_a_second_backward_that_is_refused_adds_nothing(runs):
             assert p.grad is None and q.grad is None
         assert loss.item() == 1.5
     assert runs[0] >= 5
+
+
+def test_a_parameter_that_was_filled_is_read_anew(runs):
+    p, x = torch.ones(1, 6, requires_grad=True), torch.ones(2)
+    optimizer = torch.optim.SGD([p], 0.05)
+    expected = 1.0
+    for i in range(20):
+        (x * x.sum()).sum()  # not wanted
+        loss = (p * 1).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        expected *= 1 - 0.1 / 6
+        assert p[0, 0].item() == pytest.approx(expected, rel=1e-5)
+        if i in (5, 8, 13):
+            p.detach()[0] = 0.2
+            expected = 0.2
