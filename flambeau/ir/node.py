@@ -235,11 +235,11 @@ def realize(node: Node) -> np.ndarray:
     Raises:
         RuntimeError: the node is pending and nothing that runs graphs has been loaded.
     """
-    if node.value is None:
-        if not realizer:
-            raise RuntimeError("a value is needed on the host, but no layer that runs graphs is "
-                               "loaded (import flambeau, not only its ir and ops)")
+    if realizer:
         realizer[0](node)
+    elif node.value is None:
+        raise RuntimeError("a value is needed on the host, but no layer that runs graphs is "
+                           "loaded (import flambeau, not only its ir and ops)")
     return node.value
 
 

@@ -321,6 +321,13 @@ def _donations(todo: list[Node], outputs: list[Node], written: list[tuple]) -> d
     return given
 
 
+def look(node: Node) -> np.ndarray:
+    """:func:`realize` for an operation that goes on with what it sees: it cannot be followed."""
+    if follower is not None and node.prim is not ir.CONST:
+        follower.looks()
+    return realize(node)
+
+
 def realize(node: Node) -> np.ndarray:
     """The node's value, running what is pending if it has none yet."""
     if node.value is None:

@@ -158,6 +158,11 @@ class Recorder(Choosing):
             self.replay()
             self.inside = was_inside
 
+    def looks(self) -> None:
+        """An operation looks at a value."""
+        if self.inside and get_ident() == self.owner:
+            self.poison("a call looks at a value")
+
     def read(self, storage) -> None:
         """A storage's content is wanted while calls are outstanding."""
         if get_ident() == self.owner:

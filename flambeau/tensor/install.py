@@ -13,7 +13,7 @@ from . import derivatives, factories, legacy, methods, queries, sampling, saved
 from .function import Function, FunctionCtx, once_differentiable
 from .tensor import Tensor
 
-realizer.append(execute.realize)
+realizer.append(execute.look)
 source.append(sampling.drawn_for)
 
 _SPACES = ("linalg", "fft", "special")

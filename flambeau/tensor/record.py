@@ -310,9 +310,9 @@ class Recording:
                     self.takes_history = True
             return spec
         if isinstance(value, (list, tuple)):
-            if any(isinstance(v, (Tensor, list, tuple)) for v in value):
+            if isinstance(value, list) or any(isinstance(v, (Tensor, list, tuple)) for v in value):
                 return ("list", type(value), tuple(self._spec(v) for v in value))
-            return ("value", tuple(value) if type(value) is list else value)
+            return ("value", value)
         if isinstance(value, (dict, set)) or callable(value) and not isinstance(value, type):
             raise Poison(f"an argument is a {type(value).__name__}")
         if isinstance(value, slice):

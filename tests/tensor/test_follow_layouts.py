@@ -174,3 +174,28 @@ def test_a_parameter_that_was_filled_is_read_anew(runs):
         if i in (5, 8, 13):
             p.detach()[0] = 0.2
             expected = 0.2
+
+
+def test_what_an_operation_looks_at_is_looked_at_in_every_step(runs):
+    w = torch.arange(12.0).view(6, 2).requires_grad_()
+    mask = torch.tensor([True, False] * 3)
+    table = torch.nn.Embedding(7, 4, max_norm=1.0)
+    rows, expected = torch.tensor([0, 3]), None
+    for i in range(16):
+        loss = w[mask].sum()
+        assert loss.item() == w.detach().numpy()[mask.numpy()].sum()
+        if i % 5 == 4:
+            mask[:] = ~mask
+        out = table(rows).tanh().sum()
+        expected = table.weight.detach().clone()
+        assert out.item() == pytest.approx(expected[rows].tanh().sum().item(), rel=1e-5)
+        if i % 3 == 2:
+            table.weight.data.mul_(0.9)
+
+
+def test_an_index_of_numbers_is_not_taken_for_one_of_tensors(runs):
+    w = torch.arange(24.0).view(6, 4)
+    for i in range(24):
+        key = [0, 2] if i % 8 < 6 else (torch.tensor([0, 2]), torch.tensor([1, 3]))
+        assert (w[key] * 1).sum().item() == w.numpy()[
+            key if i % 8 < 6 else ([0, 2], [1, 3])].sum()
