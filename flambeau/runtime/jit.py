@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import llvmlite
@@ -136,6 +136,16 @@ def function(address: int, arguments: int = 3, restype=None):
     The call releases the interpreter lock.
     """
     return ctypes.CFUNCTYPE(restype, *[ctypes.c_int64] * arguments)(address)
+
+
+def functions(text: str, arguments: Mapping[str, int]) -> dict[str, Callable]:
+    """Callables for the functions of a module.
+
+    Args:
+        arguments: the names of its public functions, and how many arguments each takes.
+    """
+    addresses = load(text, arguments)
+    return {name: function(addresses[name], count) for name, count in arguments.items()}
 
 
 def _machine(target: HostTarget, level: int) -> llvm.TargetMachine:

@@ -10,18 +10,17 @@ from ..autograd import engine, modes
 from ..autograd.tape import GradFn, Saved
 from ..base import dtype as dt
 from ..base import srcloc
-from ..base.layout import is_dense
-from ..base.shape import contiguous_strides
 from ..ir import batch
 from ..ir import node as ir
 from ..ir.node import Node, const
 from ..ir.view import broadcast
-from ..ops.prim.elementwise import add, clone_strided
+from ..ops.prim.elementwise import add
 from ..runtime import execute
 from . import history, layouts
 from .batching import to_batch, unbatch
 from .follow import Unfollowed, entry_point, recorder
 from .inplace import assign, snapshot
+from .record import walks_history
 from .storage import zeros_node
 from .tensor import Tensor
 
@@ -141,7 +140,8 @@ class TensorContext(NodeContext):
     def accumulate(self, variable: Tensor, value: Tensor) -> None:
         hold = variable._grad
         recorder.accumulated(variable, hold)
-        variable._grad = _in_order_of(variable, value) if hold is None else add(hold, value)
+        variable._grad = layouts.recorded_gradient(variable, value) if hold is None \
+            else add(hold, value)
 
     def retain(self, tensor: Tensor, value: Tensor) -> None:
         held = tensor._grad
@@ -149,13 +149,6 @@ class TensorContext(NodeContext):
 
     def has_nan(self, value: Tensor) -> bool:
         return _has_nan(execute.realize(value.node()))
-
-
-def _in_order_of(variable: Tensor, value: Tensor) -> Tensor:
-    """A gradient whose memory is in the order of the leaf's."""
-    shape = tuple(variable.shape)
-    strides = variable.strides if is_dense(shape, variable.strides) else contiguous_strides(shape)
-    return value if value.strides == strides else clone_strided(value, strides)
 
 
 def _has_nan(array: np.ndarray) -> bool:
@@ -275,14 +268,8 @@ def _grads_of_batch(outputs, inputs, grads, options: dict) -> tuple:
             batch.leave(level)
 
 
-def _walks_some(function):
-    """Mark what walks the histories of some results, for the recorder."""
-    function.walks_history = "some"
-    return function
-
-
 @entry_point
-@_walks_some
+@walks_history("some")
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
          only_inputs=True, allow_unused=None, is_grads_batched=False, materialize_grads=False):
     """Gradients of ``outputs`` with respect to ``inputs``, returned; ``.grad`` stays as it is.

@@ -86,8 +86,10 @@ def apply_op(op: Op, operands, params):
         _note_cut(op, results, cut, needs)
     if shared:
         _keep_apart(results, operands)
-    elif flags.eager or len(ir.pending) > execute.CAP:
-        _run_some(results, flags.eager)
+    elif flags.eager:
+        _compute(results)
+    elif len(ir.pending) > execute.CAP:
+        execute.maybe_cut()
     return results[0] if single else results
 
 
@@ -95,11 +97,7 @@ def _wrap_all(nodes, device) -> tuple[Tensor | None, ...]:
     return tuple([_wrap(n, device) if n is not None else None for n in nodes])
 
 
-def _run_some(results, all_of_them: bool) -> None:
-    """Run what may not stay pending: the results, or else a piece of a long trace."""
-    if not all_of_them:
-        execute.maybe_cut()
-        return
+def _compute(results) -> None:
     for t in results:
         if t is not None:
             execute.realize(t.storage.node)

@@ -15,6 +15,7 @@ from ..ir.node import Node
 from ..ir.op import Op
 from ..ir.view import view
 from ..ops.core import is_number
+from ..ops.prim.elementwise import clone_strided
 from .tensor import Tensor
 
 
@@ -60,9 +61,20 @@ def whole(t: Tensor) -> Turned | None:
 
 def gradient(variable: Tensor, node: Node) -> Tensor:
     """A value as the gradient of a leaf, whose memory is in the order of the leaf's."""
-    layout = None if variable._row_major else of_gradient((variable.shape, variable.strides))
+    layout = _of_gradient(variable)
     return Tensor._wrap(node, variable.device) if layout is None \
         else _laid_out(node, layout, variable.device)
+
+
+def recorded_gradient(variable: Tensor, value: Tensor) -> Tensor:
+    """The same for a gradient that has a history itself."""
+    layout = _of_gradient(variable)
+    strides = sh.contiguous_strides(variable.shape) if layout is None else layout.strides
+    return value if value.strides == strides else clone_strided(value, strides)
+
+
+def _of_gradient(variable: Tensor) -> Turned | None:
+    return None if variable._row_major else of_gradient((variable.shape, variable.strides))
 
 
 def _laid_out(node: Node, layout: Turned, device: dv.device) -> Tensor:

@@ -8,6 +8,8 @@ i + 397 of this one, so that blocks can be made in vectors.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -19,32 +21,28 @@ _SIZE, _APART = 624, 397
 _LANES = 16
 _WORDS, _PAIRS = f"<{_LANES} x i32>", f"<{_LANES // 2} x i64>"
 
-_functions: dict[str, object] = {}
-
 
 def words(bits: np.random.MT19937, n: int) -> np.ndarray:
     """The next ``n`` words (uint32)."""
     out = np.empty(n, np.uint32)
     with bits.lock:
-        _function("words")(bits.ctypes.state_address, out.ctypes.data, n)
+        _functions()["words"](bits.ctypes.state_address, out.ctypes.data, n)
     return out
 
 
 def chances(bits: np.random.MT19937, n: int, p: float) -> np.ndarray:
     """``n`` bools that are True with probability ``p``: 53 bits of two words each are below it."""
     drawn, out = words(bits, 2 * n), np.empty(n, np.bool_)
-    _function("chances")(drawn.ctypes.data, out.ctypes.data, n, math.ceil(p * 2.0**53))
+    _functions()["chances"](drawn.ctypes.data, out.ctypes.data, n, math.ceil(p * 2.0**53))
     return out
 
 
-def _function(name: str):
-    if not _functions:
-        module = Module()
-        _emit_words(module)
-        _emit_chances(module)
-        for key, address in jit.load(str(module), ("words", "chances")).items():
-            _functions[key] = jit.function(address, 3 if key == "words" else 4)
-    return _functions[name]
+@cache
+def _functions() -> dict[str, Callable]:
+    module = Module()
+    _emit_words(module)
+    _emit_chances(module)
+    return jit.functions(str(module), {"words": 3, "chances": 4})
 
 
 def _emit_words(module: Module) -> None:

@@ -19,6 +19,7 @@ from .follow import entry_point
 from .host import from_array, sharing
 from .inplace import assign, check_writable, snapshot
 from .options import preserve_format, type_name
+from .record import walks_history
 from .storage import zeros_node
 from ..ops.lib.complex import imag, real  # noqa: A004
 from ..ops.lib.shape import adjoint, contiguous, hermitian
@@ -283,6 +284,7 @@ def type_(self, dtype=None, non_blocking=False, **kwargs):
     return cast(self, getattr(dtype, "dtype", dtype))
 
 
+@walks_history("all")
 def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
     """Gradients with respect to the leaves this tensor was computed from, added to ``.grad``.
 
@@ -293,9 +295,6 @@ def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs
     """
     backward((self,), None if gradient is None else (gradient,), retain_graph, create_graph,
              inputs=inputs)
-
-
-_backward.walks_history = "all"
 
 
 def view(self, *shape, dtype=None, size=None):

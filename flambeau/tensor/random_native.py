@@ -8,6 +8,8 @@ first time a program draws many numbers, or often.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -21,8 +23,6 @@ _F, _I = f"<{_LANES} x float>", f"<{_LANES} x i32>"
 #: functions of the C library that :func:`library` knows
 LIBRARY = ("log", "log1p", "exp", "sin", "cos", "tan")
 
-_functions: dict[str, object] = {}
-
 
 def runs_here() -> bool:
     """Whether the processor multiplies and adds at once, as the recipes do."""
@@ -32,7 +32,7 @@ def runs_here() -> bool:
 def normal(words: np.ndarray, mean: float, std: float) -> None:
     """Turn 32-bit words (uint32, contiguous, a multiple of 16) into float32 normals, in place."""
     bits = struct.unpack("<q", struct.pack("<ff", mean, std))[0]
-    _function("normal")(words.ctypes.data, words.size >> 4, bits)
+    _functions()["normal"](words.ctypes.data, words.size >> 4, bits)
 
 
 def shuffle(order: np.ndarray, words: np.ndarray) -> None:
@@ -42,28 +42,26 @@ def shuffle(order: np.ndarray, words: np.ndarray) -> None:
         order: int64, n elements, permuted in place.
         words: uint32, n - 1 elements.
     """
-    _function("shuffle")(order.ctypes.data, words.ctypes.data, order.size)
+    _functions()["shuffle"](order.ctypes.data, words.ctypes.data, order.size)
 
 
 def library(name: str, x: np.ndarray) -> np.ndarray:
     """The C library's ``log log1p exp sin cos tan`` of float64 numbers."""
     x = np.ascontiguousarray(x)
     out = np.empty_like(x)
-    _function("map_" + name)(x.ctypes.data, out.ctypes.data, x.size)
+    _functions()["map_" + name](x.ctypes.data, out.ctypes.data, x.size)
     return out
 
 
-def _function(name: str):
-    if not _functions:
-        module = Module()
-        _emit_normal(module)
-        _emit_shuffle(module)
-        for key in LIBRARY:
-            _emit_map(module, key)
-        names = ("normal", "shuffle", *("map_" + key for key in LIBRARY))
-        for key, address in jit.load(str(module), names, level=2).items():
-            _functions[key] = jit.function(address, 3)
-    return _functions[name]
+@cache
+def _functions() -> dict[str, Callable]:
+    module = Module()
+    _emit_normal(module)
+    _emit_shuffle(module)
+    for name in LIBRARY:
+        _emit_map(module, name)
+    names = ("normal", "shuffle", *("map_" + name for name in LIBRARY))
+    return jit.functions(str(module), dict.fromkeys(names, 3))
 
 
 def _emit_map(module: Module, name: str) -> None:

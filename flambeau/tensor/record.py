@@ -42,6 +42,18 @@ _VIEWS = frozenset((
 UNKNOWN = object()
 
 
+def walks_history(of: str):
+    """Mark a function that runs backward, for the recorder.
+
+    Args:
+        of: "all" that is reached (``backward``), or "some" (``grad``: the way to its inputs).
+    """
+    def mark(function):
+        function.walks_history = of
+        return function
+    return mark
+
+
 class Inference(NamedTuple):
     """Surroundings of a call inside inference_mode(): autocast's dtype there."""
 

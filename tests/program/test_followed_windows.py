@@ -19,34 +19,26 @@ nn = torch.nn
 STEPS = 24
 
 
-def crops(seen, at):
+def crops(seen, at, early_look=False):
     torch.manual_seed(0)
     images = torch.randn(4, 3, 12, 12)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 2))
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
     for i, j in at(5, 5):
         x = F.pad(images, (2, 2, 2, 2))[:, :, i:i + 12, j:j + 12]
-        optimizer.zero_grad()
         loss = model(x).square().mean()
+        if early_look:
+            seen.append(loss.item())
+        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        seen.append(loss.item())
+        if not early_look:
+            seen.append(loss.item())
     seen.append(x.sum().item())
 
 
 def crops_with_an_early_look(seen, at):
-    torch.manual_seed(0)
-    images = torch.randn(4, 3, 12, 12)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 2))
-    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
-    for i, j in at(5, 5):
-        x = F.pad(images, (2, 2, 2, 2))[:, :, i:i + 12, j:j + 12]
-        loss = model(x).square().mean()
-        seen.append(loss.item())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    seen.append(x.sum().item())
+    crops(seen, at, early_look=True)
 
 
 def language_model(seen, at):
