@@ -1,4 +1,4 @@
-"""What of this machine's processor decides in which order sums add up, known without LLVM.
+"""What of this machine's processor decides how results are rounded, known without LLVM.
 
 The compiler asks LLVM (``codegen/host.py``); a program that never compiles does not load it.
 """
@@ -16,12 +16,21 @@ VECTOR_BYTES = {"avx512": 64, "avx2": 32, "sse2": 16, "neon": 16, "generic": 16}
 #: what the kinds need, as LLVM names it
 AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "fma")
 AVX2 = ("avx2", "fma")
+#: kinds with a fused multiply-add
+FUSING = ("avx512", "avx2", "neon")
 
 
 def vector_bytes() -> int | None:
     """Bytes of the vectors that kernels are written with; None where only LLVM can tell."""
     kind = flags.vector or _kind()
     return None if kind is None else VECTOR_BYTES.get(kind)
+
+
+def fuses() -> bool | None:
+    """Whether a multiplication and an addition are one instruction, which rounds once; None where
+    only LLVM can tell."""
+    kind = flags.vector or _kind()
+    return None if kind is None else kind in FUSING
 
 
 @cache

@@ -13,7 +13,7 @@ from functools import cache
 import llvmlite.binding as llvm
 
 from flambeau.base import flags
-from flambeau.base.processor import AVX2, AVX512, VECTOR_BYTES
+from flambeau.base.processor import AVX2, AVX512, FUSING, VECTOR_BYTES
 
 
 
@@ -109,13 +109,12 @@ def target(kind: str) -> HostTarget:
         features = llvm.get_host_cpu_features().flatten()
         if kind == "avx512":  # some Intel CPUs default to half-width vectors
             features += ",-prefer-256-bit"
-        fma = kind == "neon" or bool(has.get("fma"))
         f16 = kind == "neon" or bool(has.get("f16c"))
     else:
         cpu = {"avx2": "x86-64-v3", "sse2": "x86-64"}[kind]
         features = ""
-        fma = f16 = kind == "avx2"
-    return HostTarget(kind, triple, cpu, features, VECTOR_BYTES[kind], fma,
+        f16 = kind == "avx2"
+    return HostTarget(kind, triple, cpu, features, VECTOR_BYTES[kind], kind in FUSING,
                       kind in ("avx512", "avx2"), f16)
 
 

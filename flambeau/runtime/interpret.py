@@ -5,6 +5,7 @@ This is what runs once-only code. Compiled code gives the same results, bit by b
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -14,10 +15,12 @@ import numpy as np
 from ..base import dtype as dt
 from ..base.errors import IndexValueError
 from ..base.late import late
+from ..base.processor import fuses
 from ..ir.node import Node, OpClass, Prim, settle
 from ..ir.view import VIEW_SET, strided
 from ..ops.prim.contract import DOT
 from ..ops.prim.correlate import CORRELATE, CORRELATE_WEIGHT
+from ..ops.prim.elementwise import FMA
 from ..ops.prim.index import PUT, SCATTER
 from ..ops.prim.recurrence import RECURRENCE, RECURRENCE_BACK
 from . import ordered
@@ -99,7 +102,7 @@ def evaluate(node: Computed) -> np.ndarray:
 
 def _elementwise(node: Computed, arrays: list) -> np.ndarray:
     """16-bit floats are computed in float32 and rounded once."""
-    if node.prim.name not in EXACT:
+    if node.prim.name not in EXACT and not (node.prim is FMA and _fused_by_numpy(node)):
         value = library.elementwise(node.prim, arrays, node.params, node.shape, node.dtype)
         if value is not None:
             return value
@@ -113,6 +116,13 @@ def _elementwise(node: Computed, arrays: list) -> np.ndarray:
         value = np.broadcast_to(value, node.shape).copy()
     # ufuncs keep the order of their operands; a value is row-major
     return value if value.flags.c_contiguous else np.ascontiguousarray(value)
+
+
+def _fused_by_numpy(node: Computed) -> bool:
+    """Whether NumPy is to compute a fused multiply-add: of few elements, it is no reason to load
+    the compiler."""
+    return ("llvmlite" not in sys.modules and math.prod(node.shape) <= ordered.MOST
+            and fuses() is not None)
 
 
 def run(nodes: list[Node]) -> None:

@@ -12,7 +12,7 @@ import pytest
 import flambeau as torch
 from flambeau import nn
 from flambeau.base import dtype as dt
-from flambeau.base import flags, processor
+from flambeau.base import flags, fused, processor
 from flambeau.base import shape as sh
 from flambeau.codegen import host as hosts
 from flambeau.graph.graph import Graph
@@ -96,6 +96,10 @@ def test_functions(name, dtype):
     if name == "where":
         agree(lambda: [make_("where", leaf(x > 0), leaf(x, dtype), leaf(y, dtype))])
         return
+    if name == "fma":
+        agree(lambda: [make_("fma", leaf(x, dtype), leaf(y, dtype), leaf(y[::-1], dtype)),
+                       make_("fma", leaf(x, dtype), const(0.3, dtype), leaf(y, dtype))])
+        return
     if PRIMS[name].llvm.__code__.co_argcount == 2:
         agree(lambda: [make_(name, leaf(x, dtype))])
         return
@@ -103,6 +107,23 @@ def test_functions(name, dtype):
     for number in (2.0, 3.0, 0.5, -0.5, 1.7):
         agree(lambda c=number: [make_(name, leaf(x, dtype), const(c, dtype)),
                                 make_(name, const(c, dtype), leaf(x, dtype))])
+
+
+@pytest.mark.parametrize("dtype", (dt.float32, dt.float64), ids=str)
+def test_numpy_fuses_like_the_processor(dtype):
+    rng, info = np.random.default_rng(1), np.finfo(dtype.np)
+    special = [0, -0.0, 1, -1, np.inf, -np.inf, np.nan, info.max, -info.max, info.tiny, 1 / 3,
+               info.smallest_subnormal, 1 + info.eps, 1 - info.eps / 2, info.max / 2, 3, 2.0**-30]
+    cases = [a.ravel().astype(dtype.np) for a in np.meshgrid(special, special, special)]
+    x, y = (np.ldexp(rng.standard_normal(9000), rng.integers(-50, 50, 9000)) for _ in range(2))
+    almost = -(x * y) * (1 + info.eps * rng.integers(-3, 3, 9000))
+    x, y, z = (np.concatenate([a, b, b]).astype(dtype.np) for a, b in
+               zip(cases, (x, y, almost), strict=True))
+    z[-9000:] = rng.standard_normal(9000)
+    got, want = fused.fma(x, y, z), library.elementwise(PRIMS["fma"], [x, y, z], (), x.shape, dtype)
+    np.testing.assert_array_equal(got, want)
+    there = ~np.isnan(want)
+    np.testing.assert_array_equal(np.signbit(got[there]), np.signbit(want[there]))
 
 
 def test_functions_on_other_vectors(kind):

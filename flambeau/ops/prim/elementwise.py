@@ -12,6 +12,7 @@ import numpy as np
 
 from ...base import dtype as dt
 from ...base import layout as layouts
+from ...base.fused import fma
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
@@ -62,11 +63,16 @@ SUB = Prim("sub", E, same_dtype, np.subtract, lambda b, x, y: b.sub(x, y), doc="
 MUL = Prim("mul", E, same_dtype, np.multiply, lambda b, x, y: b.mul(x, y), commutative=True,
            doc="x * y")
 DIV = Prim("div", E, same_dtype, np.divide, lambda b, x, y: b.div(x, y), doc="x / y of floats")
+FMA = Prim("fma", E, same_dtype, fma, lambda b, x, y, z: b.fma(x, y, z),
+           doc="x * y + z of floats, rounded once")
 
 
-def _scaled(x, alpha, dtype):
-    """``x * alpha`` in ``dtype``; no multiplication where alpha is 1."""
-    return x if is_number(alpha) and alpha == 1 else elementwise(MUL, dtype, x, alpha)
+def scaled_sum(dtype: dt.dtype, x, y, factor):
+    """``x + y * factor`` in ``dtype``: of floats rounded once, as PyTorch's kernels do; of 16-bit
+    floats, too, which its kernels round twice where they do not fill a vector."""
+    if dtype.is_floating_point:
+        return elementwise(FMA, dtype, y, factor, x)
+    return elementwise(ADD, dtype, x, elementwise(MUL, dtype, y, factor))
 
 
 def _check_alpha(name, dtype, alpha):
@@ -82,7 +88,7 @@ def _add_lower(x, y, alpha=1):
     d = result_type(x, y)
     if type(alpha) is not int or alpha != 1:
         _check_alpha("add", d, alpha)
-        y = _scaled(y, alpha, d)
+        return scaled_sum(d, x, y, alpha)
     return elementwise(ADD, d, x, y)
 
 
@@ -96,7 +102,7 @@ _add = Op("add", _add_lower, lambda ctx, g: (g, g if ctx.alpha == 1 else mul(g, 
      errors=lambda t: [(RuntimeError, "must match the size", t.call(t.f(2), t.f(3)))])
 def add(input, other, *, alpha=1):  # noqa: A002
     """``input + alpha * other`` with broadcasting and type promotion."""
-    return apply(_add, input, other, alpha=alpha)
+    return apply(_add, input, other, alpha=alpha if is_number(alpha) else alpha.item())
 
 
 def _sub_lower(x, y, alpha=1):
@@ -108,7 +114,9 @@ def _sub_lower(x, y, alpha=1):
             "to invert a mask, use the `~` or `logical_not()` operator instead.")
     if type(alpha) is not int or alpha != 1:
         _check_alpha("sub", d, alpha)
-        y = _scaled(y, alpha, d)
+        if d.is_floating_point:  # the number itself is left as it is: a step may have another one
+            return scaled_sum(d, x, y, make(NEG, (operand(alpha, d),)))
+        y = elementwise(MUL, d, y, alpha)
     return elementwise(SUB, d, x, y)
 
 
@@ -123,17 +131,15 @@ _sub = Op("sub", _sub_lower,
                         t.call(t.bools(2), t.bools(2)))])
 def sub(input, other, *, alpha=1):  # noqa: A002
     """``input - alpha * other`` with broadcasting and type promotion."""
-    return apply(_sub, input, other, alpha=alpha)
+    return apply(_sub, input, other, alpha=alpha if is_number(alpha) else alpha.item())
 
 
 @api(method=True, dtypes="number", cases=lambda t: [t.call(t.f(2, 3), t.f(3))])
 def rsub(input, other, *, alpha=1):  # noqa: A002
     """``other - alpha * input``."""
-    if is_number(other) and not is_number(alpha):
-        return sub(other, mul(input, alpha))
     if input.dtype is dt.bool_ and is_number(other):
         raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported.")
-    return apply(_rsub, input, other, alpha=alpha)
+    return apply(_rsub, input, other, alpha=alpha if is_number(alpha) else alpha.item())
 
 
 _rsub = Op("rsub", lambda x, y, alpha=1: _sub_lower(y, x, alpha),

@@ -1,4 +1,6 @@
-"""Elementwise functions of three operands: clamp, lerp, addcmul, addcdiv."""
+"""Elementwise functions of three operands: clamp, lerp, addcmul, addcdiv.
+
+Where PyTorch's kernels round a product and a sum once, so do these (``scaled_sum``)."""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from ...ir.api import api
 from ...ir.op import Op, apply
 from ..core import elementwise, fitting, is_number, operand, result_type
 from .elementwise import (ADD, DIV, MAXIMUM, MINIMUM, MUL, SUB, cast_node, check_tensor, conj,
-                          conj_or_number, div, ge, gt, le, lt, mul, neg, sub, where)
+                          conj_or_number, div, ge, gt, le, lt, mul, neg, scaled_sum, sub, where)
 from .pointwise import not_implemented
 
 # --- clamp --------------------------------------------------------------------------------------
@@ -118,11 +120,10 @@ def _lerp_lower(x, end, weight):
     gap = elementwise(SUB, w, end, x)
 
     def from_start():
-        return elementwise(ADD, w, x, elementwise(MUL, w, gap, weight))
+        return scaled_sum(w, x, gap, weight)
 
     def from_end():
-        rest = elementwise(SUB, w, 1, weight)
-        return elementwise(SUB, w, end, elementwise(MUL, w, gap, rest))
+        return scaled_sum(w, end, gap, elementwise(SUB, w, weight, 1))
 
     if number or d.is_complex:
         return cast_node(from_end() if number and abs(weight) >= 0.5 else from_start(), d)
@@ -173,10 +174,9 @@ def _addcmul_lower(x, a, b, value=1):
     if d.category < dt.dtype.FLOAT and is_number(value):
         value = fitting(value, d)
     w, x, a, b = _wide(d, x, a, b)
-    product = elementwise(MUL, w, a, b)
     if value != 1:
-        product = elementwise(MUL, w, product, value)
-    return cast_node(elementwise(ADD, w, x, product), d)
+        a = elementwise(MUL, w, a, value)
+    return cast_node(scaled_sum(w, x, a, b), d)
 
 
 def _scaled(g, value):
