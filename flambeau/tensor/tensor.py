@@ -339,7 +339,9 @@ class Tensor:
 
     def detach_(self) -> Tensor:
         """Cut this tensor from the tape, in place."""
-        if self._base is not None:
+        if self._run:
+            execute.follower.settle(self)
+        if self._base is not None and not self._inference:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self._fn, self._nr, self._requires = None, 0, False
         return self
