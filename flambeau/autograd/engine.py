@@ -27,7 +27,8 @@ class Context:
     versions; ``to_tensor(value)`` and ``from_tensor(tensor)`` convert for hooks;
     ``zeros(shape, dtype)`` makes a gradient of zeros; ``accumulate(variable, value)`` adds to
     ``.grad``; ``has_nan(value)`` and ``nan_report(fn, i)`` serve anomaly mode; ``freed(fn)`` is
-    the error of an operation whose saved values are gone.
+    the error of an operation whose saved values are gone, ``overwritten(fn, guard)`` of one whose
+    operand or result was written since.
     """
 
 

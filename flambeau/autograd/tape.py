@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..base import srcloc
 from ..ir.op import Op
@@ -65,6 +65,39 @@ class Saved:
         self.packed = self.unpack = None
 
 
+class _Copy:
+    """The version of what PyTorch copies for backward: no write counts."""
+
+    version = 0
+
+
+COPY = _Copy()
+
+
+class Guard:
+    """What must not be written before backward, although its value is not kept.
+
+    Args:
+        at: the number of the edge, or of the result.
+        loc: the line that made it, where that is known.
+    """
+
+    __slots__ = ("at", "is_result", "loc", "counter", "version")
+
+    def __init__(self, at: int, is_result: bool, counter, loc):
+        self.at, self.is_result, self.loc = at, is_result, loc
+        self.watch(counter)
+
+    def watch(self, counter) -> None:
+        """Compare with this counter from now on; who else can write is alive."""
+        self.counter, self.version = weakref.ref(counter), counter.version
+
+    def written(self) -> bool:
+        """Whether it was written since."""
+        counter = self.counter()
+        return counter is not None and counter.version != self.version
+
+
 class GradFn:
     """One recorded operation; ``type(fn).__name__`` is PyTorch's, such as AddBackward0."""
 
@@ -79,6 +112,7 @@ class GradFn:
     out_metas: list  # (shape, dtype) of the results
     numbers: dict  # operands that are no tensors, by place
     # what few operations ever have has a default here, so that making one stores little
+    guards: Sequence[Guard] = ()
     pre_hooks: dict | None = None
     post_hooks: dict | None = None
     out_hooks: dict | None = None
@@ -116,19 +150,19 @@ class GradFn:
             self.pre_hooks = {}
         return add_hook(self.pre_hooks, hook)
 
-    def _saved_count(self) -> int:
-        return len(self.saved) + len(self.results)
-
     def release(self, where) -> None:
         """Forget what was kept for backward."""
         if not self.released:
             self.released = where or True
-        if self.saved or self.results:
+        if self.saved or self.results or self.guards:
             self.freed_at = where or "backward()"
-            self.saved, self.results = {}, {}
+            self.saved, self.results, self.guards = {}, {}, ()
 
     def apply(self, grads, context):
         """Gradients of the operands, one per edge. ``context`` decides nodes or tensors."""
+        for guard in self.guards:
+            if guard.written():
+                raise context.overwritten(self, guard)
         ctx = Ctx(self, context)
         before = srcloc.pin(context.where)
         try:
@@ -282,15 +316,6 @@ class Ctx:
         if isinstance(at, range):
             return [self.fn.metas[k][0] for k in at]
         return () if at is None else self.fn.metas[at][0]
-
-    def unwritten_shape(self, i: int):
-        """Shape of operand ``i``, where PyTorch keeps the operand and so refuses a written one.
-
-        Raises:
-            RuntimeError: it was written since.
-        """
-        self.operand(i)
-        return self.shape(i)
 
     def dtype(self, i: int):
         """Dtype of operand ``i``."""

@@ -38,6 +38,9 @@ class Op:
             dtype by the engine.
         saves: which operands (numbers) and results ("result" or "result1") the vjp reads. A
             callable ``saves(needs, params)`` may decide by what needs a gradient.
+        guards: what must not be written before backward, listed as in ``saves``; None: what is
+            saved. PyTorch refuses such writes where it keeps the tensor itself, although a rule
+            here may not read it, and allows them where it keeps a copy.
         geometry: makes it a view op: ``geometry(shape, strides, offset, **params)`` gives the
             result's (shape, strides, offset); ``lower`` is then derived.
         geometries: the same for a view op with several results: a list of such triples.
@@ -49,11 +52,11 @@ class Op:
         layout: the order in memory of the results; None: always row-major.
     """
 
-    __slots__ = ("name", "lower", "vjp", "saves", "geometry", "geometries", "grad_name",
+    __slots__ = ("name", "lower", "vjp", "saves", "guards", "geometry", "geometries", "grad_name",
                  "nondiff", "nondiff_results", "doc", "layout", "asks_layout", "retypes")
 
     def __init__(self, name: str, lower: Callable | None = None, vjp: Callable | None = None, *,
-                 saves=(), geometry: Callable | None = None,
+                 saves=(), guards=None, geometry: Callable | None = None,
                  geometries: Callable | None = None, grad_name: str | None = None,
                  nondiff: str | None = None, nondiff_results: tuple[int, ...] = (), doc: str = "",
                  layout: Rule | None = None,
@@ -64,7 +67,7 @@ class Op:
             raise ValueError(f"operation {name!r}: give vjp=, or nondiff='why it has no gradient'")
         if lower is None and geometry is None and geometries is None:
             raise ValueError(f"operation {name!r}: give lower=, geometry= or geometries=")
-        self.name, self.vjp, self.saves = name, vjp, saves
+        self.name, self.vjp, self.saves, self.guards = name, vjp, saves, guards
         self.geometry, self.nondiff, self.nondiff_results = geometry, nondiff, nondiff_results
         self.geometries = geometries
         self.lower, self.retypes = lower, retypes

@@ -12,8 +12,10 @@ import numpy as np
 
 from ..base import dtype as dt
 from ..base import shape as sh
+from ..base.layout import LIKE_FIRST
 from ..base.limits import finfo, iinfo
 from ..ir.node import CONST, Node, OpClass, Prim, Tagged, const, make, pend
+from ..ir.op import Op
 from ..ir.view import broadcast
 
 NUMBER = (numbers.Number, np.generic)
@@ -226,3 +228,11 @@ def check_float(name: str, x) -> None:
     if x.dtype.category < dt.dtype.FLOAT:
         raise RuntimeError(f"{name}(): expected a floating point or complex tensor, got "
                            f"{x.dtype}; convert it first, for example with .float()")
+
+
+def one_step(name: str, grad_name: str, guards) -> Op:
+    """An op for what is composed of several here and one step of PyTorch's tape: applied to
+    ``(out, *operands)`` it is ``out``. ``guards`` (see Op) number the operands from 1."""
+    return Op(name, lambda out, *operands: out,
+              lambda ctx, g: (g, *[None] * (ctx.operands - 1)), guards=guards,
+              grad_name=grad_name, layout=LIKE_FIRST)

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 
 from ..autograd import engine, modes
-from ..autograd.tape import GradFn, Saved
+from ..autograd.tape import COPY, GradFn, Guard, Saved
 from ..base import dtype as dt
 from ..base import srcloc
 from ..ir import batch
@@ -102,6 +102,10 @@ class NodeContext(engine.Context):
         """For anomaly mode: what gave NaN."""
         return history.nan_report(fn, i, modes.Anomaly.steps)
 
+    def overwritten(self, fn: GradFn, guard: Guard) -> RuntimeError:
+        """What PyTorch keeps was written."""
+        return history.overwritten(fn, guard)
+
     def freed(self, fn: GradFn) -> RuntimeError:
         """The graph was walked before."""
         return history.freed(fn, self.roots, self.where)
@@ -115,6 +119,8 @@ class TensorContext(NodeContext):
             return _unpacked(fn, saved)
         if saved.counter.version != saved.version:
             raise history.overwritten(fn, saved)
+        if saved.counter is COPY and saved.tensor.node() is not saved.node:
+            return history.past(fn, saved)
         return saved.tensor
 
     def unpack_result(self, fn: GradFn, saved: Saved, i: int):

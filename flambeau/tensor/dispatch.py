@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import modes
-from ..autograd.tape import GradFn, Saved, grad_class
+from ..autograd.tape import COPY, GradFn, Guard, Saved, grad_class
 from ..base import device as dv
 from ..base import dtype as dt
 from ..base import srcloc
@@ -212,6 +212,8 @@ def record(op: Op, operands, params: dict, results, cls_name: str | None = None)
     if saves:
         for what in saves(needs, params) if callable(saves) else saves:
             _save(fn, what, flat, results)
+    if op.guards is not None:
+        _guard(fn, op.guards(needs, params) if callable(op.guards) else op.guards, flat, results)
     skip = op.nondiff_results
     if len(results) == 1 and not skip and first.dtype.category >= dt.dtype.FLOAT:
         first._fn = fn  # its number is 0
@@ -236,13 +238,38 @@ def _save(fn: GradFn, what, flat, results) -> None:
         t = results[nr]
         fn.results[nr] = _packed(Saved(None, t.node(), t._counter), t)
         return
-    at = fn.layout[what]
-    for k in (at if isinstance(at, range) else (at,)):
-        if k is not None:
-            t = flat[k]
-            if t._inference and modes.state.grad:
-                raise _inference_error()
-            fn.saved[k] = _packed(Saved(t, t.node(), t._counter), t)
+    for k, t in _edges_of(fn, what, flat):
+        fn.saved[k] = _packed(Saved(t, t.node(), t._counter), t)
+
+
+def _edges_of(fn: GradFn, operand: int, flat) -> list[tuple[int, Tensor]]:
+    """The tensors of an operand that is kept for backward, with the numbers of their edges."""
+    at = fn.layout[operand]
+    found = [(k, flat[k]) for k in (at if isinstance(at, range) else (at,)) if k is not None]
+    if modes.state.grad and any(t._inference for _, t in found):
+        raise _inference_error()
+    return found
+
+
+def _guard(fn: GradFn, guards, flat, results) -> None:
+    """Let what ``guards`` lists be refused when it was written before backward, and nothing else;
+    hooks for what is kept see it too."""
+    for saved in (*fn.saved.values(), *fn.results.values()):
+        saved.counter, saved.version = COPY, COPY.version
+    found = []
+    for what in guards:
+        if isinstance(what, str):
+            nr = int(what[6:] or 0)
+            found.append((nr, results[nr], fn.results))
+        else:
+            found.extend((k, t, fn.saved) for k, t in _edges_of(fn, what, flat))
+    if SavedHooks.stack:
+        for k, t, kept in found:
+            if k not in kept:
+                kept[k] = _packed(Saved(t, None, COPY), t)
+    else:
+        fn.guards = [Guard(k, kept is fn.results, t._counter, t._node and t._node.loc)
+                     for k, t, kept in found]
 
 
 class SavedHooks:

@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from ..autograd.tape import AccumulateGrad, GradFn, Saved
+from ..autograd.tape import AccumulateGrad, GradFn, Guard, Saved
 from ..base import srcloc
 from ..ops.where import location, reached
 from ..runtime import execute
@@ -102,28 +102,42 @@ def _reads(nodes: list, t: Tensor) -> bool:
 # --- overwritten values ---------------------------------------------------------------------------
 
 
-def overwritten(fn: GradFn, saved: Saved) -> RuntimeError:
-    """A value that backward needs was written over: who made it, who needs it, who wrote."""
-    edge = _maker(fn, saved)
+def overwritten(fn: GradFn, kept: Saved | Guard) -> RuntimeError:
+    """What backward needs was written over: who made it, who needs it, who wrote."""
+    if isinstance(kept, Guard):
+        metas = fn.out_metas if kept.is_result else fn.metas
+        (shape, dtype), counter, loc = metas[kept.at], kept.counter(), kept.loc
+        edge = (fn, kept.at) if kept.is_result else fn.edges[kept.at]
+    else:
+        shape, dtype, loc = kept.node.shape, kept.node.dtype, kept.node.loc
+        counter, edge = kept.counter, _maker(fn, kept)
     maker = edge[0] if edge is not None else None
     if maker is None or isinstance(maker, AccumulateGrad):
-        what, produced = "a tensor of the program", saved.node.loc
+        what, produced = "a tensor of the program", loc
     else:
         what, produced = f"output {edge[1]} of {maker.name()}", maker.loc
-    shape = list(saved.node.shape)
     lines = [f"one of the variables needed for gradient computation has been modified by an "
-             f"inplace operation: [{_type_of(saved.node.dtype)} {shape}], which is {what}, is at "
-             f"version {saved.counter.version}; expected version {saved.version} instead."]
+             f"inplace operation: [{_type_of(dtype)} {list(shape)}], which is {what}, is at "
+             f"version {counter.version}; expected version {kept.version} instead."]
     if produced is not None:
         lines.append(f"  produced{_at(produced)}")
     if fn.loc is not None:
         lines.append(f"  needed by {fn.name()} of the operation{_at(fn.loc)}")
-    written = saved.counter.written_at
+    written = counter.written_at
     if written is not None:
         lines.append(f"  overwritten{_at(written)}")
     lines.append("Use the out-of-place form of the operation that overwrote it (x = x + 1 instead "
                  "of x += 1, relu(x) instead of relu_(x)), or clone() the tensor before.")
     return RuntimeError("\n".join(lines))
+
+
+def past(fn: GradFn, saved: Saved) -> Tensor:
+    """An operand as it was, on the tape where it was."""
+    t = Tensor._wrap(saved.node)
+    edge = _maker(fn, saved)
+    if edge is not None:
+        t._fn, t._nr = edge
+    return t
 
 
 def _maker(fn: GradFn, saved: Saved):

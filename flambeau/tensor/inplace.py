@@ -80,6 +80,9 @@ def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tenso
         for saved in fn.results.values():  # results are now found in t's memory
             if saved.counter is result._counter:
                 saved.counter, saved.version = t._counter, t._counter.version
+        for guard in fn.guards:
+            if guard.is_result and guard.counter() is result._counter:
+                guard.watch(t._counter)
         rebase(t, fn, result._nr)
     elif result._cut is not None and not t._requires:
         t._cut = result._cut

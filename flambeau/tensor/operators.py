@@ -12,6 +12,7 @@ from ..ops.lib.assignment import copy
 from ..ops.lib.indexing import getitem, index_put, parse_index
 from ..ops.prim import contract, elementwise as ew
 from ..ops.prim.elementwise import cast, clone
+from ..ops.prim.pointwise import reciprocal
 from ..ops.prim.shape import VIEW_OP, permute, sizes_of, transpose
 from .backward import backward
 from .creation import empty
@@ -112,6 +113,8 @@ for _name, _function in _BINARY.items():
     if _name != "matmul":
         _install(f"__i{_name}__", _inplace(_function), f"``self {_sign}= other``, in place.")
 _install("__rsub__", _binary(ew.rsub), "``other - self``.")
+_install("__rtruediv__", _reflected(lambda other, x: ew.mul(reciprocal(x), other)),
+         "``other / self``, as PyTorch computes it: the reciprocal times ``other``.")
 Tensor.__div__ = Tensor.__truediv__
 Tensor.__rdiv__ = Tensor.__rtruediv__
 for _name, _function in {"eq": ew.eq, "ne": ew.ne, "lt": ew.lt, "le": ew.le, "gt": ew.gt,

@@ -25,7 +25,7 @@ from ..runtime import execute
 class VersionCounter:
     """Counts in-place writes; a tensor and its views share one, ``x.data`` has its own."""
 
-    __slots__ = ("version", "written_at")
+    __slots__ = ("version", "written_at", "__weakref__")
 
     def __init__(self):
         self.version = 0

@@ -86,6 +86,8 @@ class TapeTemplate:
     def _record(self, fn: GradFn) -> _Record:
         if any(self._moves(x) for x in _numbers(tuple(fn.params.values()))):
             raise Poison("a history that is still wanted knows where a view begins that moves")
+        if any(guard.written() for guard in fn.guards):
+            raise Poison("what may not be written was written")
         return _Record(
             type(fn), {name: getattr(fn, name) for name in _COPIED}, fn.params,
             tuple(map(self._edge, fn.edges)),

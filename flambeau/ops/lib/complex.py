@@ -88,6 +88,7 @@ def _complex_lower(x, y):
 
 
 _complex = Op("complex", _complex_lower, lambda ctx, g: (real(g), imag(g)),
+              guards=lambda needs, params: tuple(i for i in (0, 1) if needs[i]),
               layout=layouts.ELEMENTWISE)
 
 
@@ -97,6 +98,18 @@ def complex(real, imag):  # noqa: A001
     return apply(_complex, real, imag)
 
 
+def _polar_vjp(ctx, g):
+    size, angle = ctx.operand(0), ctx.operand(1)
+    along, across = (real(mul(conj(g), complex(a, b))) for a, b in (
+        (cos(angle), sin(angle)), (neg(sin(angle)), cos(angle))))
+    return along, mul(size, across)
+
+
+_polar = Op("polar", lambda size, angle: _complex_lower(*(
+    mul(size, part(angle)) for part in (cos, sin))), _polar_vjp,
+    saves=(0, 1), guards=("result",), layout=layouts.ELEMENTWISE)
+
+
 @api(out=1, cases=lambda t: [t.call(t.pos(2, 3), t.f(2, 3))])
 def polar(abs, angle):
     """``abs * exp(i * angle)`` of two float tensors of one dtype."""
@@ -104,7 +117,7 @@ def polar(abs, angle):
         if is_number(x):
             raise TypeError(f"polar(): argument '{name}' (position {at}) must be Tensor, not "
                             f"{type(x).__name__}")
-    return complex(mul(abs, cos(angle)), mul(abs, sin(angle)))
+    return apply(_polar, abs, angle)
 
 
 # --- angle and conjugate ------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.op import apply
-from ..core import to_float
+from ..core import one_step, to_float
 from ..prim.elementwise import cast, conj, div, mul
 from ..prim.fft import C2C_OP, C2R_OP, R2C_OP, SWAP
 from ..prim.index import host, on_host
@@ -65,13 +65,17 @@ def _axis(x, dim):
     return sh.wrap_dim(dim, len(x.shape))
 
 
+_OF_REAL = one_step("_fft_of_real", "FftR2CBackward0", (1,))
+
+
 def _one(name, x, n, dim, norm, forward):
-    x = _complex(name, x)
-    dim = _axis(x, dim)
+    z = _complex(name, x)
+    dim = _axis(z, dim)
     if n is not None:
-        x = _resized(x, (dim,), (n,))
-    _check_points(x, (dim,))
-    return apply(C2C_OP, x, axes=(dim,), norm=_norm(norm), forward=forward)
+        z = _resized(z, (dim,), (n,))
+    _check_points(z, (dim,))
+    out = apply(C2C_OP, z, axes=(dim,), norm=_norm(norm), forward=forward)
+    return out if n is not None or x.dtype.is_complex else apply(_OF_REAL, out, x)
 
 
 def _axes(name, x, s, dim):

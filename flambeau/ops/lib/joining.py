@@ -9,6 +9,8 @@ import numpy as np
 from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.api import api
+from ...ir.op import apply
+from ..core import one_step
 from ..prim.binary import remainder
 from ..prim.elementwise import cast, floor_divide
 from ..prim.index import host, index_select, nonzero, on_host
@@ -154,6 +156,9 @@ def cartesian_prod(*tensors):
     return stack([reshape(g, (g.numel(),)) for g in grids], 1)
 
 
+_combined = one_step("combinations", "StackBackward0", (1,))
+
+
 @api(dtypes="any", cases=lambda t: [t.call(t.f(4), 2), t.call(t.f(3), 2, True)])
 def combinations(input, r=2, with_replacement=False):  # noqa: A002
     """Combinations of ``r`` elements of a vector, one row each."""
@@ -166,7 +171,7 @@ def combinations(input, r=2, with_replacement=False):  # noqa: A002
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     index = np.array(list(pick(range(input.shape[0]), r)), np.int64).reshape(-1, r)
     flat = index_select(input, 0, on_host(index.reshape(-1), input))
-    return reshape(flat, index.shape)
+    return apply(_combined, reshape(flat, index.shape), input)
 
 
 @api(dtypes="any", cases=lambda t: [t.call(t.ints(4, low=0, high=6), (2, 3))])

@@ -11,7 +11,7 @@ from ...base import dtype as dt
 from ...base import shape as sh
 from ...ir.api import api
 from ...ir.op import apply
-from ..core import is_number
+from ..core import is_number, one_step
 from ..prim.contract import matmul
 from ..prim.elementwise import add, clone, eq, gt, log, mul, sub, where
 from ..prim.extremes import amax
@@ -166,6 +166,9 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False):
     return apply(TRISOLVE_OP, A, B, upper=bool(upper), unit=bool(unitriangular))
 
 
+_TRIANGULAR = one_step("triangular_solve", "TriangularSolveBackward0", (1, 2, "result"))
+
+
 @api("triangular_solve", method=True, out=2)
 def triangular_solve_(input, A, upper=True, transpose_=False, unitriangular=False,  # noqa: A002
                       **kwargs):
@@ -174,6 +177,7 @@ def triangular_solve_(input, A, upper=True, transpose_=False, unitriangular=Fals
     matrix = transpose(A, -2, -1) if turned else A
     x = solve_triangular(matrix, input, upper=bool(upper) != bool(turned),
                          unitriangular=unitriangular)
+    x = apply(_TRIANGULAR, x, input, A)
     return _pair("triangular_solve", "solution", "cloned_coefficient")((x, clone(A)))
 
 

@@ -11,6 +11,7 @@ from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make, make_many
 from ...ir.op import Op, apply
+from ..core import one_step
 from ..prim.contract import matmul
 from ..prim.elementwise import add, cast, conj, div, log, mul, sqrt, sub
 from ..prim.extremes import amax, amin
@@ -265,6 +266,10 @@ def vander(x, N=None, increasing=False):
     return _vander(x, N, increasing)
 
 
+_reflections = one_step("linalg_householder_product", "LinalgHouseholderProductBackward0",
+                        (1, 2, "result"))
+
+
 @api(out=1, **LA)
 def householder_product(A, tau):
     """The first columns of a product of Householder reflections ``I - tau v v^H``."""
@@ -290,7 +295,7 @@ def householder_product(A, tau):
         column = v[..., :, i:i + 1]
         scaled = mul(column, unsqueeze(tau[..., i:i + 1], -1))
         out = sub(out, matmul(scaled, matmul(h(column), out)))
-    return out
+    return apply(_reflections, out, A, tau)
 
 
 @api("orgqr", method=True, out=1)
@@ -372,6 +377,9 @@ def geqrf(input):  # noqa: A002
     return return_type("geqrf", "a", "tau")(apply(_geqrf, input))
 
 
+_ormqr = one_step("ormqr", "OrmqrBackward0", (1, 2, 3, "result"))
+
+
 @api(method=True, out=1)
 def ormqr(input, tau, other, left=True, transpose=False):  # noqa: A002
     """``other`` multiplied by the Q of ``geqrf`` (its conjugate transpose with ``transpose``)."""
@@ -397,4 +405,4 @@ def ormqr(input, tau, other, left=True, transpose=False):  # noqa: A002
         factor = unsqueeze(slice_dim(tau, -1, i, i + 1), -1)
         factor = conj(factor) if transpose else factor
         out = sub(out, matmul(mul(column, factor), matmul(h(column), out)))
-    return out
+    return apply(_ormqr, out, input, tau, other)

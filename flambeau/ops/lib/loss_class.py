@@ -90,7 +90,7 @@ def _nll_lower(x, target, weight, reduction, ignore):
 
 
 def _nll_vjp(ctx, g, _):
-    target, weight, shape = ctx.operand(1), ctx.operand(2), ctx.unwritten_shape(0)
+    target, weight, shape = ctx.operand(1), ctx.operand(2), ctx.shape(0)
     axis = _class_axis(shape)
     each = _per_target(weight, target, shape, axis, ctx.ignore, g.dtype)
     if ctx.reduction == "mean":
@@ -101,7 +101,8 @@ def _nll_vjp(ctx, g, _):
 
 def _nll_op(name: str, grad_name: str) -> Op:
     return Op(name, _nll_lower, _nll_vjp, nondiff_results=(1,),
-              saves=fixed("nll_loss_forward", (0, 1, 2, "result1"), weight=2), grad_name=grad_name)
+              saves=fixed("nll_loss_forward", (1, 2, "result1"), weight=2),
+              guards=(0, 1, 2, "result1"), grad_name=grad_name)
 
 
 _nll_loss = _nll_op("nll_loss", "NllLossBackward0")

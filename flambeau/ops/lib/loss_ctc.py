@@ -138,7 +138,7 @@ def _vjp(ctx, g):
 _slope = Op("ctc_slope", lambda x, *rest, blank: make(CTC_SLOPE, (x, *rest), (blank,)),
             lambda ctx, g: (zeros_of(g), None, None, None))
 _ctc = Op("_ctc_loss", lambda x, *rest, blank, zero_infinity: make(CTC, (x, *rest), (blank,)), _vjp,
-          saves=(0, 1, 2, 3, "result"), grad_name="CtcLossBackward0")
+          saves=(0, 1, 2, 3, "result"), guards=(0, 1, "result"), grad_name="CtcLossBackward0")
 
 
 def _as_lengths(lengths, like, name: str):

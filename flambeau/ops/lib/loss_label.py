@@ -75,7 +75,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {tuple(input1.shape)}, input2: {tuple(input2.shape)}, target: "
             f"{tuple(target.shape)} ")
-    return folded(clamp_min(add(neg(mul(target, sub(input1, input2))), margin), 0), reduction)
+    return folded(clamp_min(add(mul(neg(target), sub(input1, input2)), margin), 0), reduction)
 
 
 @api(functional=True,

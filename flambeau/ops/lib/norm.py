@@ -86,7 +86,8 @@ def _layer_norm_vjp(ctx, g, *_):
 
 
 _layer_norm = Op("native_layer_norm", _layer_norm_lower, _layer_norm_vjp,
-                 saves=(0, 1, "result1", "result2"), nondiff_results=(1, 2))
+                 saves=(0, 1, "result1", "result2"), guards=(0, 1, 2, "result1", "result2"),
+                 nondiff_results=(1, 2))
 
 
 def _check_normalized(name: str, input, normalized_shape, *parameters) -> tuple[int, ...]:
@@ -158,7 +159,8 @@ def _rms_vjp(ctx, g):
     return gx, (mul(g, conj(scaled)) if ctx.needs(1) else None)
 
 
-_rms_norm = Op("rms_norm", _rms_lower, _rms_vjp, saves=(0, 1), grad_name="MulBackward0")
+_rms_norm = Op("rms_norm", _rms_lower, _rms_vjp, saves=(0, 1), grad_name="MulBackward0",
+               guards=lambda needs, params: (0, 1) if needs[0] else ())  # else a copy is kept
 
 
 @api(functional=True, cases=lambda t: [t.call(t.f(2, 3), (3,)),

@@ -68,7 +68,8 @@ def constant_pad_nd(input, pad, value=0):  # noqa: A002
 
 _NAMES = {"reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}
 _OPS = {(mode, rank): resampler(f"{mode}_pad{rank}d", f"{_NAMES[mode]}{rank}DBackward0",
-                                None if mode == "circular" else layouts.SPATIAL)
+                                None if mode == "circular" else layouts.SPATIAL,
+                                guards=() if mode == "circular" else (0,))
         for mode in _NAMES for rank in (1, 2, 3)}
 
 

@@ -218,7 +218,7 @@ def _averaging(n: int, m: int) -> Taps:
 
 
 _ADAPTIVE_AVG = {rank: resampler(f"adaptive_avg_pool{rank}d", f"AdaptiveAvgPool{rank}DBackward0",
-                                 layouts.POOLED if rank < 3 else None)
+                                 layouts.POOLED if rank < 3 else None, guards=(0,))
                  for rank in (1, 2, 3)}
 
 
@@ -231,7 +231,7 @@ def _adaptive_avg(rank, x, output_size):
     if any(n == 0 for n in x.shape[-rank:]):
         raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch "
                            f"dimensions, but input has sizes {list(x.shape)}")
-    if all(m == 1 for m in sizes) and rank > 1:
+    if all(m == 1 for m in sizes):
         return mean(x, tuple(range(-rank, 0)), True)
     if all(m and n % m == 0 for n, m in zip(x.shape[-rank:], sizes, strict=True)):
         kernel = tuple(n // m for n, m in zip(x.shape[-rank:], sizes, strict=True))

@@ -11,7 +11,8 @@ from ...base import dtype as dt
 from ...base import shape as sh
 from ...base.errors import ShapeError
 from ...ir.api import api
-from ..core import result_type
+from ...ir.op import apply
+from ..core import one_step, result_type
 from ..prim.contract import _check_dtypes, bmm, matmul, mm, mv, vector_dot
 from ..prim.elementwise import (
     add,
@@ -130,14 +131,18 @@ def inner(input, other):  # noqa: A002
     return tensordot(input, other, ([-1], [-1]))
 
 
+#: an operand's value under a version of its own
+_OPERAND = one_step("_unsafe_copy", "UnsafeViewBackward0", ())
+
+
 @api(cases=lambda t: [t.call(t.f(2, 3), t.f(4, 5)), t.call(t.f(2), t.f(2, 3))], **OUT)
 def kron(input, other):  # noqa: A002
     """Kronecker product."""
     rank = max(len(input.shape), len(other.shape))
     a = (1,) * (rank - len(input.shape)) + tuple(input.shape)
     b = (1,) * (rank - len(other.shape)) + tuple(other.shape)
-    wide = mul(reshape(input, tuple(n for s in a for n in (s, 1))),
-               reshape(other, tuple(n for s in b for n in (1, s))))
+    wide = mul(reshape(apply(_OPERAND, input), tuple(n for s in a for n in (s, 1))),
+               reshape(apply(_OPERAND, other), tuple(n for s in b for n in (1, s))))
     return reshape(wide, tuple(x * y for x, y in zip(a, b, strict=True)))
 
 
@@ -181,6 +186,10 @@ def tensordot(a, b, dims=2):
     return reshape(out, (*[a.shape[i] for i in keep_a], *[b.shape[i] for i in keep_b]))
 
 
+_trilinear = one_step("_trilinear", "ViewBackward0", lambda needs, params: tuple(
+    i for i in (1, 2, 3) if needs[1:].count(True) > needs[i]))
+
+
 @api(torch=True, functional=True, cases=lambda t: [t.call(t.f(5, 2), t.f(5, 3), t.f(4, 2, 3))])
 def bilinear(input1, input2, weight, bias=None):
     """``out[.., o] = input1 @ weight[o] @ input2 + bias[o]``."""
@@ -200,6 +209,7 @@ def bilinear(input1, input2, weight, bias=None):
     y = reshape(input2, (rows, n))
     half = reshape(mm(x, reshape(permute(weight, (1, 0, 2)), (m, o * n))), (rows, o, n))
     out = reshape(matmul(half, unsqueeze(y, 2)), (*lead, o))
+    out = apply(_trilinear, out, input1, input2, weight)
     return out if bias is None else add(out, bias)
 
 
@@ -212,6 +222,10 @@ def cross(input, other, dim=None):  # noqa: A002
         if dim is None:
             raise RuntimeError("no dimension of size 3 in input")
     return linalg_cross(input, other, dim=dim)
+
+
+_cross = one_step("linalg_cross", "LinalgCrossBackward0", lambda needs, params: tuple(
+    i for i in (1, 2) if needs[3 - i]))
 
 
 @api("cross", torch=False, namespaces=("linalg",), out=1, dtypes="number",
@@ -227,7 +241,8 @@ def linalg_cross(input, other, *, dim=-1):  # noqa: A002
     shape = sh.broadcast_shapes(tuple(input.shape), tuple(other.shape))
     a, b = expand(input, shape), expand(other, shape)
     turn = {s: (lambda x, s=s: roll(x, s, dim)) for s in (1, 2)}
-    return sub(mul(turn[2](a), turn[1](b)), mul(turn[1](a), turn[2](b)))
+    out = sub(mul(turn[2](a), turn[1](b)), mul(turn[1](a), turn[2](b)))
+    return apply(_cross, out, input, other)
 
 
 # --- chains ---------------------------------------------------------------------------------------
@@ -311,6 +326,10 @@ def _power_sum(d, p):
     return where(zero, 0, pow(where(zero, 1, total), 1 / p))
 
 
+_cdist = one_step("cdist", "CdistBackward0", (1, 2, "result"))
+_pdist = one_step("pdist", "PdistBackward0", (1, "result"))
+
+
 @api(cases=lambda t: [t.call(t.f(3, 4), t.f(5, 4)), t.call(t.f(3, 4), t.f(5, 4), 1.0)])
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """Distances of order ``p`` between all rows of x1 (.., P, M) and x2 (.., R, M): (.., P, R)."""
@@ -334,8 +353,10 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
         squares = add(sum(mul(x1, x1), -1, True), transpose(sum(mul(x2, x2), -1, True), -2, -1))
         total = sub(squares, mul(matmul(x1, transpose(x2, -2, -1)), 2))
         zero = le(total, 0)
-        return where(zero, 0, pow(where(zero, 1, total), 0.5))
-    return _power_sum(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p)
+        out = where(zero, 0, pow(where(zero, 1, total), 0.5))
+    else:
+        out = _power_sum(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p)
+    return apply(_cdist, out, x1, x2)
 
 
 @api(functional=True, cases=lambda t: [t.call(t.f(5, 4))])
@@ -348,8 +369,9 @@ def pdist(input, p=2.0):  # noqa: A002
         raise RuntimeError("pdist only supports non-negative p values")
     n = input.shape[0]
     rows, columns = (on_host(i, input) for i in np.triu_indices(n, 1))
-    return _power_sum(sub(index_select(input, 0, rows), index_select(input, 0, columns)),
-                      p if input.shape[1] else 1.0)
+    out = _power_sum(sub(index_select(input, 0, rows), index_select(input, 0, columns)),
+                     p if input.shape[1] else 1.0)
+    return apply(_pdist, out, input)
 
 
 @api(functional=True, cases=lambda t: [t.call(t.f(5, 4), t.f(5, 4)), t.call(t.f(5, 4), t.f(4), -1)])

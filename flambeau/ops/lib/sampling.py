@@ -11,7 +11,8 @@ import numpy as np
 from ...base import dtype as dt
 from ...ir.api import api
 from ...ir.node import make
-from ...ir.op import Op
+from ...ir.op import Op, apply
+from ..core import one_step
 from ..prim.binary import fmod
 from ..prim.comparison import logical_and
 from ..prim.contract import matmul
@@ -215,9 +216,11 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros",  # noqa: A00
             out = _steady(_fetch(flat, [round(at) for at in places], size, shape), grid)
         else:
             out = _linear(flat, places, size, shape)
-    return reshape(out, (batch, channels, *shape))
+    return apply(_SAMPLED[rank], reshape(out, (batch, channels, *shape)), input, grid)
 
 
+_SAMPLED = {rank: one_step(f"grid_sampler_{rank}d", f"GridSampler{rank}DBackward0", (1, 2))
+            for rank in (2, 3)}
 #: the first operand; the gradient of the second is zero, not None
 _steady = Op("steady", lambda x, grid: make(COPY, (x,)),
              lambda ctx, g: (g, zeros_of(ctx.operand(1))), saves=(1,),

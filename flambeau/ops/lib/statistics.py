@@ -11,7 +11,7 @@ from ...base import shape as sh
 from ...ir.api import api
 from ...ir.node import OpClass, Prim, make_many
 from ...ir.op import Op, apply
-from ..core import cast_node, is_number, no_derivative
+from ..core import cast_node, is_number, no_derivative, one_step
 from ..prim.comparison import isnan, logical_not
 from ..prim.contract import matmul
 from ..prim.elementwise import add, cast, conj, div, gt, mul, ne, sqrt, sub, where
@@ -60,10 +60,13 @@ def _nuclear(input, dim, keepdim):
     return matrix_norm(input, "nuc", dim, keepdim)
 
 
+_dist = one_step("dist", "DistBackward0", (1, 2, "result"))
+
+
 @api(method=True, cases=lambda t: [t.call(t.f(2, 3), t.f(3)), t.call(t.f(3), t.f(3), 1)])
 def dist(input, other, p=2):
     """Norm of order ``p`` of the difference."""
-    return vector_norm(sub(input, other), p)
+    return apply(_dist, vector_norm(sub(input, other), p), input, other)
 
 
 @api(method=True, inplace=True, out=1, cases=lambda t: [t.call(t.f(3, 4), 2, 0, 1.0)])

@@ -24,16 +24,16 @@ def _two(t):
     return [t.call(t.f(2, 3), t.f(3)), t.call(t.f(2, 1), t.f(3))]
 
 
-def pair(name, lower, vjp, *, saves=(), nondiff=None, doc="", cases=_two, aliases=(), method=True,
-         inplace=True, out=1, torch=True, namespaces=(), dtypes="number", grad_name=None,
-         scalar_grad_name=None, numbers=False):
+def pair(name, lower, vjp, *, saves=(), guards=None, nondiff=None, doc="", cases=_two,
+         aliases=(), method=True, inplace=True, out=1, torch=True, namespaces=(),
+         dtypes="number", grad_name=None, scalar_grad_name=None, numbers=False):
     """Declare a function of two operands.
 
     ``numbers``: ``other`` may be a number; with ``scalar_grad_name``, PyTorch names that step
     differently.
     """
-    op = Op(name, lower, vjp, saves=saves, nondiff=nondiff, doc=doc, grad_name=grad_name,
-            layout=layouts.ELEMENTWISE)
+    op = Op(name, lower, vjp, saves=saves, guards=guards, nondiff=nondiff, doc=doc,
+            grad_name=grad_name, layout=layouts.ELEMENTWISE)
     scalar = op
     if scalar_grad_name:
         scalar = Op(name + "_scalar", lower, vjp, saves=saves, grad_name=scalar_grad_name,
@@ -186,23 +186,28 @@ HYPOT = Prim("hypot", E, same_dtype, np.hypot, doc="sqrt(x^2 + y^2) without over
 
 def _hypot_vjp(ctx, g):
     scale = div(g, ctx.result())
-    return mul(scale, ctx.operand(0)), mul(scale, ctx.operand(1))
+    return (mul(scale, ctx.operand(0)) if ctx.needs(0) else None,
+            mul(scale, ctx.operand(1)) if ctx.needs(1) else None)
 
 
 hypot = pair("hypot", _promoting(HYPOT, refuse=("complex", "int")), _hypot_vjp,
-             saves=(0, 1, "result"), dtypes="float",
-             doc="``sqrt(input^2 + other^2)`` without overflow in between.")
+             saves=lambda needs, params: ("result", *(i for i in (0, 1) if needs[i])),
+             dtypes="float", doc="``sqrt(input^2 + other^2)`` without overflow in between.")
 COPYSIGN = Prim("copysign", E, same_dtype, np.copysign, doc="|x| with the sign of y")
 
 
 def _copysign_vjp(ctx, g):
-    x = ctx.operand(0)
-    ratio = where(eq(x, 0), 0, div(ctx.result(), where(eq(x, 0), 1, x)))
-    return mul(g, ratio), (zeros_of(g) if ctx.needs(1) else None)
+    gx = None
+    if ctx.needs(0):
+        x = ctx.operand(0)
+        gx = mul(g, where(eq(x, 0), 0, div(ctx.result(), where(eq(x, 0), 1, x))))
+    return gx, (zeros_of(g) if ctx.needs(1) else None)
 
 
 copysign = pair("copysign", _promoting(COPYSIGN, floats=True, refuse=("complex",)), _copysign_vjp,
-                saves=(0, "result"), grad_name="CopysignBackward0", dtypes="any",
+                saves=lambda needs, params: (0, "result") if needs[0] else (),
+                guards=lambda needs, params: (0, "result") if needs[0] else ("result",),
+                grad_name="CopysignBackward0", dtypes="any",
                 scalar_grad_name="CopysignBackward1", numbers=True,
                 doc="The magnitude of ``input`` with the sign of ``other``.")
 
@@ -223,11 +228,12 @@ def _nextafter_lower(x, y):
 
 
 def _nextafter_vjp(ctx, g):
-    same = eq(ctx.operand(0), ctx.operand(1))
-    return where(same, 0, g), (zeros_of(g) if ctx.needs(1) else None)
+    gx = where(eq(ctx.operand(0), ctx.operand(1)), 0, g) if ctx.needs(0) else None
+    return gx, (zeros_of(g) if ctx.needs(1) else None)
 
 
-nextafter = pair("nextafter", _nextafter_lower, _nextafter_vjp, saves=(0, 1), dtypes="float",
+nextafter = pair("nextafter", _nextafter_lower, _nextafter_vjp, dtypes="float",
+                 saves=lambda needs, params: (0, 1) if needs[0] else (),
                  doc="The next representable number after ``input`` towards ``other``.")
 
 # --- logarithms of sums, products with logarithms -----------------------------------------------
@@ -362,12 +368,23 @@ _heaviside = Op("heaviside", _heaviside_lower, no_derivative("heaviside"),
                 grad_name="NotImplemented", layout=layouts.ELEMENTWISE)
 
 
+def _ldexp_vjp(ctx, g):
+    gx = mul(g, conj(pow(2.0, ctx.operand(1)))) if ctx.needs(0) else None
+    gy = mul(mul(g, conj(ctx.result())), math.log(2)) if ctx.needs(1) else None
+    return gx, gy
+
+
+_ldexp = Op("ldexp", lambda x, y: mul(x, pow(2.0, y)), _ldexp_vjp, layout=layouts.ELEMENTWISE,
+            saves=lambda needs, params: (*((1,) if needs[0] else ()), "result"),
+            guards=lambda needs, params: (*((1,) if needs[0] else ()), "result"))
+
+
 @api(method=True, inplace=True, out=1, dtypes="number",
      cases=lambda t: [t.call(t.f(2, 3), t.ints(3, low=-3, high=4))])
 def ldexp(input, other):
     """``input * 2 ** other``."""
     check_tensor("ldexp", "input", 1, input)
-    return mul(input, pow(2.0, other))
+    return apply(_ldexp, input, other)
 
 
 def _frexp_infer(dtype):

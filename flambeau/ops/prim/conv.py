@@ -134,7 +134,8 @@ def _other(needs, params):
     return tuple(i for i in (0, 1) if needs[1 - i])
 
 
-CONV_OP = Op("convolution", _conv_lower, _conv_vjp, saves=_other, layout=layouts.CONVOLVED)
+CONV_OP = Op("convolution", _conv_lower, _conv_vjp, saves=_other, guards=(0, 1),
+             layout=layouts.CONVOLVED)
 
 
 def _input_lower(y, w, bias, size, stride, padding, dilation, groups):
@@ -149,7 +150,7 @@ def _input_vjp(ctx, g):
     return gy, gw, _bias_grad(ctx, g)
 
 
-INPUT_OP = Op("convolution_transpose", _input_lower, _input_vjp, saves=_other,
+INPUT_OP = Op("convolution_transpose", _input_lower, _input_vjp, saves=_other, guards=(0, 1),
               grad_name="ConvolutionBackward0", layout=layouts.CONVOLVED)
 
 

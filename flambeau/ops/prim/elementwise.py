@@ -22,9 +22,9 @@ from ..core import (cast_node, elementwise, is_number, no_derivative, operand, r
 E = OpClass.ELEMENTWISE
 
 
-def unary(name, numpy, llvm, vjp=None, *, saves=(), floats=True, nondiff=None, cases=None,
-          errors=None, doc="", torch=True, method=True, inplace=True, out=1, functional=False,
-          namespaces=(), aliases=(), dtypes=None, grad_name=None):
+def unary(name, numpy, llvm, vjp=None, *, saves=(), guards=None, floats=True, nondiff=None,
+          cases=None, errors=None, doc="", torch=True, method=True, inplace=True, out=1,
+          functional=False, namespaces=(), aliases=(), dtypes=None, grad_name=None):
     """Declare an elementwise function of one tensor: primitive, operation and public function.
 
     ``floats``: integer operands become the default floating dtype first. The other arguments are
@@ -35,8 +35,8 @@ def unary(name, numpy, llvm, vjp=None, *, saves=(), floats=True, nondiff=None, c
     def lower(x):
         return make(prim, (cast_node(x, to_float(x.dtype)) if floats else x,))
 
-    op = Op(name, lower, vjp, saves=saves, nondiff=nondiff, doc=doc, grad_name=grad_name,
-            layout=layouts.ELEMENTWISE)
+    op = Op(name, lower, vjp, saves=saves, guards=guards, nondiff=nondiff, doc=doc,
+            grad_name=grad_name, layout=layouts.ELEMENTWISE)
 
     def function(input):  # noqa: A002
         return apply(op, input)
@@ -283,10 +283,10 @@ def _trunc_rule(b, x, y):
 
 
 TRUNCDIV, _trunc_lower = division("truncdiv", _trunc_numpy, _trunc_rule, "trunc(x / y)")
-_div_floor = Op("div_floor", _floor_lower, _zero_grads, grad_name="DivBackward1",
-                layout=layouts.ELEMENTWISE)
-_div_trunc = Op("div_trunc", _trunc_lower, _zero_grads, grad_name="DivBackward2",
-                layout=layouts.ELEMENTWISE)
+_div_floor, _div_trunc = (Op(
+    name, lower, _zero_grads, grad_name="DivBackward2", layout=layouts.ELEMENTWISE,
+    guards=lambda needs, params: (0, 1) if needs[1] else (1,))
+    for name, lower in (("div_floor", _floor_lower), ("div_trunc", _trunc_lower)))
 
 
 @api(method=True, inplace=True, out=1, dtypes="number",
@@ -356,8 +356,8 @@ def _pow_saves(needs, params):
     return (0, 1, "result") if needs[1] else (0, 1)
 
 
-_pow = Op("pow", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward1",
-          layout=layouts.ELEMENTWISE)
+_pow = Op("pow", _pow_lower, _pow_vjp, saves=_pow_saves, guards=(0, 1, "result"),
+          grad_name="PowBackward1", layout=layouts.ELEMENTWISE)
 _pow_number = Op("pow_scalar", _pow_lower, _pow_vjp, saves=_pow_saves, grad_name="PowBackward0",
                  layout=layouts.OF_TENSORS)
 _number_pow = Op("pow_of_scalar", _pow_lower, _pow_vjp, saves=_pow_saves,

@@ -90,6 +90,6 @@ def _c2r_vjp(ctx, g):
 
 
 R2C_OP = Op("_fft_r2c", lambda x, axes, norm: make(R2C, (x,), (axes, norm)), _r2c_vjp,
-            grad_name="FftR2CBackward0")
+            guards=(0,), grad_name="FftR2CBackward0")
 C2R_OP = Op("_fft_c2r", lambda x, axes, norm, n: make(C2R, (x,), (axes, norm, n)), _c2r_vjp,
             grad_name="FftC2RBackward0")

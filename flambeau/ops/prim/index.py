@@ -174,8 +174,8 @@ def along(x: Node, index: Node, dim: int) -> Node:
 
 
 _gather = Op("gather", lambda x, index, dim: along(x, index, dim),
-             lambda ctx, g: (scatter_add_zeros(g, ctx.operand(1), ctx.unwritten_shape(0), ctx.dim),
-                             None), saves=(0, 1))
+             lambda ctx, g: (scatter_add_zeros(g, ctx.operand(1), ctx.shape(0), ctx.dim), None),
+             saves=(1,), guards=(0, 1))
 
 
 def check_along(name: str, x, index, dim: int, src=None) -> int:
@@ -285,8 +285,8 @@ TAKE_FLAT = Prim("take_flat", INDEX, _flat_infer, _flat_numpy,
 _take = Op("take", lambda x, index: make(TAKE_FLAT, (x, index)),
            lambda ctx, g: (reshape(put_zeros(reshape(g, (-1,)),
                                              (reshape(ctx.operand(1), (-1,)),),
-                                             (sh.numel(ctx.unwritten_shape(0)),), (0,)),
-                                   ctx.shape(0)), None), saves=(0, 1))
+                                             (sh.numel(ctx.shape(0)),), (0,)),
+                                   ctx.shape(0)), None), saves=(1,), guards=(0, 1))
 
 
 @api(method=True, out=1, dtypes="any",

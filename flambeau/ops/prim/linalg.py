@@ -129,7 +129,8 @@ _cofactor = Op("cofactor", lambda x: make(COFACTOR, (x,)), _cofactor_vjp, saves=
 DET = Prim("det", LIB, lambda x: (x.shape[:-2], x.dtype), np.linalg.det, batch="leading",
            doc="determinants")
 DET_OP = Op("linalg_det", lambda x: make(DET, (x,)), lambda ctx, g: (
-    mul(unsqueeze(unsqueeze(g, -1), -1), apply(_cofactor, ctx.operand(0))),), saves=(0,))
+    mul(unsqueeze(unsqueeze(g, -1), -1), apply(_cofactor, ctx.operand(0))),), saves=(0,),
+            guards=(0, "result"))
 
 
 def _slogdet_infer(x: Node):
@@ -147,7 +148,7 @@ def _slogdet_vjp(ctx, g_sign, g):
 
 
 SLOGDET_OP = Op("linalg_slogdet", lambda x: make_many(SLOGDET, (x,)), _slogdet_vjp,
-                saves=(0, "result0"), grad_name="LinalgSlogdetBackward0")
+                saves=(0, "result0"), guards=(0, "result0"), grad_name="LinalgSlogdetBackward0")
 
 
 # --- triangular systems ---------------------------------------------------------------------------
@@ -345,7 +346,7 @@ def _svdvals_vjp(ctx, g):
 
 
 SVDVALS_OP = Op("linalg_svdvals", lambda x: make(SVDVALS, (x,)), _svdvals_vjp, saves=(0,),
-                grad_name="LinalgSvdBackward0")
+                guards=("result",), grad_name="LinalgSvdBackward0")
 
 
 # --- eigenvalues ----------------------------------------------------------------------------------
@@ -442,7 +443,7 @@ def _pinv_vjp(ctx, g, *_):
 
 
 PINV_OP = Op("linalg_pinv", lambda x, tol, hermitian: make(PINV, (x, tol), (hermitian,)),
-             _pinv_vjp, saves=(0, "result"), grad_name="LinalgPinvBackward0")
+             _pinv_vjp, saves=(0, "result"), guards=(0, "result"), grad_name="LinalgPinvBackward0")
 
 
 # --- LU -------------------------------------------------------------------------------------------
@@ -560,7 +561,7 @@ def _factored_vjp(ctx, g):
 
 
 FACTORED_OP = Op("cholesky_solve", lambda b, factor, upper: make(FACTORED, (b, factor), (upper,)),
-                 _factored_vjp, saves=(1, "result"))
+                 _factored_vjp, saves=(1, "result"), guards=(0, 1, "result"))
 
 
 def _factored_inverse(factor, upper):

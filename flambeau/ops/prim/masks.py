@@ -104,8 +104,8 @@ def _select_lower(x, mask):
 
 _masked_select = Op(
     "masked_select", _select_lower,
-    lambda ctx, g: (apply(_spill, g, ctx.operand(1), size=ctx.unwritten_shape(0)), None),
-    saves=(0, 1))
+    lambda ctx, g: (apply(_spill, g, ctx.operand(1), size=ctx.shape(0)), None),
+    saves=(1,), guards=(0, 1))
 _spill: Op = Op(
     "masked_select_backward",
     lambda g, mask, size: make(MASK_SCATTER, (broadcast(operand(0, g.dtype), size), mask, g)),

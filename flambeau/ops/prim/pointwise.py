@@ -121,7 +121,7 @@ def _sgn_vjp(ctx, g):
 
 
 _sgn = Op("sgn", lambda x: make(SGN, (x,)) if x.dtype.is_complex else _sign_lower(x), _sgn_vjp,
-          saves=(0, "result"), layout=layouts.ELEMENTWISE)
+          saves=(0, "result"), guards=(0, "result"), layout=layouts.ELEMENTWISE)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any", cases=lambda t: [t.call(t.f(2, 3))])

@@ -112,8 +112,8 @@ UNDO_OP = Op("max_pool_backward", _undo_lower, lambda ctx, g: (pick(g, ctx.opera
 
 MAX_POOL_OP = {
     rank: Op(f"max_pool{rank}d_with_indices", _pool_lower, _pool_vjp, saves=("result1",),
-             nondiff_results=(1,), grad_name=f"MaxPool{rank}DWithIndicesBackward0",
-             layout=layouts.POOLED)
+             guards=(0, "result1"), nondiff_results=(1,),
+             grad_name=f"MaxPool{rank}DWithIndicesBackward0", layout=layouts.POOLED)
     for rank in (1, 2, 3)}
 
 
@@ -173,7 +173,7 @@ def _boxes_vjp(ctx, g, _):
 
 BOX_POOL_OP = {
     rank: Op(f"adaptive_max_pool{rank}d", _boxes_lower, _boxes_vjp,
-             saves=("result1",), nondiff_results=(1,),
+             saves=("result1",), guards=(0, "result1"), nondiff_results=(1,),
              grad_name=f"AdaptiveMaxPool{rank}DBackward0",
              layout=layouts.POOLED if rank < 3 else None)
     for rank in (1, 2, 3)}
@@ -218,7 +218,7 @@ FRACTION_OP = {
     rank: Op(f"fractional_max_pool{rank}d",
              lambda x, samples, kernel, out: make_many(FRACTION, (x, samples), (kernel, out)),
              lambda ctx, g, _: (spread_back(g, ctx.result(1), ctx.shape(0)), None),
-             saves=("result1",), nondiff_results=(1,),
+             saves=("result1",), guards=(0, "result1"), nondiff_results=(1,),
              grad_name=f"FractionalMaxPool{rank}DBackward0")
     for rank in (2, 3)}
 

@@ -195,7 +195,7 @@ def _declare_running(name: str, beats, word: str):
             return (g_,)
         return (scatter_add_zeros(g_, index, ctx.shape(0), ctx.dim),)
 
-    op = Op(name, lower, vjp, saves=("result1",), nondiff_results=(1,))
+    op = Op(name, lower, vjp, saves=("result1",), guards=(0, "result1"), nondiff_results=(1,))
     result = return_type(name, "values", "indices")
 
     def function(input, dim):

@@ -240,7 +240,8 @@ def _rows_of(g, index, dim, shape, size):
 
 _index_add = Op("index_add", _index_add_lower, lambda ctx, g: (
     g, None, mul(_rows_of(g, ctx.operand(1), ctx.dim, ctx.shape(0), ctx.shape(2)), ctx.alpha)
-    if ctx.needs(2) else None), saves=lambda needs, params: (1,) if needs[2] else ())
+    if ctx.needs(2) else None), saves=lambda needs, params: (1,) if needs[2] else (),
+    guards=lambda needs, params: (1, 2) if needs[2] else ())
 
 
 @api(method=True, inplace=True, out=1, dtypes="any",
@@ -251,11 +252,15 @@ def index_add(input, dim, index, source, *, alpha=1):  # noqa: A002
     return apply(_index_add, input, index, source, dim=dim, alpha=alpha)
 
 
+def _with_source(needs, params) -> tuple[int, ...]:
+    return (1, 2) if needs[2] else (1,)
+
+
 _index_copy = Op(
     "index_copy", lambda x, index, source, dim: _put_rows(x, index, source, dim, False),
     lambda ctx, g: (apply(_index_fill, g, ctx.operand(1), 0, dim=ctx.dim),
                     None, _rows_of(g, ctx.operand(1), ctx.dim, ctx.shape(0), ctx.shape(2))),
-    saves=(1,))
+    saves=(1,), guards=_with_source)
 
 
 @api(method=True, inplace=True, out=1, dtypes="any",
@@ -343,7 +348,8 @@ def _put_flat_vjp(ctx, g):
     return g_self, None, reshape(take(g, index), ctx.shape(2)) if ctx.needs(2) else None
 
 
-_put = Op("put", _put_flat_lower, _put_flat_vjp, saves=(1,), layout=layouts.LIKE_FIRST)
+_put = Op("put", _put_flat_lower, _put_flat_vjp, saves=(1,), guards=_with_source,
+          layout=layouts.LIKE_FIRST)
 
 
 @api(method=True, inplace=True, dtypes="any",

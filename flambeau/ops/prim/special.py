@@ -37,11 +37,11 @@ def _unit(t):
     return [t.call(t.unit(2, 3))]
 
 
-def special(name, function, vjp, *, saves=(0,), torch=False, alias=True, cases=None, doc="",
-            grad_name=None):
+def special(name, function, vjp, *, saves=(0,), guards=None, torch=False, alias=True, cases=None,
+            doc="", grad_name=None):
     """A float function of one tensor, as torch.special.name and, with ``torch``, torch.name."""
-    return unary(name, in_float64(function), None, vjp, saves=saves, torch=torch, method=torch,
-                 inplace=torch, namespaces=() if torch else ("special",),
+    return unary(name, in_float64(function), None, vjp, saves=saves, guards=guards, torch=torch,
+                 method=torch, inplace=torch, namespaces=() if torch else ("special",),
                  aliases=("special." + name,) if torch and alias else (), cases=cases, doc=doc,
                  grad_name=grad_name)
 
@@ -169,7 +169,7 @@ def _incomplete(name: str, function, sign: int):
 
     def vjp(ctx, g):
         if ctx.needs(0):
-            raise NotImplementedError(f"the derivative for 'self' of {name} is not implemented")
+            raise NotImplementedError(f"the derivative for '{name}: input' is not implemented.")
         a, x = ctx.operand(0), ctx.operand(1)
         density = exp(sub(sub(mul(log(x), sub(a, 1)), x), lgamma(a)))
         return None, mul(g, density if sign > 0 else neg(density))
@@ -210,17 +210,18 @@ i0e = special("i0e", i0e64, lambda ctx, g: (
     mul(g, sub(i1e(ctx.operand(0)), mul(sgn(ctx.operand(0)), ctx.result()))),),
     saves=(0, "result"), grad_name="SpecialI0EBackward0", doc="exp(-|x|) I0(x).")
 i1: Callable = special("i1", i1_64, lambda ctx, g: (mul(g, _i1_slope(ctx.operand(0), False)),),
-                       grad_name="SpecialI1Backward0",
+                       guards=(0, "result"), grad_name="SpecialI1Backward0",
                        doc="Modified Bessel function of the first kind, order 1.")
 i1e: Callable = special("i1e", i1e64, lambda ctx, g: (mul(g, _i1_slope(ctx.operand(0), True)),),
-                        grad_name="SpecialI1EBackward0", doc="exp(-|x|) I1(x).")
+                        guards=(0, "result"), grad_name="SpecialI1EBackward0",
+                        doc="exp(-|x|) I1(x).")
 
 # --- error function and normal distribution -----------------------------------------------------
 
 _HALF_ROOT_PI = 0.5 * math.sqrt(math.pi)
 erfinv = special("erfinv", erfinv64, lambda ctx, g: (
-    mul(mul(g, exp(pow(ctx.result(), 2))), _HALF_ROOT_PI),), saves=("result",), torch=True,
-    cases=_unit, doc="The inverse of the error function, on (-1, 1).")
+    mul(mul(g, exp(pow(ctx.result(), 2))), _HALF_ROOT_PI),), saves=("result",), guards=(0,),
+    torch=True, cases=_unit, doc="The inverse of the error function, on (-1, 1).")
 erfcx = special("erfcx", erfcx64, lambda ctx, g: (
     mul(g, sub(mul(mul(ctx.operand(0), ctx.result()), 2), 2 / math.sqrt(math.pi))),),
     saves=(0, "result"), grad_name="SpecialErfcxBackward0", doc="exp(x^2) erfc(x).")
@@ -230,7 +231,7 @@ ndtri = special("ndtri", ndtri64, lambda ctx, g: (
     cases=lambda t: [t.call(div(t.pos(2, 3), 3))], doc="Quantiles of the normal distribution.")
 log_ndtr = special("log_ndtr", log_ndtr64, lambda ctx, g: (
     mul(g, div(math.sqrt(2 / math.pi), erfcx(mul(ctx.operand(0), -math.sqrt(0.5))))),),
-    grad_name="SpecialLogNdtrBackward0",
+    guards=(0, "result"), grad_name="SpecialLogNdtrBackward0",
     doc="Logarithm of the normal distribution function, exact far into the tail.")
 
 
@@ -248,7 +249,7 @@ def _ndtr_vjp(ctx, g):
     return (mul(g, bell),)
 
 
-_ndtr = Op("special_ndtr", _ndtr_lower, _ndtr_vjp, saves=(0,), grad_name="MulBackward1",
+_ndtr = Op("special_ndtr", _ndtr_lower, _ndtr_vjp, saves=(0,), guards=(), grad_name="MulBackward1",
            layout=layouts.ELEMENTWISE)
 
 

@@ -59,8 +59,9 @@ def _prod_lower(x, axes, keepdim, dtype):
     return reduce(PROD, cast_node(x, dtype), axes, keepdim)
 
 
-_prod = Op("prod", _prod_lower, _prod_vjp, saves=(0,), grad_name="ProdBackward1")
-_prod_full = Op("prod_full", _prod_lower, _prod_vjp, saves=(0,), grad_name="ProdBackward0")
+_prod, _prod_full = (Op(name, _prod_lower, _prod_vjp, saves=(0,), guards=(0, "result"),
+                        grad_name=grad_name) for name, grad_name in (
+    ("prod", "ProdBackward1"), ("prod_full", "ProdBackward0")))
 
 
 @api(method=True, out=1, dtypes="any",

@@ -244,8 +244,8 @@ def average_pool(name: str, grad_name: str, layout: layouts.Rule | None = layout
     back = Op(name + "_backward", _avg_back_lower,
               lambda ctx, g: (apply(op, g, **_avg_params(ctx)),))
     op = Op(name, _avg_lower, lambda ctx, g: (
-        apply(back, g, size=tuple(ctx.shape(0)[2:]), **_avg_params(ctx)),), grad_name=grad_name,
-            layout=layout)
+        apply(back, g, size=tuple(ctx.shape(0)[2:]), **_avg_params(ctx)),), guards=(0,),
+            grad_name=grad_name, layout=layout)
     return op
 
 
@@ -331,11 +331,11 @@ def _resample_back_lower(g, maps):
     return cast_node(g, dtype)
 
 
-def resampler(name: str, grad_name: str,
-              layout: layouts.Rule | None = layouts.SPATIAL) -> Op:
+def resampler(name: str, grad_name: str, layout: layouts.Rule | None = layouts.SPATIAL,
+              guards: tuple[int, ...] = ()) -> Op:
     """An op ``op(x, maps=((axis, taps), ..))`` that applies linear maps to some axes."""
     back = Op(name + "_backward", _resample_back_lower,
               lambda ctx, g: (apply(op, g, maps=ctx.maps),))
     op = Op(name, _resample_lower, lambda ctx, g: (apply(back, g, maps=ctx.maps),),
-            grad_name=grad_name, layout=layout)
+            guards=guards, grad_name=grad_name, layout=layout)
     return op
