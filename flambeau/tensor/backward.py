@@ -116,7 +116,7 @@ class TensorContext(NodeContext):
 
     def unpack(self, fn: GradFn, saved: Saved):
         if saved.packed is not None:
-            return _unpacked(fn, saved)
+            return history.placed(fn, saved, _unpacked(fn, saved).detach())
         if saved.counter.version != saved.version:
             raise history.overwritten(fn, saved)
         if saved.counter is COPY and saved.tensor.node() is not saved.node:

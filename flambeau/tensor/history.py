@@ -133,7 +133,11 @@ def overwritten(fn: GradFn, kept: Saved | Guard) -> RuntimeError:
 
 def past(fn: GradFn, saved: Saved) -> Tensor:
     """An operand as it was, on the tape where it was."""
-    t = Tensor._wrap(saved.node)
+    return placed(fn, saved, Tensor._wrap(saved.node))
+
+
+def placed(fn: GradFn, saved: Saved, t: Tensor) -> Tensor:
+    """A stand-in for an operand, put where that was on the tape."""
     edge = _maker(fn, saved)
     if edge is not None:
         t._fn, t._nr = edge

@@ -92,3 +92,22 @@ def test_sequential():
     net, x = _net(), torch.randn(2, 4, requires_grad=True)
     out = checkpoint_sequential(net, 2, x, use_reentrant=False)
     assert torch.allclose(out, net(x))
+
+
+@pytest.mark.parametrize("hidden", [torch.tanh, torch.exp, torch.sin])
+def test_gradients_of_gradients(hidden):
+    """What comes back from hooks stands where the saved tensor stood on the tape."""
+    found = []
+    for kept in (True, False):
+        torch.manual_seed(0)
+        net, x = _net(), torch.randn(2, 4, requires_grad=True)
+
+        def f(x, net=net):
+            return hidden(net(x) * x)
+
+        out = f(x) if kept else checkpoint(f, x, use_reentrant=False)
+        g, = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+        g.square().sum().backward()
+        found.append([x.grad, *(p.grad for p in net.parameters())])
+    for a, b in zip(*found, strict=True):
+        assert a is b is None or torch.equal(a, b)
