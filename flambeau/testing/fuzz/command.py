@@ -44,7 +44,7 @@ class Check:
         try:
             failure = self.compare(text, report)
             if failure and self.small:
-                text = shrink(text, lambda t: bool(self.compare(t, legal=True)))
+                text = shrink(text, lambda t: alike(self.compare(t, legal=True), failure))
                 failure = self.compare(text) or failure
         except Exception as error:  # of the fuzzer itself
             failure = f"the fuzzer failed: {type(error).__name__}: {error}"
@@ -74,9 +74,9 @@ class Check:
             with noise_mode()(n):
                 return running.run(code, torch)
 
-        first = None
+        plain = None
         for tier in self.tiers:
-            found = running.run_flambeau(code, flambeau, tier, self.follow)
+            found = running.run_flambeau(code, flambeau, tier=tier, follow=self.follow)
             if report is not None:
                 report.flushes += found.flushes
                 report.followed += found.followed
@@ -85,10 +85,11 @@ class Check:
                 return f"FLAMBEAU_TIER={tier}: {verdict.why}" + _trace_of(expected, found)
             if report is not None:
                 report.ill |= verdict.ill
-            if found.own and first is None:
-                first = running.run_flambeau(code, flambeau, tier, 0)
-            if first is not None and (why := judging.identical(first.own, found.own)):
-                return f"FLAMBEAU_TIER={tier}: not what FLAMBEAU_FOLLOW=0 gives: own{why[3:]}"
+            plain = plain or running.run_flambeau(code, flambeau, tier="0", follow=0)
+            for name in ("log", "own"):
+                why = judging.identical(getattr(plain, name), getattr(found, name))
+                if why:
+                    return f"FLAMBEAU_TIER={tier}: {UNLIKE}: {name}{why[3:]}"
         return ""
 
     def _message(self, seed: int, family: str, failure: str, text: str) -> str:
@@ -107,6 +108,15 @@ class Check:
         if flags.threads:
             words.insert(0, f"FLAMBEAU_THREADS={flags.threads}")
         return " ".join(words)
+
+
+#: what is said of a program that flambeau runs in two ways with two results
+UNLIKE = "not what FLAMBEAU_TIER=0 FLAMBEAU_FOLLOW=0 gives"
+
+
+def alike(failure: str, other: str) -> bool:
+    """Whether a program fails in the same way as another."""
+    return bool(failure) and (UNLIKE in failure) == (UNLIKE in other)
 
 
 def _trace_of(expected: running.Outcome, found: running.Outcome) -> str:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import loaders, modules, optimizers, steps, tensors, training
+from . import loaders, memories, modules, optimizers, steps, tensors, timelines, training
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ FAMILIES = {
     "optimizers": Family(optimizers.write, 2, "optimizers and schedulers with all their options"),
     "loaders": Family(loaders.write, 1, "data sets, samplers and loaders"),
     "training": Family(training.write, 2, "whole training runs"),
+    "timelines": Family(timelines.write, 6, "several networks in turn, changed between rounds"),
+    "memories": Family(memories.write, 4, "memory that is written in place from step to step"),
 }
 
 

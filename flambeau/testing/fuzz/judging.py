@@ -105,13 +105,25 @@ def beyond(a: list, b: list) -> dict[int, np.ndarray]:
 
 
 def identical(a: list, b: list) -> str:
-    """The first value in which two runs of flambeau are not equal in every bit."""
+    """The first value in which two runs of flambeau are not equal in every bit. (All ways of
+    running a program add up in the same order: whatever differs is a fault, however small.)"""
     for x, y in zip(numbers(a), numbers(b), strict=False):
         if x[:2] != y[:2] or not np.array_equal(
                 np.asarray(x[2]), np.asarray(y[2]),
                 equal_nan=x[1].partition("[")[0] in CLOSE):
-            return f"{x[0]}: {_show(x)} and {_show(y)}"
+            return _unequal(x, y)
     return "" if len(a) == len(b) else f"logs of {len(a)} and {len(b)} entries"
+
+
+def _unequal(x: tuple, y: tuple) -> str:
+    """Where two values of a log differ most."""
+    if x[:2] != y[:2] or x[1].partition("[")[0] not in CLOSE:
+        return f"{x[0]}: {_show(x)} and {_show(y)}"
+    off = _apart(x[2], y[2])
+    at = np.unravel_index(int(np.argmax(off)), off.shape)
+    where = [int(i) for i in at]
+    return (f"{x[0]} {x[1]}{where if where else ''}: {x[2][at]:.9g} and {y[2][at]:.9g}; "
+            f"{np.count_nonzero(off)} of {off.size} differ")
 
 
 class Verdict(NamedTuple):

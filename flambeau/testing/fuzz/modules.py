@@ -20,6 +20,7 @@ class Net:
             channels, length), "sequence" (batch, time, features) or "tokens" (batch, time).
         made, forward: lines of ``__init__`` and of ``forward``.
         random: whether training mode draws masks, so that values differ from PyTorch's.
+        attends: whether there is attention.
     """
 
     def __init__(self, r: random.Random, kind: str | None = None, batch: int | None = None):
@@ -34,7 +35,7 @@ class Net:
         self.start = self.kind
         self.made: list[str] = []
         self.forward: list[str] = []
-        self.random = False
+        self.random = self.attends = False
 
     # -- pieces ----------------------------------------------------------------------------------
 
@@ -175,6 +176,7 @@ class Net:
     def attention(self) -> None:
         n, t, d = self.shape
         r = self.r
+        self.attends = True
         heads = r.choice([1, 2]) if d % 2 == 0 else 1
         form = r.choice(["module", "module", "function", "encoder"])
         if form == "module":

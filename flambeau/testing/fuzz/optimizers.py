@@ -66,12 +66,20 @@ EVENTS = (
 WHEN = ("i == 5", "i == 6", "i == 7", "i > 6", "i % 3 == 2", "i == 1", "i in (5, 8)")
 
 
-def constructor(r: random.Random, net: str = "net") -> tuple[list[str], str]:
-    """Lines that make ``opt``, and the optimizer's name."""
+def constructor(r: random.Random, net: str = "net", tame: bool = False) -> tuple[list[str], str]:
+    """Lines that make ``opt``, and the optimizer's name.
+
+    ``tame``: mostly one that does not divide gradients by their own size, however small; those of
+    what comes before a normalisation are nothing but rounding errors.
+    """
     name = r.choices(list(OPTIMIZERS), SHARES)[0]
+    if tame and name in ("Rprop", "Adafactor", "Adadelta"):
+        name = "SGD"
     always, others = OPTIMIZERS[name]
     name = name.strip()
     chosen = [o for o in others if r.random() < 0.3]
+    if tame and name not in ("SGD", "ASGD", "LBFGS") and r.random() < 0.9:
+        chosen = [o for o in chosen if "eps" not in o] + ["eps=1e-3"]
     if name not in ("LBFGS", "Adafactor") and r.random() < 0.25:
         chosen.append(r.choice(["foreach=True", "foreach=False"]))
         if "nesterov=True" in chosen:  # PyTorch's lists write the momentum into the gradients

@@ -29,7 +29,7 @@ class Outcome:
 
     Attributes:
         log: what it noted, as numbers, texts and (dtype, shape, array, strides).
-        own: what only runs of flambeau must agree in (masks of dropout).
+        own: what only runs of flambeau need agree in (masks of dropout).
         error: the last line of the traceback of what ended it; empty when it came to its end.
         text: that traceback.
         flushes, followed: how often a plan or NumPy ran, and how many of these runs were followed.
@@ -94,6 +94,7 @@ def run(code, module) -> Outcome:
     with warnings.catch_warnings(), open(os.devnull, "w") as null, \
             contextlib.redirect_stderr(null):
         warnings.simplefilter("ignore")
+        module.manual_seed(0)  # a program that was made smaller may have lost its own seed
         try:
             exec(code, space)
             out.log, out.own = ([plain(x) for x in space[name]] for name in ("log", "own"))
@@ -115,10 +116,10 @@ def _readable(log: list) -> list:
     return out
 
 
-def run_flambeau(code, module, tier: str, follow: int = 1) -> Outcome:
-    """Run a program under flambeau with flags of its own."""
+def run_flambeau(code, module, **settings) -> Outcome:
+    """Run a program under flambeau with flags (``base/flags.py``) of its own."""
     forget()
-    with flags.override(tier=tier, follow=follow):
+    with flags.override(**settings):
         return run(code, module)
 
 

@@ -61,23 +61,27 @@ def _unwrap(body: list, statement) -> Callable[[], None]:
 
 
 def _rounds(loop: ast.For) -> Iterator[Callable[[], Callable[[], None]]]:
-    """Fewer rounds of ``for ... in range(n)``."""
+    """Fewer rounds of ``for ... in range(n)`` and of ``for ... in enumerate("...")``."""
     call = loop.iter
     if not (isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant)):
         return
-    number = call.args[0]
+    rounds = call.args[0]
 
-    def less(n: int) -> Callable[[], None]:
-        before = number.value
-        number.value = min(n, before)
+    def become(value) -> Callable[[], None]:
+        before = rounds.value
+        rounds.value = value
 
         def undo() -> None:
-            number.value = before
+            rounds.value = before
 
         return undo
 
-    for n in range(1, number.value):
-        yield lambda n=n: less(n)
+    if isinstance(rounds.value, str):
+        for n in range(1, len(rounds.value)):
+            yield lambda n=n: become(rounds.value[:n])
+    else:
+        for n in range(1, rounds.value):
+            yield lambda n=n: become(min(n, rounds.value))
 
 
 def shrink(text: str, fails: Callable[[str], bool], seconds: float = 20.0) -> str:
@@ -92,7 +96,7 @@ def shrink(text: str, fails: Callable[[str], bool], seconds: float = 20.0) -> st
                 break
             undo = change()
             smaller = ast.unparse(tree) + "\n"
-            if len(smaller) < len(text) and fails(smaller):
+            if (len(smaller), smaller) < (len(text), text) and fails(smaller):
                 text, progress = smaller, True
             else:
                 undo()

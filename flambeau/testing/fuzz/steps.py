@@ -163,6 +163,9 @@ LATE = ("log.append(loss.grad_fn is None)", "kept.append(loss)", "kept.append(lo
 KINDS = {OTHER_INPUTS: 30, WRITES: 12, REFERENCES: 10, GRADIENTS: 12, NUMBERS: 12, OTHERS: 6,
          READS: 8, LATE: 10, SAME: 14, MOVES: 12}
 
+#: writes that autograd knows nothing of
+HIDDEN = re.compile(r"\.data\b|\.numpy\(\)|arrays\[.*=|\.detach\(\)(\[.*\] =|\.\w+_\()")
+
 #: when an event happens: mostly after the rounds in which following begins
 WHEN = ("i == 5", "i == 6", "i == 6", "i == 7", "i == 8", "i in (5, 8)", "i in (6, 7)", "i >= 6",
         "i > 6", "i % 3 == 2", "i == rounds - 1", "i in (4, 9)")
@@ -365,7 +368,8 @@ def write(r: random.Random) -> list[str]:
     if loop[0].startswith("for"):
         loop = [line.replace("return", "continue") if line.endswith("return") else line
                 for line in loop]
-    end = ["log.append(p0.grad)", *block("try:", ["held.backward()", "log.append(p0.grad)"]),
+    late = "held.grad_fn" if any(HIDDEN.search(line) for line in loop) else "held.backward()"
+    end = ["log.append(p0.grad)", *block("try:", [late, "log.append(p0.grad)"]),
            *block("except (RuntimeError, AttributeError):", ["log.append('no backward')"]),
            "held = held.detach() if hasattr(held, 'detach') else held",
            "log += [p.detach() for p in model.parameters()]",

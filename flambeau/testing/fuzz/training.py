@@ -25,7 +25,7 @@ def write(r: random.Random) -> list[str]:
     net.dropout = net.activation
     n, classes = net.input[0], 3
     text = net.text("Net", r.randint(1, 4), classes)
-    make, name = constructor(r)
+    make, name = constructor(r, tame=True)
     make_schedule, step_schedule = schedule(r)
     lines, data, length = dataset(r, n, pairs=True)
     more, load = loader(r, data if data.startswith("Stream") else "dataset", length, pairs=True)
