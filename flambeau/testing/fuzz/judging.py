@@ -23,7 +23,7 @@ import numpy as np
 from .running import Outcome
 
 #: relative and absolute difference that needs no explanation, by dtype
-CLOSE = {"float32": (1e-4, 1e-5), "float64": (1e-9, 1e-10), "float16": (2e-3, 1e-4),
+CLOSE = {"float32": (1e-5, 1e-6), "float64": (1e-9, 1e-10), "float16": (2e-3, 1e-4),
          "bfloat16": (1.6e-2, 1e-3)}
 #: how many times the scatter of PyTorch's own results a difference may be (PyTorch adds up some
 #: reductions in float64, flambeau in float32: there its errors are the larger ones)

@@ -296,6 +296,8 @@ class Timeline:
                      for line in step_lines(r, self.kinds[at], [loss], self.names[at])]
         else:
             mode = r.choice(MODES)
+            if len(self.names) == 1:  # it would write what its own backward pass still reads
+                del kinds["against"]
             form = kinds[r.choice(list(kinds))]
             if self.names[at] in self.once and any("create_graph" in line for line in form):
                 form = kinds["parts"]
