@@ -338,7 +338,7 @@ class Steps(Writer):
             elif kind is LATE:
                 parts.insert(max(at, 4), event)
             else:
-                parts.insert(len(parts) if at < 6 and self.unseen(event) else at, event)
+                parts.insert(len(parts) if self.unseen(event) else at, event)
         if r.random() < 0.3:
             parts.append([self.text(line, out) for line in r.choice(FOLLOWERS)])
         return [line for part in parts for line in part]
