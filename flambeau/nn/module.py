@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ..base.errors import DimError, DTypeError, ShapeError
 from . import hooks
@@ -518,6 +518,24 @@ def _parameter_cure(name: str, value) -> str:
 def _addindent(text: str, spaces: int = 2) -> str:
     first, *rest = text.split("\n")
     return "\n".join([first, *(" " * spaces + line for line in rest)])
+
+
+_call = Module.__call__
+
+
+def in_turn(modules: Iterable[Module], x):
+    """What modules make of ``x``, one after the other. Those that only run ``forward`` are not
+    called for that: a call costs as much as a small layer."""
+    module, entered = None, False
+    try:
+        for module in modules:
+            entered = type(module).__call__ is _call and not (module._hooked or GLOBAL.active)
+            x = module.forward(x) if entered else module(x)
+    except (ShapeError, DTypeError, DimError) as error:
+        if entered:
+            _name_module(error, module, (x,))
+        raise
+    return x
 
 
 def _name_module(error: Exception, module: Module, args: tuple) -> None:

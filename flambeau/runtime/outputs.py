@@ -11,15 +11,15 @@ from sys import getrefcount
 
 import numpy as np
 
+from . import counts
 from .aligned import empty
 
 #: arrays of one output kept for recycling
 POOL = 3
 #: references that pools hold, by the array's id: they do not keep anybody from writing over it
 pooled: Counter[int] = Counter()
-#: references to an array of the last run that only its plan knows: pool, ``last``, ``template``,
-#: and the one that counting takes
-_FREE = 4
+#: references to an array of the last run that only its plan knows: pool, ``last``, ``template``
+_FREE = 3
 
 
 class _Pool:
@@ -64,13 +64,16 @@ class Outputs:
         count: outputs of the plan.
         fresh: (output number, shape, NumPy dtype) of those that get an array here.
         words: where the plan keeps addresses; output ``k``'s is ``words[first + k]``.
+
+    Attributes:
+        last: the arrays of the last run.
     """
 
     def __init__(self, count: int, fresh: list[tuple[int, tuple[int, ...], np.dtype]],
                  words: np.ndarray, first: int):
         self._pools = [_Pool(*f) for f in fresh]
         self._words, self._first = words, first
-        self._last: list = []  # the arrays of the last run
+        self.last: list = []
         self._template: list = [None] * count  # the same, each at its output's number
         self._free = [_FREE] * len(fresh)
 
@@ -81,23 +84,23 @@ class Outputs:
                 _release(array, 1)
 
     def _forget(self) -> None:
-        for array in self._last:
+        for array in self.last:
             _release(array, 2)
         for pool in self._pools:
             self._template[pool.index] = None
-        self._last = []
+        self.last = []
 
     def take(self) -> tuple[list, bool]:
         """A list of all outputs with an array at every fresh one's number; whether any address in
         the plan's words has changed."""
-        if list(map(getrefcount, self._last)) == self._free:
+        if counts.are(self.last, self._free):
             return self._template[:], False
         self._forget()
         changed = False
         for pool in self._pools:
             array, address = pool.take()
             pooled[id(array)] += 2
-            self._last.append(array)
+            self.last.append(array)
             self._template[pool.index] = array
             at = self._first + pool.index
             if self._words[at] != address:

@@ -75,7 +75,10 @@ def compile_graph(graph: Graph, moves: Moves | None = None) -> Plan:
             without_kernel.add((error.prim, error.dtypes))
             continue
         made += 1
-        _explain(plan)
+        if flags.debug >= 3:
+            print(graph_text(plan.graph), file=sys.stderr)
+        if flags.debug >= 2:
+            print(groups_text(plan.schedule), file=sys.stderr)
         return plan
 
 
@@ -94,20 +97,13 @@ def from_family(family: Family, graph: Graph, patience: int) -> Plan | None:
         return None
 
 
-def _explain(plan: Plan) -> None:
-    """Print what ``FLAMBEAU_DEBUG`` asks for."""
-    if flags.debug >= 3:
-        print(graph_text(plan.graph), file=sys.stderr)
-    if flags.debug >= 2:
-        print(groups_text(plan.schedule), file=sys.stderr)
-
-
 class Plan:
     """Runs a schedule; see the module's text.
 
     Attributes:
         graph: what it computes.
         times: seconds and calls by kernel, filled while ``FLAMBEAU_DEBUG`` is 1 or more.
+        is_small: whether it runs on the calling thread alone.
         slots: for each leaf, where its value goes: the number of its cell (an address, see
             :meth:`set_addresses`), or the 0-d array a CONST's number is written to.
         moving, moved: what follows from the offsets of views that move, and these; None where
@@ -122,7 +118,7 @@ class Plan:
         self.times: dict[str, list[float]] = {}
         self.user: object | None = None  # who bound the leaves last (see tensor/trace.py)
         self.traces: list = []
-        self._small = schedule.work < SMALL_WORK or threads == 1
+        self.is_small = schedule.work < SMALL_WORK or threads == 1
         self._run_small = team.small_runner()
         self._threads, self._workspace = threads, 0
         self._tables: list = []  # what the rows' arguments point to
@@ -135,7 +131,7 @@ class Plan:
         self._moves = moves
         self.moving: Moving | None = None
         self.moved: tuple[int, ...] | None = None
-        self._cells()
+        self._number_cells()
         self._layout()
         #: weak references to the arrays that the cells hold; None where nobody keeps count
         self._seen: list | None = None
@@ -144,7 +140,7 @@ class Plan:
 
     # -- building --------------------------------------------------------------------------------
 
-    def _cells(self) -> None:
+    def _number_cells(self) -> None:
         """Number the cells: leaves, outputs, host results, the arena."""
         graph, s = self._graph, self.schedule
         nodes = graph.nodes
@@ -261,6 +257,7 @@ class Plan:
             self.moving = Moving(self._moves, words, hosts, self._graph)
             self.moved = self._moves.at_hand
         self.words[:] = array("q", words)
+        self._cells = self.words.data  # the same, faster to write one by one
         self.has_host_steps = len(self._steps) > 1  # these work on the arrays themselves
         self._memory(base)
         self._fill_checks(base)
@@ -336,7 +333,7 @@ class Plan:
 
     def _part(self, part: Step | Rows | Scatter | Scan):
         """The row of one part of an assembled value."""
-        threads = 1 if self._small else self._threads
+        threads = 1 if self.is_small else self._threads
         if isinstance(part, Step):
             chunks = chunks_of(part.units, part.work, threads)
             return kernels.loop(part.kernel), part.words, part.pointers, chunks
@@ -380,7 +377,7 @@ class Plan:
 
     def _recurrence(self, r: Recurrence):
         """Rows of a recurrent layer."""
-        found, workspace = recurrence.rows(r, 1 if self._small else self._threads)
+        found, workspace = recurrence.rows(r, 1 if self.is_small else self._threads)
         self._workspace = max(self._workspace, workspace)
         names = {**r.roots, recurrence.WORKSPACE: (_WORKSPACE, 0), recurrence.BLOCK: (_BLOCK, 0)}
         for row in found:
@@ -445,7 +442,7 @@ class Plan:
         """
         self._seen = None
         for position, offset in places:
-            self.words[position] = start + offset
+            self._cells[position] = start + offset
         self._dirty = True
 
     def set_number(self, position: int, value) -> None:
@@ -482,29 +479,8 @@ class Plan:
         come out as given; None where nobody needs these.
         """
         block = arena.local.block
-        if block.busy:  # called back from a host step of another plan
-            block = arena.Block()
-        if block.size < self._memory_size:
-            block.reserve(self._memory_size)
-        if block.address != self._arena_address:
-            self._place_arena(block.address)
-        if not self.has_host_steps:
-            return self._run(arrays)
-        block.busy = True
-        try:
-            return self._run(arrays)
-        finally:
-            block.busy = False
-
-    def _place_arena(self, address: int) -> None:
-        """Let values that live only during a run be at ``address``."""
-        self._arena_address = address
-        self.words[self._arena_cell] = address
-        self.words[self._arena_cell + 1] = address + self._arena_size
-        self._dirty = True
-
-    def _run(self, arrays: list | None) -> list | None:
-        """The outputs; None if a check failed."""
+        if block.busy or block.address != self._arena_address or block.size < self._memory_size:
+            block = self._fit(block)
         results, changed = self._outputs.take()
         if changed:
             self._dirty = True
@@ -512,8 +488,12 @@ class Plan:
             for k, p in self.passed:
                 results[k] = arrays[p]
         if self.has_host_steps:
-            if not self._execute_steps(arrays, results):
-                return None
+            block.busy = True
+            try:
+                if not self._execute_steps(arrays, results):
+                    return None
+            finally:
+                block.busy = False
         else:
             self._segment(0)
             self._dirty = False
@@ -523,6 +503,39 @@ class Plan:
             for k, first in self._twice:
                 results[k] = results[first]
         return results
+
+    def _fit(self, block: arena.Block) -> arena.Block:
+        """Memory for a run: the calling thread's block made large enough, or one for a plan that is
+        called back from a host step of another."""
+        if block.busy:
+            block = arena.Block()
+        if block.size < self._memory_size:
+            block.reserve(self._memory_size)
+        if block.address != self._arena_address:
+            self._place_arena(block.address)
+        return block
+
+    def _place_arena(self, address: int) -> None:
+        """Let values that live only during a run be at ``address``."""
+        self._arena_address = address
+        self.words[self._arena_cell] = address
+        self.words[self._arena_cell + 1] = address + self._arena_size
+        self._dirty = True
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """The table of a plan without host steps, and its rows; the first one copies addresses."""
+        return self._segments[0]
+
+    @property
+    def stops(self) -> tuple[int, int]:
+        """Where the words are of which one is not 0 after a check failed, and how many."""
+        return self.words.__array_interface__["data"][0] + 8 * self._flag_word, len(self._flags)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """What the last run wrote its fresh outputs to, each referred to three times here."""
+        return self._outputs.last
 
     def stopped(self) -> bool:
         """Whether a check of the last run failed."""
@@ -546,13 +559,12 @@ class Plan:
         if not self._dirty:  # the first row copies addresses
             table += 24
             rows -= 1
-        if rows > 0:
-            if flags.debug:
-                profile.rows(self, n, table, rows)
-            elif self._small:
-                self._run_small(table, rows)
-            else:
-                team.run(table, rows)
+        if flags.debug:
+            profile.rows(self, n, table, rows)
+        elif self.is_small:
+            self._run_small(table, rows)
+        elif rows > 0:
+            team.run(table, rows)
 
     def _execute_steps(self, arrays: list, results: list) -> bool:
         """Segments and host steps in turn; False if a check failed."""

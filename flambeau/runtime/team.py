@@ -24,7 +24,7 @@ import numpy as np
 
 from flambeau.base import flags
 from flambeau.codegen.host import host
-from flambeau.runtime import jit
+from flambeau.runtime import builtin, jit
 from flambeau.runtime import team_native as native
 
 #: see the text above
@@ -32,7 +32,7 @@ STOP = native.STOP
 #: how long an idle worker spins before it sleeps (waking takes 50-100 us)
 SPIN_SECONDS = 200e-6
 _FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98}
-_NAMES = ("run", "run_serial", "worker", "pause", "quit")
+_NAMES = ("run", "run_serial", "run_small", "worker", "pause", "quit")
 
 
 def available_processors() -> int:
@@ -61,14 +61,15 @@ class _Native:
         if sys.platform == "win32":
             address = ctypes.cast(ctypes.windll.kernel32.SwitchToThread, ctypes.c_void_p).value
             llvm.add_symbol(yielding, address)
+        builtin.interface()
         at = jit.load_described(f"team {futex} {yielding}", lambda: str(
             native.TeamModule(futex, yielding).module), _NAMES)
         word = ctypes.c_int64
         self.futex = futex
         self.run = ctypes.CFUNCTYPE(None, word, word, word)(at["run"])
         self.serial = ctypes.CFUNCTYPE(None, word, word)(at["run_serial"])
-        # this one keeps the interpreter lock: two switches less, and small plans stay undisturbed
-        self.small = ctypes.PYFUNCTYPE(None, word, word)(at["run_serial"])
+        self.serial_address = at["run_serial"]
+        self.small = builtin.function(at["run_small"], "run_small", "run_small(table, rows)")
         self.worker = ctypes.CFUNCTYPE(word, word, ctypes.c_int32)(at["worker"])
         self.pause = ctypes.CFUNCTYPE(None, word, word)(at["pause"])
         self.quit = ctypes.CFUNCTYPE(None, word)(at["quit"])
@@ -216,6 +217,11 @@ def small_runner():
     if _small is None:
         _small = _native(_futex_number()).small
     return _small
+
+
+def serial() -> int:
+    """The address of the native function that runs a plan on the calling thread."""
+    return _native(_futex_number()).serial_address
 
 
 def _after_fork() -> None:

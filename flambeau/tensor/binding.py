@@ -115,6 +115,8 @@ class Binding:
             else:
                 self.repeated.append((position, first))
         self.store: list = []  # (output, leaf number): a leaf's storage takes a new array
+        #: where the plan takes its numbers from: (array of no dimensions, number)
+        self.cells = [(self.plan.slots[position], number) for position, number in self.numbers]
         #: leaves that are written and were dropped before the flush: nobody gets what is written
         self.unseen = [k for k, leaf in enumerate(leaves) if leaf.written and tensors[k] is None]
         self.alive: dict[int, _Alive] = {}
@@ -139,6 +141,7 @@ class Binding:
         self.unkept = [n for n in range(len(flushed.outputs)) if n not in kept]
         self.consumes = _consumed(runs)
         self.earlier = {*self.consumes, *(x[1] for x in self.from_run)}
+        self.unusual = bool(self.unseen or self.earlier or self.from_draw or places.tags)
         self.starts: list[int] = [0] * len(leaves)  # the addresses that the plan knows
         moved = {place[0] for _, place, _ in self.shifted}
         self._places = [[(p[0], p[1]) for p in self.from_leaf.get(k, ()) if p[0] not in moved]
@@ -270,25 +273,23 @@ class Binding:
                 == {k: [x[:3] for x in v] for k, v in other.from_leaf.items()}
                 and all(a is theirs[p] or np.array_equal(a, theirs[p]) for p, a in mine.items()))
 
-    def bind(self, k: int, storage: Storage, offset: int) -> bool:
-        """Let the plan read the memory of leaf ``k`` from an element on; False when it is not
-        row-major."""
-        start = storage.address()
-        if not start:
-            return False
-        skipped = offset * storage.dtype.itemsize
-        if self.starts[k] != start + skipped:
-            self.starts[k] = start + skipped
-            self.plan.set_addresses(self._places[k], start + skipped)
-        if self.plan.has_host_steps:
+    def bind(self, k: int, storage: Storage, offset: int) -> None:
+        """Let the plan read the memory of leaf ``k``, whose address the storage knows, from an
+        element on."""
+        skipped = offset * storage.dtype.itemsize if offset else 0
+        start = storage._address + skipped
+        plan = self.plan
+        if self.starts[k] != start:
+            self.starts[k] = start
+            plan.set_addresses(self._places[k], start)
+        if plan.has_host_steps:
             for place in self.from_leaf.get(k, ()):
                 self.arrays[place[0]] = _place(storage.node.value, skipped, place)
-        return True
 
     def move(self, numbers: list, bound: list) -> bool:
         """Let views begin where the run's numbers say; False where the plan is another one then."""
         plan = self.plan
-        if plan.moving is not None \
+        if self.places.tags and plan.moving is not None \
                 and not plan.move(tuple([number_of(form, numbers) for form in self.places.inputs])):
             return False
         for k, place, form in self.shifted:

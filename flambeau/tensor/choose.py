@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ..runtime import execute
 from .record import FOLLOW, RECORD
+from .repeat import Repeat
 from .replay import Replaying
 from .steps import MISS, Steps
 from .tensor import Tensor
@@ -21,8 +22,14 @@ class Choosing(Replaying):
     def __init__(self):
         super().__init__()
         self.recent: list[Trace] = []  # followed lately, the last one first
-        self.count = 0  # runs so far
+        self.made = self.forgot = 0  # runs that Python made; all runs at the last look for old ones
         self.anew = False  # a known trace is to be recorded once more
+
+    @property
+    def count(self) -> int:
+        """Followed runs so far."""
+        repeat = self.trace.repeat if self.trace is not None else None
+        return self.made + Repeat.total + (repeat.untaken if repeat is not None else 0)
 
     def _follow(self, trace: Trace) -> None:
         """Expect the calls of a trace from now on."""
@@ -33,7 +40,7 @@ class Choosing(Replaying):
         self.mode, self.trace = FOLLOW, trace
         if trace.steps is None:
             trace.steps = Steps(trace.entries, trace.leaves, trace.slot_count, trace.numbers,
-                                self._bind, self._draw)
+                                self._bind, self._bind_via, self._draw)
         self._stand_at(0)
         if not self.recent or trace is not self.recent[0]:
             self._remember(trace)
@@ -41,7 +48,7 @@ class Choosing(Replaying):
     def _stand_at(self, pos: int) -> None:
         """So many calls of the followed trace have been matched, without draws, and with the
         tensors of the last run."""
-        self.pos, self.expect = pos, self.trace.steps.functions[pos]
+        self._await(self.trace.steps, pos)
         self.changed, self.rewritten, self.drawn, self.uses = [], [], [], {}
 
     def _remember(self, trace: Trace) -> None:
@@ -54,6 +61,7 @@ class Choosing(Replaying):
 
     def _forget_old(self) -> None:
         """Traces that have not run lately hold nothing of the program."""
+        self.forgot = self.count
         for trace in self.recent:
             if trace.known and self.count - trace.used >= LATELY:
                 trace.release()

@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import threading
 import weakref
-from itertools import chain
 from threading import get_ident
 
 import numpy as np
@@ -28,24 +26,23 @@ import numpy as np
 from ..autograd import modes
 from ..base.flags import values as flags
 from ..ir import autocast
-from ..ir import node as ir
 from ..runtime import execute
 from . import drawing, others
 from .binding import Binding
-from .choose import GIVE_UP, LATELY, Choosing
+from .choose import GIVE_UP
+from .finish import MAX_LIVE, Finishing
 from .record import FOLLOW, OFF, RECORD, UNKNOWN, surroundings
 from .runs import Run
 from .steps import MISS
 from .tensor import Tensor
 from .trace import Poison, Trace
 
-_MAX_LIVE = 4  # runs with an unwalked history that are remembered
 #: recordings in a row that led to nothing (a number of the program is another one in each step),
 #: after which one step in so many is recorded
 _IN_VAIN, _SAMPLE = 32, 16
 
 
-class Recorder(Choosing):
+class Recorder(Finishing):
     """The state of recording and following; one thread at a time owns it."""
 
     def __init__(self):
@@ -204,40 +201,14 @@ class Recorder(Choosing):
                 return None
         return value.item()
 
-    def _keep_runs(self, most: int) -> None:
-        """Of the runs with a history keep the last ones that backward may still come to; who holds
-        results of the others gets them."""
-        keep = [run for run in self.runs if run.is_wanted()][:most]
-        for run in self.runs:
-            if run not in keep and not run.recorded:
-                run.let_go()
-        self.runs = keep
-
-    def _release_done(self, plan) -> None:
-        """Before the plan's buffers are written again: who still holds some gets them."""
-        done, self.done = self.done, None
-        if self.runs:
-            self._keep_runs(_MAX_LIVE)
-        if done is not None and not done.live and not done.dropped():
-            if done.binding.plan is plan:
-                done.let_go()
-            elif done.held():
-                self.left.insert(0, done)
-        if self.left:
-            for run in self.left:
-                if run.binding.plan is plan:
-                    run.let_go()
-            for run in self.left[_MAX_LIVE:]:
-                run.let_go()
-            self.left = [run for run in self.left[:_MAX_LIVE]
-                         if run.binding.plan is not plan and run.held()]
-
     # --- flushing ---------------------------------------------------------------------------------
 
     def before_flush(self) -> bool:
         """Called first by execute.flush; True when the followed plan did all the work."""
         if self.mode == OFF:
             return False
+        if self.mode == FOLLOW and self.trace.repeat is not None and self._again():
+            return True
         if get_ident() != self.owner:
             if self.mode == RECORD:  # what it has pending is computed before its flush
                 self.poison("another thread asks for a value")
@@ -282,7 +253,7 @@ class Recorder(Choosing):
         trace = Trace(self.entries, self.leaves, len(slots), binding, self.tags,
                       self.slot_strides)
         self.trace = trace = self._merge(trace)
-        self._keep_runs(_MAX_LIVE - 1)
+        self._keep_runs(MAX_LIVE - 1)
         if trace.binding.template is not None:
             self.runs.insert(0, Run(trace, self.slots, flushed.arrays, tensors,
                                     list(places.values.values()), recorded=True))
@@ -331,7 +302,12 @@ class Recorder(Choosing):
         """Follow what came after ``trace`` last time, or record."""
         if trace is not None and trace is trace.next is self.last and self.mode == FOLLOW \
                 and (not trace.binding.store or trace.upgrades >= 2):
-            self._stand_at(0)  # the same again: the usual case
+            self.matching.stand_at(trace.steps, 0)  # the same again: the usual case
+            if self.changed:
+                self.changed = []
+            if self.rewritten or self.drawn or self.uses:
+                self.rewritten, self.drawn, self.uses = [], [], {}
+            self._note_run(trace)
             return
         if trace is not None:
             if self.last is not None:
@@ -372,117 +348,6 @@ class Recorder(Choosing):
             execute.flush()
         if self.mode == FOLLOW and self.trace is not None:
             self.trace.count_writes()
-
-    def _refuse(self, why: str) -> bool:
-        if flags.debug >= 2:
-            print(f"[flambeau] trace not followed to its end: {why}", file=sys.stderr)
-        return False
-
-    def _run(self) -> bool:
-        """Run the followed trace's plan, under the lock; False when something stands in the
-        way."""
-        trace = self.trace
-        steps, binding = trace.steps, trace.binding
-        if not trace.held_are_known():
-            return self._refuse("a result is still held that was not at the recording")
-        execute.outstanding = False  # what the program made beside the trace runs first
-        if ir.pending:
-            execute.flush_pending()
-        plan = binding.plan
-        if self.done is not None or self.runs or self.left:
-            self._release_done(plan)
-        if plan.user is not binding:
-            self._rebind(binding)
-        if binding.unseen and not self._are_dropped(binding.unseen):
-            return self._give_up(plan, "a tensor is still held that was dropped at the recording")
-        if binding.earlier:
-            self._count_all_writes()
-            if not binding.bind_histories(self.uses):
-                return self._give_up(plan, "a history that backward walks has changed")
-        if not trace.bind_leaves(self.changed, self.uses):
-            return self._give_up(plan, "a content that would be written over is held elsewhere")
-        for position, number in binding.numbers:
-            plan.set_number(position, steps.numbers[number])
-        if binding.places.tags and not binding.move(steps.numbers, steps.bound):
-            return self._give_up(plan, "a view begins where another plan is needed")
-        for position, place in binding.from_draw:
-            binding.bind_draw(position, self.drawn[place])
-        results = self._execute(binding) if plan.has_host_steps else plan.execute(binding.given)
-        if results is None:
-            return self._give_up(plan, "made again to name the line of an index out of range")
-        trace.finish(results)
-        trace.used = self.count = self.count + 1
-        if not self.count % LATELY:
-            self._forget_old()
-        self._leave_results(trace, results)
-        self._expect(trace)
-        return True
-
-    @staticmethod
-    def _execute(binding: Binding) -> list | None:
-        """The results of a plan that calls into NumPy, which may find an index out of range before
-        anything was written."""
-        try:
-            return binding.plan.execute(binding.given)
-        except IndexError:
-            return None
-        finally:
-            binding.unbind()
-
-    def _leave_results(self, trace: Trace, results: list) -> None:
-        """After a run: its tensors are bare until somebody looks at them."""
-        binding, steps = trace.binding, trace.steps
-        for earlier in binding.consumes:
-            self.uses[earlier].consume()
-        if binding.template is not None:
-            self._count_all_writes()
-        self.done = Run(trace, steps.slots[:], results, steps.bound,
-                        steps.numbers[:] if binding.places.tags else steps.numbers)
-        if binding.template is not None:
-            self.runs.insert(0, self.done)
-        steps.end()
-
-    def _are_dropped(self, leaves: list[int]) -> bool:
-        """Whether the program refers to none of the tensors that stand for some leaves, nor to
-        their memory."""
-        steps, runs = self.trace.steps, self._known_runs()
-        for k in leaves:
-            t = steps.bound[k]
-            tensors = chain(steps.bound, *(trace.steps.last for trace in self.recent
-                                           if trace.steps is not None),
-                            *(run.slots for run in runs))
-            storage = t.storage
-            storages = chain(*(trace.storages for trace in self.recent),
-                             *(run.storages.values() for run in runs))
-            # besides: the name here, getrefcount's argument; the tensor refers to its storage
-            if sys.getrefcount(t) > sum(x is t for x in tensors) + 2 \
-                    or sys.getrefcount(storage) > sum(x is storage for x in storages) + 3:
-                return False
-        return True
-
-    def _count_all_writes(self) -> None:
-        for trace in self.recent:
-            if trace.runs:
-                trace.count_writes()
-
-    def _give_up(self, plan, why: str) -> bool:
-        plan.user = None
-        execute.outstanding = True
-        return self._refuse(why)
-
-    def _rebind(self, binding: Binding) -> None:
-        plan = binding.plan
-        plan.user = binding
-        plan.unshare()
-        for position, first in binding.repeated:
-            plan.share_number(position, first)
-        self.trace.release()
-        for position, array in binding.fixed:
-            if array.shape == () and type(plan.slots[position]) is not int:
-                plan.set_number(position, array)
-            else:
-                plan.bind(position, array)
-
 
 class Unfollowed:
     """A block whose calls are always made: they run code of the program (hooks, modes)."""

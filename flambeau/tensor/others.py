@@ -41,7 +41,7 @@ class Gate:
     def open(self) -> None:
         """Expect what the trace does."""
         recorder = self.recorder
-        recorder.expect = recorder.trace.steps.functions[recorder.pos]
+        recorder.expect = recorder.matching.match
 
 
 def concerns(recorder, t, storage) -> bool:
@@ -66,7 +66,7 @@ def stop_owner(recorder) -> bool:
     more). Called with ``execute.lock`` held, so that the owner can neither flush nor undo."""
     gate = Gate(recorder)
     while recorder.trace is not None and recorder.pos and recorder.following():
-        recorder.expect = gate  # a call in progress may overwrite this when it ends
+        recorder.expect = gate
         if not _in_call(sys._current_frames().get(recorder.owner)) and recorder.expect is gate:
             return True
         time.sleep(_PAUSE)
@@ -86,8 +86,7 @@ def _in_call(frame) -> bool:
     if frame is not None and frame.f_code in waiting:
         return False
     while frame is not None:
-        code = frame.f_code
-        if code in calling or code.co_filename.startswith("<trace entry"):
+        if frame.f_code in calling:
             return True
         frame = frame.f_back
     return False

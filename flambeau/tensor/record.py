@@ -26,7 +26,7 @@ from ..ir.view import strided
 from ..runtime import execute
 from .places import PLACED, Places, Positions, positions, settled
 from .runs import Run
-from .steps import nothing
+from .steps import Matching, Steps, nothing
 from .storage import Storage
 from .tensor import Tensor
 from .trace import Entry, Leaf, Poison, Trace
@@ -78,6 +78,10 @@ class Recording:
     around: object = None
     #: the last followed run
     done: Run | None = None
+    #: which call of the followed trace is expected, and ``expect(function, args, kwargs)``: what it
+    #: gives if this is it, else MISS
+    matching: Matching | None = None
+    expect: Callable = staticmethod(nothing)
 
     def __init__(self):
         #: runs whose history is still wanted, the last one first
@@ -87,6 +91,20 @@ class Recording:
         self.slots: list = []
         #: memory that calls have written in part: its views are part of the step
         self.partly_written: weakref.WeakSet[Storage] = weakref.WeakSet()
+
+    def _await(self, steps: Steps | None, pos: int) -> None:
+        """Expect the call of this number; none without ``steps``."""
+        if self.matching is None:
+            if steps is None:
+                return
+            self.matching = Matching(self)
+        self.matching.stand_at(steps, pos)
+        self.expect = self.matching.match
+
+    @property
+    def pos(self) -> int:
+        """How many calls of the followed trace have been matched."""
+        return self.matching.pos if self.matching is not None else 0
 
     def _clear(self) -> None:
         for t in self.slots:
@@ -107,10 +125,9 @@ class Recording:
         self.marks: list[Mark] = []  # what the call at hand has marked
         noting.lost = False
         self.trace: Trace | None = None
-        self.pos = 0
         self.changed: list[int] = []  # leaves that are not the tensors of the last run
         self.rewritten: list = []  # the storages of those that are written
-        self.expect: Callable = nothing  # the next call of the followed trace, see steps.py
+        self._await(None, 0)
         self.first = reserve(0)  # what the tape notes from now on belongs to this step
         self.uses: dict = {}  # the earlier runs, by trace, whose histories the followed one reads
 
@@ -451,12 +468,6 @@ def _plain_key(key) -> bool:
     if isinstance(key, tuple):
         return all(map(_plain_key, key))
     return isinstance(key, (int, slice, np.integer)) or key is None or key is Ellipsis
-
-
-def build_like(cls, items):
-    if cls in (list, tuple):
-        return cls(items)
-    return cls(*items) if hasattr(cls, "_fields") else cls(items)
 
 
 def template_of(t: Tensor) -> dict:

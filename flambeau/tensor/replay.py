@@ -11,7 +11,8 @@ from ..base import srcloc
 from ..ir import autocast
 from ..runtime import execute
 from .places import argument
-from .record import FOLLOW, RECORD, Inference, Recording, build_like
+from .record import FOLLOW, RECORD, Inference, Recording
+from .steps import build_like
 from .tensor import Tensor
 
 

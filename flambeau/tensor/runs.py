@@ -13,6 +13,7 @@ import numpy as np
 
 from ..autograd.tape import reserve
 from ..ir.node import leaf as leaf_node
+from ..runtime import counts
 from .alias import read_as
 from .storage import Storage
 from .tensor import Tensor
@@ -136,7 +137,7 @@ class Run:
 
     def dropped(self) -> bool:
         """Whether the program refers to none of its tensors."""
-        return max(map(getrefcount, self.slots), default=0) <= 2
+        return counts.below(self.slots, 2)
 
     def let_go(self) -> None:
         """Before the plan's buffers are written again: who is still there gets them."""

@@ -5,21 +5,26 @@ See :mod:`flambeau.tensor.follow` for when traces are recorded and followed.
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 from operator import attrgetter
+from sys import getrefcount
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base import srcloc
+from ..base.device import CPU
 from ..base.shape import is_contiguous
 from ..ir.node import leaf as leaf_node
-from ..runtime import execute
+from ..runtime import counts, execute
 from .storage import Storage
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .repeat import Repeat
 
 
 #: stands for no tensor among the last run's (None could be an argument)
@@ -96,13 +101,15 @@ class Leaf:
         """Whether a tensor can stand in: same geometry, and for a tensor that is written the same
         place in as large a memory."""
         return ((t._fn is not None) is self.history
-                and t.shape == self.shape
-                and (t.strides == self.strides or _steps(t) == self.steps)
+                and (t.shape is self.shape or t.shape == self.shape)
+                and (t.strides is self.strides or t.strides == self.strides
+                     or _steps(t) == self.steps)
                 and t.dtype is self.dtype
-                and t._requires == self.requires and type(t) is self.cls
+                and t._requires is self.requires and type(t) is self.cls
                 and not t._hooks and t._inference is self.inference
                 and type(storage) is Storage
-                and storage.device.type == "cpu" and not storage.shared
+                and (storage.device is CPU or storage.device.type == "cpu")
+                and (storage.memory is None or not storage.shared)
                 and (not self.written or self.place == (t.offset, storage.numel)))
 
     def signature(self) -> tuple:
@@ -170,6 +177,8 @@ class Trace:
         self.left: list[int] = []
         self.common: weakref.WeakKeyDictionary[Trace, int] = weakref.WeakKeyDictionary()
         self.touches = self.flushes = -1
+        self.repeat: Repeat | None = None
+        self.cannot_repeat = False
         self.storages: list = [None] * len(leaves)
         self.plan_moves = binding.plan.has_host_steps  # these read the arrays themselves
         self.release()
@@ -179,6 +188,8 @@ class Trace:
     def adopt(self, other: Trace) -> None:
         """The same calls were recorded again: take over what is new about them."""
         self.confirmed = self.binding.agrees(other.binding)
+        self.count_writes()
+        self.repeat = None
         self.entries, self.leaves, self.binding = other.entries, other.leaves, other.binding
         self.slot_strides = other.slot_strides
         self.steps = None
@@ -220,6 +231,8 @@ class Trace:
             self.left = self.counts  # as they were when another trace took over
         self.nodes: list = [None] * len(self.leaves)
         self.counts = []
+        if self.repeat is not None:
+            self.repeat.forget()
 
     def forget(self, t: Tensor) -> None:
         """A tensor is about to get other memory or another geometry."""
@@ -229,18 +242,17 @@ class Trace:
                     self.steps.last[k] = NOBODY
                     self.steps.last_groups[:] = [None] * len(self.steps.groups)
                     self.known = False
+                    if self.repeat is not None:
+                        self.repeat.forget()
 
     def held_are_known(self) -> bool:
         """Whether every slot that is still referred to was so at the recording."""
-        slots = self.steps.slots
-        counts = list(map(sys.getrefcount, slots))  # the list, map's argument
-        if counts == self.usual:
-            return True
         alive = self.binding.alive
-        for i, n in enumerate(counts):
-            if n > 2 and i not in alive and slots[i] is not None:
+        found = counts.of(self.steps.slots)
+        for i, n in enumerate(found):
+            if n > 1 and i not in alive and self.steps.slots[i] is not None:
                 return False
-        self.usual = counts
+        self.usual = found
         return True
 
     def bind_leaves(self, changed: list[int], uses: dict) -> bool:
@@ -258,14 +270,14 @@ class Trace:
         for k in changed:
             if not self._bind_one(k, bound[k], uses):
                 return False
-            self.counts[k] = sys.getrefcount(nodes[k])
+            self.counts[k] = getrefcount(nodes[k]) - 1
         if changed and not self._apart(changed):
             return False
         if execute.touches == self.touches:  # nobody can have got hold of anything
             return True
         self.touches = execute.touches
         if execute.flushes != self.flushes or list(map(_node_of, self.storages)) != nodes \
-                or list(map(sys.getrefcount, nodes)) != self.counts:
+                or not counts.are(nodes, self.counts):
             return self._bind_all(bound, uses)
         return True
 
@@ -278,14 +290,14 @@ class Trace:
             if not self._bind_one(k, bound[k], uses):
                 return False
         self.nodes[:] = map(_node_of, self.storages)
-        counts = list(map(sys.getrefcount, self.nodes))
+        found = counts.of(self.nodes)
         for k in changed:
-            self.left[k] = counts[k]
-        if list(map(_stamp_of, self.storages)) != self.stamps or counts != self.left:
+            self.left[k] = found[k]
+        if list(map(_stamp_of, self.storages)) != self.stamps or found != self.left:
             return self._bind_all(bound, uses)
         if changed and not self._apart(changed):
             return False
-        self.counts, self.touches = counts, execute.touches
+        self.counts, self.touches = found, execute.touches
         return True
 
     def _bind_all(self, bound: list, uses: dict) -> bool:
@@ -295,7 +307,7 @@ class Trace:
         if not self._apart(range(len(bound))):
             return False
         self.nodes[:] = map(_node_of, self.storages)
-        self.counts = list(map(sys.getrefcount, self.nodes))
+        self.counts = counts.of(self.nodes)
         self.touches, self.known = execute.touches, True
         self.flushes = execute.flushes
         return True
@@ -316,8 +328,9 @@ class Trace:
                 self.count_writes()
             if not self.binding.exclusive(t):
                 return False
-        if not self.binding.bind(k, storage, t.offset):
-            return False
+        if storage._addressed != storage.stamp and not storage.address():
+            return False  # not row-major
+        self.binding.bind(k, storage, t.offset)
         self.nodes[k], self.storages[k], self.stamps[k] = storage.node, storage, storage.stamp
         return True
 
@@ -327,12 +340,12 @@ class Trace:
             return False
         storages, leaves, known = self.storages, self.leaves, self.written
         for k in changed:
+            if id(storages[k]) in known and not leaves[k].written:
+                return False
             if leaves[k].written:
                 written = [storages[k] for k in self.writes]
                 self.written = set(map(id, written))
                 return all(storages.count(s) == 1 for s in written)
-            if id(storages[k]) in known:
-                return False
         return True
 
     def finish(self, results: list) -> None:
@@ -345,8 +358,15 @@ class Trace:
         self.runs += 1
         self.replays = 0
 
+    def repeated(self) -> int:
+        """How many runs there were that only ``repeat`` knows of."""
+        n = self.repeat.take() if self.repeat is not None else 0
+        self.runs += n
+        return n
+
     def count_writes(self) -> None:
         """Let the runs so far be seen in the versions of what they wrote in place."""
+        self.repeated()
         runs, self.runs = self.runs, 0
         if runs:
             for k in self.writes:

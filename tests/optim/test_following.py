@@ -48,7 +48,7 @@ def nothing_known():
 def calls(monkeypatch):
     """Counts the calls that were recorded and the runs that were followed, and says why not."""
     counts = {"recorded": 0, "followed": 0, "refused": []}
-    record, run, poison, refuse = (Recorder.record, Recorder._run, Recorder.poison,
+    record, run, poison, refuse = (Recorder.record, Recorder.before_flush, Recorder.poison,
                                    Recorder._refuse)
 
     def counted_record(self, function, args, kwargs):
@@ -71,7 +71,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(Recorder, "poison", noted_poison)
     monkeypatch.setattr(Recorder, "_refuse", noted_refuse)
     monkeypatch.setattr(Recorder, "record", counted_record)
-    monkeypatch.setattr(Recorder, "_run", counted_run)
+    monkeypatch.setattr(Recorder, "before_flush", counted_run)
     return counts
 
 

@@ -185,8 +185,9 @@ def test_followed_loops_give_the_same_numbers(loop, monkeypatch):
     monkeypatch.setattr(flags.values, "tier", "1")
     numbers(loop, True)  # so that every plan is known
     runs = []
-    run = follow.Recorder._run
-    monkeypatch.setattr(follow.Recorder, "_run", lambda self: runs.append(run(self)) or runs[-1])
+    flush = follow.Recorder.before_flush
+    monkeypatch.setattr(follow.Recorder, "before_flush",
+                        lambda self: runs.append(flush(self)) or runs[-1])
     followed = numbers(loop, True)
     assert sum(runs) >= STEPS // 2
     monkeypatch.undo()

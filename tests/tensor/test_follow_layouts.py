@@ -4,20 +4,21 @@ import pytest
 
 import flambeau as torch
 from flambeau.base import flags
-from flambeau.tensor.trace import Trace
+from flambeau.tensor.follow import Recorder
 
 
 @pytest.fixture
 def runs(monkeypatch):
     """Counts runs that were followed; everything is compiled."""
     counts = [0]
-    finish = Trace.finish
+    flush = Recorder.before_flush
 
-    def finished(trace, results):
-        counts[0] += 1
-        return finish(trace, results)
+    def flushed(recorder):
+        followed = flush(recorder)
+        counts[0] += followed
+        return followed
 
-    monkeypatch.setattr(Trace, "finish", finished)
+    monkeypatch.setattr(Recorder, "before_flush", flushed)
     with flags.override(tier="1"):
         yield counts
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from ..core import Tensor
-from ..module import Module
+from ..module import Module, in_turn
 from ..parameter import Parameter
 
 Container = Module
@@ -128,10 +128,7 @@ class Sequential(_Indexed):
 
     def forward(self, input):
         """The last module's result."""
-        x = input
-        for module in self._modules.values():
-            x = module(x)
-        return x
+        return in_turn(self._modules.values(), input)
 
     def append(self, module: Module) -> Sequential:
         """Add a module at the end."""
