@@ -23,12 +23,12 @@ from functools import partial
 from ..base import dtype as dt
 from ..ir.node import PRIMS
 from ..kernel.ir import INNER, OUTER, Kernel, Section, in_row_blocks
-from ..kernel.sums import BLOCK, accumulators
+from ..kernel.sums import BLOCK, BLOCKS, accumulators
 from .emit import Function, Module, Value
 from .emit_types import lanes as lanes_in
 from .gemm_drive import EPILOGUE_PARAMS
 from .loops_memory import Lanes
-from .loops_rows import RowBlocks
+from .loops_sums import Ordered
 from .loops_tiled import tiled_axis
 
 #: lanes a row of scratch memory has when lanes run along an outer axis
@@ -66,7 +66,7 @@ def lanes_of(kernel: Kernel, vector_bytes: int) -> int:
     return vector_bytes // size
 
 
-class _Lowering(RowBlocks):
+class _Lowering(Ordered):
     def __init__(self, kernel: Kernel, f: Function):
         super().__init__(kernel, f)
         self.width = lanes_of(kernel, self.host.vector_bytes)
@@ -76,8 +76,9 @@ class _Lowering(RowBlocks):
             self.copies = self._columns_at_once()
         self.copies = max(1, min(self.copies, SCRATCH_LANES // self.width))
         if kernel.lanes == INNER:
-            folds = any(i[0] == "fold" for s in kernel.sections for i in s.body)
-            most = accumulators(self.host.vector_bytes) // self.width
+            folds = [i[4] for s in kernel.sections for i in s.body if i[0] == "fold"]
+            size = next((dt.BY_NAME[d].itemsize for d in folds if "float" in d), 4)
+            most = accumulators(kernel.order, size, self.host.vector_bytes) // self.width
             self.copies = max(1, most) if folds else min(self.copies, 2)
         self.row: dict[int, list[Value]] = {}  # values of the current outer index
 
@@ -222,6 +223,8 @@ class _Lowering(RowBlocks):
         used = self._used(section)
         inner_lanes = self.k.lanes == INNER
         width, copies = (self.width, self.copies) if inner_lanes else (lanes.width, lanes.copies)
+        if inner_lanes and self.in_order:
+            width = copies = 1
         start = [self._identity(i, width) for i in folds for _ in range(copies)]
         place = {n: place[n] for n in used}
         env: dict[int, list[Value]] = {}
@@ -253,9 +256,15 @@ class _Lowering(RowBlocks):
         self._hoist(section, place, lanes, axis, env)
         if axis == end:
             return self._innermost(section, folds, place, lanes, acc, env)
+        if axis == end - 1 and folds and self.in_order:
+            found = self.add_along(section, folds, place, hi[axis], env) if k.lanes == INNER else \
+                self.add_across(section, folds, place, lanes, axis, env)
+            each = len(acc) // len(folds)
+            return [self._combine(folds[n // each], a, x)
+                    for n, (a, x) in enumerate(zip(acc, found, strict=True))]
         if axis == end - 1 and k.lanes == INNER:
             return self._lane_loop(section, folds, place, lo[axis], hi[axis], acc, env)
-        if axis == end - 1 and k.long and any(self._blocked(i) for i in folds):
+        if axis == end - 1 and k.order == BLOCKS and any(self._blocked(i) for i in folds):
             return self._in_blocks(lo[axis], hi[axis], BLOCK, folds, acc, lambda a, b, part_acc:
                                    self._plain_loop(section, folds, place, lanes, axis,
                                                     {**lo, axis: a}, {**hi, axis: b}, part_acc,
@@ -297,7 +306,7 @@ class _Lowering(RowBlocks):
                 loop.next(*self._innermost(section, folds, place, lanes, loop.carried, env))
             return loop.results
 
-        if self.k.long and any(self._blocked(i) for i in folds):
+        if self.k.order == BLOCKS and any(self._blocked(i) for i in folds):
             acc = self._in_blocks(lo, full, BLOCK * block, folds, acc, main)
         else:
             acc = main(lo, full, acc)

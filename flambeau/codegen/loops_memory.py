@@ -65,7 +65,7 @@ class Memory:
                     out[i[1]] = "int64" if b.role == "index" else b.dtype
                 elif i[0] == "take":
                     out[i[1]] = self.k.buffers[i[2]].dtype
-                elif i[0] not in ("store", "column"):
+                elif i[0] not in ("store", "column", "order"):
                     out[i[1]] = i[-1]
         return out
 

@@ -2,12 +2,12 @@
 
 Grammar::
 
-    kernel   := outer inner lanes split long buffers sections
+    kernel   := outer inner lanes split order buffers sections
     outer    := number of outer (parallel) axes; inner := number of inner axes
     lanes    := "outer" | "inner"      vector lanes run along the last axis of that group
     split    := bool                   the first inner axis is divided into parts; each part folds
                                        by itself and stores with its own position (axis 0)
-    long     := bool                   sums are long: add up in blocks
+    order    := "plain" | "blocks" | "cascade" | "deep" | "lanes"      see ``sums.py``
     buffer   := dtype steps role       steps: one per axis, 0 | 1 | 2 (any: a run-time argument);
                                        with split, a leading step for the part
     role     := "in" | "out" | "scratch" | "index" | "column" | "take"
@@ -20,6 +20,7 @@ Grammar::
         ("fold", v, prim, src, dtype)               after the loop v = prim over the inner axes
         ("column", buffer, prim, src, dtype)        buffer[here] = prim(buffer[here], src)
         ("store", buffer, v)                        buffer[here] = v
+        ("order", v)                                folds add up as v says (``sums.py``)
 
 A value ``v`` is a number. Values of a row section live until the end of the outer index, values of
 a loop section until the end of that section; a fold's value belongs to the row.  ``scratch`` is
@@ -68,7 +69,7 @@ class Kernel(NamedTuple):
     inner: int
     lanes: str
     split: bool
-    long: bool
+    order: str
     buffers: tuple[Buffer, ...]
     sections: tuple[Section, ...]
 

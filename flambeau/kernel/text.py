@@ -1,6 +1,6 @@
 """Kernels as text, and back.
 
-    kernel outer=1 inner=1 lanes=inner split=no long=no
+    kernel outer=1 inner=1 lanes=inner split=no order=plain
       b0 = in float32 [any, 1]
       b1 = out float32 [any, 1]
       loop:
@@ -34,7 +34,7 @@ class KernelTextError(ValueError):
 def to_text(kernel: Kernel) -> str:
     """The kernel, a line for each buffer and instruction."""
     lines = [(f"kernel outer={kernel.outer} inner={kernel.inner} lanes={kernel.lanes} "
-             f"split={_YES[kernel.split]} long={_YES[kernel.long]}")]
+             f"split={_YES[kernel.split]} order={kernel.order}")]
     for n, b in enumerate(kernel.buffers):
         lines.append(f"  b{n} = {b.role} {b.dtype} [{', '.join(_STEP[s] for s in b.steps)}]")
     for s in kernel.sections:
@@ -54,6 +54,8 @@ def _instruction(i: tuple) -> str:
         return f"column b{i[1]} {i[2]} v{i[3]} {i[4]}"
     if i[0] == "fold":
         return f"v{i[1]} = fold {i[2]} v{i[3]} {i[4]}"
+    if i[0] == "order":
+        return f"order v{i[1]}"
     _, v, prim, params, srcs, dtype = i
     text = f"v{v} = op {prim} {' '.join(f'v{s}' for s in srcs)} {dtype}"
     if params:
@@ -62,12 +64,13 @@ def _instruction(i: tuple) -> str:
     return text
 
 
-_HEAD = r"kernel outer=(\d+) inner=(\d+) lanes=(\w+) split=(yes|no) long=(yes|no)$"
+_HEAD = r"kernel outer=(\d+) inner=(\d+) lanes=(\w+) split=(yes|no) order=(\w+)$"
 _BUFFER = r"b(\d+) = (\w+) (\w+) \[([^]]*)\]$"
 _OP = r"v(\d+) = op (\w+)((?: v\d+)*) (\w+)(?: params=(\(.*\)))?$"
 _FOLD = r"v(\d+) = fold (\w+) v(\d+) (\w+)$"
 _COLUMN = r"column b(\d+) (\w+) v(\d+) (\w+)$"
 _TAKE = r"v(\d+) = take b(\d+) v(\d+)$"
+_ORDER = r"order v(\d+)$"
 _LOAD = r"v(\d+) = load b(\d+)$"
 _STORE = r"store b(\d+) v(\d+)$"
 
@@ -96,7 +99,7 @@ def parse(text: str) -> Kernel:
             sections[-1][1].append(_parse_instruction(line, number))
         else:
             raise KernelTextError(f"line {number}: {line!r} before the first section")
-    return Kernel(int(head[1]), int(head[2]), head[3], head[4] == "yes", head[5] == "yes",
+    return Kernel(int(head[1]), int(head[2]), head[3], head[4] == "yes", head[5],
                   tuple(buffers), tuple(Section(level, tuple(body)) for level, body in sections))
 
 
@@ -111,6 +114,8 @@ def _parse_instruction(line: str, number: int) -> tuple:
         return ("column", int(found[1]), found[2], int(found[3]), found[4])
     if found := re.match(_FOLD, line):
         return ("fold", int(found[1]), found[2], int(found[3]), found[4])
+    if found := re.match(_ORDER, line):
+        return ("order", int(found[1]))
     if (found := re.match(_OP, line)) and found[2] in PRIMS:
         params = ast.literal_eval(found[5]) if found[5] else ()
         params = tuple(dt.BY_NAME[p[6:]] if isinstance(p, str) and p.startswith("dtype ") else p

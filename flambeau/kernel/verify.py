@@ -6,6 +6,7 @@ from ..base import dtype as dt
 from ..base.errors import InternalError
 from ..ir.node import PRIMS, OpClass
 from .ir import INNER, OUTER, Kernel, axis_count
+from .sums import ORDERS
 
 ROLES = ("in", "out", "scratch", "index", "column", "take")
 
@@ -26,6 +27,8 @@ def check_axes(k: Kernel) -> None:
         _fail("check_axes", f"no {k.lanes} axis for the lanes")
     if k.split and not k.inner:
         _fail("check_axes", "a divided reduction needs an inner axis")
+    if k.order not in ORDERS:
+        _fail("check_axes", f"no order {k.order!r}")
 
 
 def check_buffers(k: Kernel) -> None:
@@ -40,7 +43,8 @@ def check_buffers(k: Kernel) -> None:
 def _uses(i: tuple) -> tuple[int, ...]:
     if i[0] == "op":
         return i[4]
-    return {"load": (), "take": i[3:4], "fold": i[3:4], "column": i[3:4], "store": i[2:3]}[i[0]]
+    return {"load": (), "take": i[3:4], "fold": i[3:4], "column": i[3:4], "store": i[2:3],
+            "order": i[1:2]}[i[0]]
 
 
 def check_values(k: Kernel) -> None:
@@ -54,7 +58,7 @@ def check_values(k: Kernel) -> None:
             for v in _uses(i):
                 if v not in here:
                     _fail("check_values", f"v{v} is not known in this {s.level} section: {i}")
-            if i[0] in ("store", "column"):
+            if i[0] in ("store", "column", "order"):
                 continue
             if i[1] in seen:
                 _fail("check_values", f"v{i[1]} is defined twice")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from ..autograd.modes import enable_grad, no_grad
 from ..tensor import Tensor
-from .algorithm import check_lr, scalar
+from .algorithm import check_lr
 from .functions import add_scaled_, cat, one_operation, view_as_real
 from .line_search import Point, strong_wolfe
 from .optimizer import Optimizer
 
 # What happens between two looks at a number is one operation each, so that iterations which repeat
 # are followed. Numbers that nobody looks at stay tensors.
+#
+# L-BFGS amplifies rounding, so all of this rounds where PyTorch does: numbers that are 0-d tensors
+# there are NumPy's here, whose arithmetic with Python's numbers is that of tensors.
 
 
 def _flat_gradient(params, grads) -> tuple[Tensor, Tensor]:
@@ -25,23 +28,19 @@ def _flat_gradient(params, grads) -> tuple[Tensor, Tensor]:
 
 def _move(params, direction, *, t: float) -> Tensor:
     """Go ``t`` times the direction; returns the largest component of the way."""
-    return _move_by(params, direction.mul(t))
-
-
-def _move_by(params, way: Tensor) -> Tensor:
     at = 0
     for p in params:
         if p.is_complex():
             p = view_as_real(p)
         n = p.numel()
-        p.add_(way[at:at + n].view(p.shape))
+        p.add_(direction[at:at + n].view(p.shape), alpha=t)
         at += n
-    return way.abs().max()
+    return direction.mul(t).abs().max()
 
 
 def _arrive(params, direction, grad, *, t: float) -> tuple[Tensor, Tensor]:
     """Go where the gradient is known already; the largest component of the way and of it."""
-    return _move_by(params, direction.mul(t)), grad.abs().max()
+    return _whole_move(params, direction, t=t), grad.abs().max()
 
 
 def _copies(params) -> list[Tensor]:
@@ -80,6 +79,13 @@ def _two_loops(grad, differences, moves, inverses, scale) -> tuple[Tensor, Tenso
     return d, grad.dot(d), d.abs().max()
 
 
+def _number(x: Tensor):
+    """A 0-d tensor's value as NumPy's number of its dtype."""
+    value = x.item()
+    return x.dtype.np.type(value) if x.dtype.itemsize > 2 else value
+
+
+_whole_move = _move
 _flat_gradient, _copies, _restore = map(one_operation, (_flat_gradient, _copies, _restore))
 _slope, _two_loops = one_operation(_slope), one_operation(_two_loops)
 _move, _arrive, _curvature = (one_operation(f, ("t",)) for f in (_move, _arrive, _curvature))
@@ -126,12 +132,12 @@ class LBFGS(Optimizer):
         home = _copies(self._params)
 
         def evaluate(t: float) -> Point:
-            _move(self._params, direction, t=t)
+            _move(self._params, direction, t=float(t))
             value = closure()
             grad, _ = self._gradient()
             _restore(self._params, home)
             slope = _slope(grad, direction)
-            return Point(t, float(value), grad, float(slope))
+            return Point(t, float(value), grad, _number(slope))
 
         return evaluate
 
@@ -162,14 +168,18 @@ class LBFGS(Optimizer):
         grad, largest = self._gradient()
         loss = float(first_loss)
         state["func_evals"] += 1
-        if float(largest) <= group["tolerance_grad"]:
+        if _number(largest) <= group["tolerance_grad"]:
             return first_loss
         evaluations = 1
         for iteration in range(1, group["max_iter"] + 1):
             direction, rise, size = self._direction(state, grad, group["history_size"])
-            state["prev_loss"], lr = loss, float(scalar(group["lr"]))
-            state["t"] = lr if state["n_iter"] > 1 else min(1.0, 1 / float(grad.abs().sum())) * lr
-            slope = float(rise)
+            state["prev_loss"], t = loss, group["lr"]
+            if isinstance(t, Tensor):
+                t = _number(t)
+            if state["n_iter"] == 1:
+                t = min(1.0, 1.0 / _number(grad.abs().sum())) * t
+            state["t"] = float(t)
+            slope = _number(rise)
             if slope > -group["tolerance_change"]:
                 break
             last = iteration == group["max_iter"]
@@ -177,14 +187,14 @@ class LBFGS(Optimizer):
             if group["line_search_fn"] is None:
                 found, used = self._advance(state, closure, direction, start, last)
             else:
-                found, used = self._search(state, group, closure, direction, start, float(size),
-                                           group["max_eval"] - evaluations)
+                found, used = self._search(state, group, closure, direction, start, t,
+                                           _number(size), group["max_eval"] - evaluations)
             loss, grad, largest, way = found
             evaluations += used
             state["func_evals"] += used
             if (last or evaluations >= group["max_eval"]
-                    or float(largest) <= group["tolerance_grad"]
-                    or float(way) <= group["tolerance_change"]
+                    or _number(largest) <= group["tolerance_grad"]
+                    or _number(way) <= group["tolerance_change"]
                     or abs(loss - state["prev_loss"]) < group["tolerance_change"]):
                 break
         return first_loss
@@ -203,12 +213,13 @@ class LBFGS(Optimizer):
         grad, largest = self._gradient()
         return (float(value), grad, largest, way), 1
 
-    def _search(self, state, group, closure, direction, start, size: float, evaluations_left):
-        """Move along the direction as far as a line search says; returns what _advance() does."""
+    def _search(self, state, group, closure, direction, start, t, size, evaluations_left):
+        """Move along the direction as far as a line search that begins at ``t`` says; returns what
+        _advance() does."""
         name = group["line_search_fn"]
         if name != "strong_wolfe":
             raise RuntimeError(f"only 'strong_wolfe' is supported, not {name!r}")
-        found, used = strong_wolfe(self._evaluator(closure, direction), start, state["t"], size,
+        found, used = strong_wolfe(self._evaluator(closure, direction), start, t, size,
                                    max_steps=evaluations_left)
         state["t"] = float(found.t)
         way, largest = _arrive(self._params, direction, found.grad, t=state["t"])

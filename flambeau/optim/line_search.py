@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..tensor import Tensor
 
 
@@ -26,15 +28,14 @@ def cubic_minimum(a: Point, b: Point, low: float, high: float) -> float:
     """Where the cubic through two points with their slopes is least, kept within [low, high]."""
     if a.t > b.t:
         a, b = b, a
-    d1 = a.slope + b.slope - 3 * (a.value - b.value) / (a.t - b.t)
-    square = d1 ** 2 - a.slope * b.slope
-    if not square >= 0:
-        return (low + high) / 2
-    d2 = square ** 0.5
-    below = b.slope - a.slope + 2 * d2
-    if below == 0:  # a straight line: nothing to interpolate
-        return high
-    return min(max(b.t - (b.t - a.t) * ((b.slope + d2 - d1) / below), low), high)
+    with np.errstate(all="ignore"):  # a straight line: infinity, which is limited
+        d1 = a.slope + b.slope - 3 * (a.value - b.value) / (a.t - b.t)
+        square = d1 * d1 - a.slope * b.slope
+        if not square >= 0:
+            return (low + high) / 2.0
+        d2 = np.sqrt(square)
+        t = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / (b.slope - a.slope + 2 * d2))
+    return min(max(t, low), high)
 
 
 def strong_wolfe(evaluate: Callable[[float], Point], start: Point, t: float, direction_size: float,

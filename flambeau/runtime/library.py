@@ -29,7 +29,8 @@ from ..codegen.loops_memory import NoVectorForm
 from ..graph.access import whole
 from ..ir.node import Prim
 from ..kernel.ir import INNER, OUTER, Buffer, Kernel, Section
-from ..kernel.sums import Runs, accumulator, along, is_long, parts_of, reduced_runs
+from ..kernel.sums import (CASCADE, DEEP, PLAIN, Kind, Runs, accumulator, along, column_border,
+                           kind_of, order_of, parts_of, reduced_runs)
 from ..schedule.assemble import ADDED
 from ..schedule.build import SCRATCH_LANES
 from ..schedule.compile import chunks_of
@@ -132,7 +133,7 @@ def _function(prim: Prim, params: tuple, dtype: dt.dtype, kinds: Sequence[np.dty
     body = [*[("load", n, n) for n in range(count)],
             ("op", count, prim.name, params, tuple(range(count)), dtype.name),
             ("store", count, count)]
-    kernel = Kernel(1, 0, OUTER, False, False, (*buffers, Buffer(dtype.name, (1,), "out")),
+    kernel = Kernel(1, 0, OUTER, False, PLAIN, (*buffers, Buffer(dtype.name, (1,), "out")),
                     (Section("row", tuple(body)),))
     try:
         return _Function(kernels.loop(kernel), count + 2)
@@ -186,16 +187,21 @@ def _folds(prim: Prim, dtype: dt.dtype, shape: tuple[int, ...],
     rows = total // math.prod(n for _, n in runs)
     if not runs:
         return []
-    parts = parts_of(total, rows, runs)
-    steps = [_fold(prim, dtype, total, rows, runs, parts)]
+    kind = kind_of(prim.name, dtype)
+    parts = parts_of(total, rows, runs, kind)
+    lanes = INNER if along(runs, rows, total, kind) == "inner" else OUTER
+    steps = [_fold(prim, dtype, total, rows, runs, parts, lanes,
+                   order_of(lanes, runs, total, parts, kind), kind)]
     if parts > 1:
-        steps.append(_fold(prim, dtype, parts * rows, rows, ((rows, parts),), 1))
+        lanes = INNER if rows == 1 else OUTER
+        steps.append(_fold(prim, dtype, parts * rows, rows, ((rows, parts),), 1, lanes, PLAIN,
+                           kind))
     return steps
 
 
-def _fold(prim: Prim, dtype: dt.dtype, total: int, rows: int, runs: Runs, parts: int) -> _Fold:
+def _fold(prim: Prim, dtype: dt.dtype, total: int, rows: int, runs: Runs, parts: int, lanes: str,
+          order: str, kind: Kind | None) -> _Fold:
     """The kernel ``schedule/build.py`` would make for this reduction alone."""
-    lanes = INNER if along(runs, rows) == "inner" else OUTER
     outer, at = [], 1  # (step, size) of what stays, innermost first
     for step, size in reversed(runs):
         if step > at:
@@ -217,10 +223,18 @@ def _fold(prim: Prim, dtype: dt.dtype, total: int, rows: int, runs: Runs, parts:
         buffers.append(Buffer(dtype.name, classes, role))
         places.append(len(words))
         words += [0, *[s for s, c in zip(mine, classes, strict=True) if c == 2]]
-    loop = (("load", 0, 0), ("fold", 1, prim.name, 0, dtype.name))
-    kernel = Kernel(len(outer), len(runs), lanes, parts > 1,
-                    is_long(lanes, total // rows, parts), tuple(buffers),
-                    (Section("loop", loop), Section("row", (("store", 1, 1),))))
+    sections = [Section("loop", (("load", 0, 0), ("fold", 1, prim.name, 0, dtype.name))),
+                Section("row", (("store", 1, 1),))]
+    if lanes == OUTER and order in (CASCADE, DEEP) and kind is not None:
+        columns, border = column_border(runs, kind)
+        mine = [s if s < columns else 0 for s in steps[:len(outer)]] + [0] * len(runs)
+        classes = tuple(s if s in (0, 1) else 2 for s in mine)
+        buffers.append(Buffer("int64", classes, "index"))
+        words += [-border, *[s for s, c in zip(mine, classes, strict=True) if c == 2]]
+        sections[0] = Section("loop", (("order", 2), *sections[0].body))
+        sections.insert(0, Section("row", (("load", 2, 2),)))
+    kernel = Kernel(len(outer), len(runs), lanes, parts > 1, order, tuple(buffers),
+                    tuple(sections))
     units = math.prod(kept) if lanes == INNER else \
         math.prod(kept[:-1]) * -(-kept[-1] // SCRATCH_LANES)
     source, result = places

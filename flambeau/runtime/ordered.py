@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from ..base import dtype as dt
-from ..base.processor import VECTOR_BYTES, vector_bytes
 from ..ir.node import Prim
-from ..kernel.sums import accumulator, accumulators, along, is_long, parts_of, reduced_runs
+from ..kernel.sums import (CASCADE, DEEP, LANES, PRODUCTS, STEPS, VECTOR, Kind, accumulator, along,
+                           column_border, kind_of, order_of, reduced_runs)
 
 #: elements of a reduction that is short
 MOST = 4096
@@ -35,7 +35,9 @@ def reduce(prim: Prim, x: np.ndarray, axes: tuple[int, ...], dtype: dt.dtype) ->
     if ufunc is np.maximum or ufunc is np.minimum:
         out = _extreme(ufunc, x, axes)
     else:
-        out = _sum(ufunc, x, kept, axes)
+        kind = kind_of(prim.name, dtype)
+        assert kind is not None
+        out = _sum(ufunc, x, kept, axes, kind)
     return None if out is None else out.reshape(shape).astype(dtype.np, copy=False)
 
 
@@ -47,50 +49,93 @@ def _extreme(ufunc: np.ufunc, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarra
     return np.asarray(out)
 
 
-def _sum(ufunc: np.ufunc, x: np.ndarray, kept: list[int],
-         axes: tuple[int, ...]) -> np.ndarray | None:
+def _sum(ufunc: np.ufunc, x: np.ndarray, kept: list[int], axes: tuple[int, ...],
+         kind: Kind) -> np.ndarray:
     runs = reduced_runs(x.shape, axes)
     if not runs:
         return x
-    depth = math.prod([n for _, n in runs])
-    rows = x.size // depth
-    lanes = along(runs, rows)
-    terms: np.ndarray
-    out: np.ndarray
-    if parts_of(x.size, rows, runs) > 1 or is_long(lanes, depth, 1):
-        return None
+    rows = x.size // math.prod([n for _, n in runs])
+    lanes = along(runs, rows, x.size, kind)
+    order, last = order_of(lanes, runs, x.size, 1, kind), runs[-1][1]
+    assert order in (CASCADE, DEEP, LANES), "only large reductions have another order"
+    # terms of a run first, then its number, then the result
+    terms = x.transpose(*axes, *kept).reshape(-1, last, rows).swapaxes(0, 1)
     if lanes == "outer":
-        terms = x.transpose(*axes, *kept).reshape(depth, rows)
-        out = ufunc.accumulate(terms, axis=0)[-1]
+        columns, border = column_border(runs, kind)
+        parts = np.empty(terms.shape[1:], x.dtype)
+        cut = terms.reshape(*terms.shape[:2], rows // columns, columns)
+        into = parts.reshape(cut.shape[1:])
+        if border:
+            into[..., :border] = _cascade(ufunc, cut[..., :border])
+        if border < columns:
+            into[..., border:] = _by_fours(ufunc, cut[..., border:])
+    elif order == LANES:
+        parts = _products(terms, PRODUCTS // x.itemsize)
     else:
-        last = runs[-1][1]
-        width = _width(last)
-        if width is None:
-            return None
-        terms = x.transpose(*kept, *axes).reshape(rows, depth // last, last)
-        rounds = -(-last // width)
-        if rounds * width > last:
-            whole = np.full((rows, depth // last, rounds * width), ufunc.identity, x.dtype)
-            whole[:, :, :last] = terms
-            terms = whole
-        terms = terms.reshape(rows, -1, width)
-        if terms.shape[1] <= max(rows, 2):
-            out = terms[:, 0]
-            for k in range(1, terms.shape[1]):
-                out = ufunc(out, terms[:, k])
-        else:
-            out = ufunc.accumulate(terms, axis=1)[:, -1]
-        while width > 1:
-            width //= 2
-            out = ufunc(out[:, :width], out[:, width:])
-    # kernels start from zero, which makes a sum of negative zeros positive
-    return out + 0.0 if ufunc is np.add else out
+        parts = _along(ufunc, terms, VECTOR // x.itemsize)
+    out = ufunc(ufunc.identity, parts[0], dtype=x.dtype)
+    for part in parts[1:]:
+        out = ufunc(out, part)
+    return out
 
 
-def _width(last: int) -> int | None:
-    """Accumulators for a run of ``last`` positions; those that nothing is added to are left out."""
-    few = 1 << (last - 1).bit_length()
-    if few <= accumulators(min(VECTOR_BYTES.values())):
-        return few
-    size = vector_bytes()
-    return None if size is None else min(few, accumulators(size))
+def _chain(ufunc: np.ufunc, terms: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+    """Terms of the first axis, one after another, from ``start`` or the identity on."""
+    if start is None:
+        start = np.full(terms.shape[1:], ufunc.identity, terms.dtype)
+    for term in terms:
+        start = ufunc(start, term)
+    return start
+
+
+def _cascade(ufunc: np.ufunc, terms: np.ndarray) -> np.ndarray:
+    """A cascade over the first axis."""
+    if len(terms) <= STEPS:
+        return _chain(ufunc, terms)
+    whole = len(terms) // STEPS
+    blocks = terms[:whole * STEPS].reshape(whole, STEPS, *terms.shape[1:]).swapaxes(0, 1)
+    blocks, rest = _chain(ufunc, blocks), _chain(ufunc, terms[whole * STEPS:])
+    # blocks of blocks: what is finished at each level, from the lowest one
+    level, finished = blocks, []
+    for _ in range(2):
+        whole = len(level) // STEPS
+        finished.append(_chain(ufunc, level[whole * STEPS:]))
+        level = _chain(ufunc, level[:whole * STEPS].reshape(
+            whole, STEPS, *terms.shape[1:]).swapaxes(0, 1))
+    finished.append(_chain(ufunc, level))
+    for total in finished:
+        rest = ufunc(rest, total)
+    return rest
+
+
+def _by_fours(ufunc: np.ufunc, terms: np.ndarray) -> np.ndarray:
+    """A row by fours over the first axis."""
+    full = len(terms) // 4 * 4
+    sums = _cascade(ufunc, terms[:full].reshape(full // 4, 4, *terms.shape[1:]))
+    return _chain(ufunc, sums[1:], _chain(ufunc, terms[full:], sums[0]))
+
+
+def _along(ufunc: np.ufunc, terms: np.ndarray, unit: int) -> np.ndarray:
+    """Neighbours, the first axis, in vectors of ``unit``."""
+    if len(terms) < unit:
+        return _by_fours(ufunc, terms)
+    full = len(terms) // unit * unit
+    vector = _by_fours(ufunc, terms[:full].reshape(full // unit, unit, *terms.shape[1:]))
+    return _chain(ufunc, vector, _chain(ufunc, terms[full:]))
+
+
+def _products(terms: np.ndarray, each: int) -> np.ndarray:
+    """The order of ``inner_sum``, with ``each`` accumulators."""
+    full, unit = len(terms) // each * each, each // 4
+    sums = _chain(np.add, terms[:full].reshape(full // each, each, *terms.shape[1:]))
+    for width in (2 * unit, unit) if unit == 4 else (unit,) * 3:
+        if full + width <= len(terms):
+            sums[:width] += terms[full:full + width]
+            full += width
+    for term in terms[full:]:
+        sums[0] += term
+    out = _chain(np.add, sums.reshape(4, unit, *terms.shape[1:])[1:], sums[:unit])
+    while len(out) > 1:
+        half = len(out) // 2
+        out = out[:half] + out[half:]
+    return out[0]

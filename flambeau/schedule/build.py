@@ -20,7 +20,7 @@ from ..graph.graph import GNode
 from ..ir.node import OpClass
 from ..kernel.ir import (INDEXED, INNER, OUTER, Buffer, Kernel, Section, in_row_blocks,
                          is_stream, row_block)
-from ..kernel.sums import accumulator, along, is_long
+from ..kernel.sums import CASCADE, DEEP, PLAIN, accumulator, along, column_border, order_of
 from .group import COLUMN, FULL, LOOKUPS, ROW, Group, Grouping, operands, spread, take_step
 from .inline import DEAR, compose
 from .sizes import Table, stride_class, union
@@ -347,6 +347,8 @@ class Builder:
             n = self.buffer(d.name, self.inner_steps(), "column", ~i, 0)
             self.loops[at].append(("column", n, node.prim.name, src, d.name))
             return
+        if self.order() in (CASCADE, DEEP) and self.lanes_along() == OUTER:
+            self._order_columns(at, cache)
         v = self.row_value[i] = self.value()
         d = accumulator(node.dtype)
         self.loops[at].append(("fold", v, node.prim.name, src, d.name))
@@ -360,6 +362,34 @@ class Builder:
             w = self.row_value[i] = self.value()
             self.rows[at + 1].append(("op", w, "cast", (node.dtype,), (v,), node.dtype.name))
 
+    def _order_columns(self, at: int, cache: dict) -> None:
+        """Say which results are cascades and which rows by fours."""
+        group = self.group
+        columns, border = column_border(group.inner, group.sums)
+        a = Access(0, (group.rows // columns, columns), (0, 1 if columns > 1 else 0), -border, True)
+        n = self.buffer("int64", self.steps_of(a, ROW), "index", None, a.offset)
+        order = ("order", self.load_buffer(n, at, cache))
+        if order not in self.loops[at]:
+            self.loops[at].append(order)
+
+    def lanes_along(self) -> str:
+        """Along which axes vectors lie."""
+        group = self.group
+        if not group.inner:
+            return OUTER
+        if group.rows == 1:
+            return INNER
+        if self.combining:
+            return OUTER
+        return along(group.inner, group.rows, group.total, group.sums)
+
+    def order(self) -> str:
+        """The order in which the reductions add up."""
+        group = self.group
+        if self.combining or not group.inner:
+            return PLAIN
+        return order_of(self.lanes_along(), group.inner, group.total, group.parts, group.sums)
+
     # -- the kernel ------------------------------------------------------------------------------
 
     def finish(self) -> Step:
@@ -371,7 +401,7 @@ class Builder:
         runs = [step * n for step, n in group.inner or ()]  # the order goes run by run
         apart = {n for n, (step, size) in enumerate(self.inner) if step * size in runs}
         inner = merge_axes(sizes[1], steps, len(outer), apart)
-        lanes = self._lanes(outer, inner)
+        lanes = self.lanes_along()
         if lanes == OUTER and not outer:
             outer = [1]
             for s in steps:
@@ -383,7 +413,7 @@ class Builder:
             if loop:
                 sections.append(Section("loop", tuple(loop)))
         kernel = Kernel(len(outer), len(inner), lanes, split,
-                        is_long(lanes, math.prod(inner), group.parts), (), tuple(sections))
+                        self.order(), (), tuple(sections))
         together = 1
         if in_row_blocks(kernel):
             streams = sum(is_stream(b[2], s[len(outer):])
@@ -423,16 +453,6 @@ class Builder:
             math.prod(outer[:-1]) * -(-outer[-1] // SCRATCH_LANES)
         return Step(kernel, words, pointers, scratch, units * group.parts,
                     group.total * (2 + self.values))
-
-    def _lanes(self, outer: list[int], inner: list[int]) -> str:
-        """Along which axis vectors lie."""
-        if self.group.inner is None:
-            return OUTER
-        if not inner:
-            return OUTER
-        if not outer:
-            return INNER
-        return along(self.group.inner, self.group.rows)
 
 
 def merge_axes(sizes: list[int], steps: list[list[int]], first: int,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..graph.access import Access
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
+from ..kernel.sums import PLAIN
 from .build import Step, merge_axes
 from .group import Grouping
 from .sizes import stride_class
@@ -79,7 +80,7 @@ def copy_step(g: Grouping, to: int, region: Region) -> Step:
         words.append(0)
         words.extend(x for x, c in zip(s, classes, strict=True) if c == 2)
     body = (("load", 0, 0), ("store", 1, 0))
-    kernel = Kernel(len(sizes), 0, OUTER, False, False, tuple(buffers), (Section("row", body),))
+    kernel = Kernel(len(sizes), 0, OUTER, False, PLAIN, tuple(buffers), (Section("row", body),))
     total = math.prod(sizes)
     return Step(kernel, words, pointers, 0, max(1, total // 64), 2 * total)
 

@@ -15,7 +15,7 @@ from ..base import shape as sh
 from ..graph.access import Access
 from ..ir.node import OpClass
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
-from ..kernel.sums import accumulator
+from ..kernel.sums import PLAIN, accumulator
 from .build import Builder
 from .group import Group, Grouping, operands, triple
 from .matrices import adjacent, strides_of
@@ -175,5 +175,5 @@ class Epilogue(Builder):
                 pointers.append((len(words), root, offset))
             words.append(offset if role == "index" else 0)
             words.extend(x for x, c in zip(mine, classes, strict=True) if c == 2)
-        return (Kernel(len(sizes), 0, OUTER, False, False, tuple(buffers),
+        return (Kernel(len(sizes), 0, OUTER, False, PLAIN, tuple(buffers),
                        (Section("row", tuple(self.rows[0])),)), words, pointers)

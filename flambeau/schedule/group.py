@@ -21,7 +21,7 @@ from ..graph.access import Access, through, whole
 from ..graph.graph import GNode, Graph
 from ..ir.node import OpClass
 from ..kernel.ir import INDEXED
-from ..kernel.sums import along, is_long, parts_of, reduced_runs
+from ..kernel.sums import PLAIN, Kind, along, kind_of, order_of, parts_of, reduced_runs
 from .sizes import union
 
 FULL, ROW, COLUMN = 0, 1, 2
@@ -44,6 +44,7 @@ class Group:
         total: elements of the domain.
         inner: runs of the inner axes, merged; None while no reduction is in the group.
         rows: elements of a row value.
+        sums: kind of the reductions (``kernel/sums.py``); None while any order will do.
         level: FULL or ROW for each member; COLUMN for a reduction over the outer axes, of which
             the group computes ``columns`` parts, folded by another group.
         breaks: steps of the domain at which some member's axis begins, besides 1.
@@ -59,6 +60,7 @@ class Group:
         "columns",
         "inner",
         "kind",
+        "sums",
         "level",
         "matrix",
         "members",
@@ -81,6 +83,7 @@ class Group:
         self.columns = 0
         self.shapes: list = []
         self.again: set[int] = set()
+        self.sums: Kind | None = None
 
     def row_step(self, step: int) -> int | None:
         """The domain step that corresponds to a step of row values."""
@@ -136,7 +139,8 @@ class Group:
 
     def merges(self, a: Access) -> bool:
         """Whether a read walks through each run of inner axes in one stride, or need not."""
-        return merges(a, self.inner or ()) or in_row_order(self.inner or (), self.total, self.rows)
+        return merges(a, self.inner or ()) or in_row_order(self.inner or (), self.total, self.rows,
+                                                           self.sums)
 
     def set_inner(self, runs: tuple[tuple[int, int], ...]) -> None:
         """Divide the axes; all members so far are full."""
@@ -291,14 +295,16 @@ def folds(node: GNode, a: Access) -> bool:
     """Whether a reduction can read its operand by ``a`` and add up in the order it has to (see
     ``kernel/sums.py``)."""
     runs = reduced_runs(a.shape, node.params[0])
-    return merges(a, runs) or in_row_order(runs, sh.numel(a.shape), sh.numel(node.shape))
+    return merges(a, runs) or in_row_order(runs, sh.numel(a.shape), sh.numel(node.shape),
+                                           kind_of(node.prim.name, node.dtype))
 
 
-def in_row_order(runs: tuple[tuple[int, int], ...], total: int, rows: int) -> bool:
+def in_row_order(runs: tuple[tuple[int, int], ...], total: int, rows: int,
+                 kind: Kind | None) -> bool:
     """Whether a reduction adds up element by element in row-major order, which does not change when
     its runs are cut into pieces."""
-    return (along(runs, rows) == "outer" and parts_of(total, rows, runs) == 1
-            and not is_long("outer", total // max(rows, 1), 1))
+    return (along(runs, rows, total, kind) == "outer" and parts_of(total, rows, runs, kind) == 1
+            and order_of("outer", runs, total, 1, kind) == PLAIN)
 
 
 def triple(group: Group, a: Access) -> tuple[int, int, int] | None:

@@ -42,7 +42,8 @@ def _target(walk: _Walk, group: Group) -> Group | None:
     found = max(others, key=lambda home: home.order, default=None)
     if found is None or found.kind != "loop" or found.inner != group.inner or found.parts > 1 \
             or found.total != group.total or len(found.members) + len(group.members) > MAX_MEMBERS \
-            or group.columns and found.columns not in (0, group.columns):
+            or group.columns and found.columns not in (0, group.columns) \
+            or group.sums is not None and found.sums not in (None, group.sums):
         return None
     every = sorted(union(found.breaks, group.breaks))
     if any(y % x for x, y in pairwise(every)):
@@ -73,4 +74,5 @@ def _join(walk: _Walk, group: Group, target: Group) -> None:
     target.breaks = union(target.breaks, group.breaks)
     target.shapes = union(target.shapes, group.shapes)
     target.columns = target.columns or group.columns
+    target.sums = target.sums or group.sums
     target.members = sorted([*target.members, *group.members])

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..kernel.ir import OUTER, Buffer, Kernel, Section
+from ..kernel.sums import PLAIN
 from ..ops.prim.recurrence import GATES, KEPT, SENT, steps_of
 from .group import Grouping, operands
 
@@ -177,7 +178,7 @@ class _Cell:
                 patches.append(Patch(len(words), step, step if moves else 0, 0))
             words.append(0)
             words.extend(x for x, c in zip((pitch, across), classes, strict=True) if c == 2)
-        kernel = Kernel(2, 0, OUTER, False, False, tuple(buffers),
+        kernel = Kernel(2, 0, OUTER, False, PLAIN, tuple(buffers),
                         (Section("row", tuple(self.body)),))
         return Part(kernel, words, places, patches)
 

@@ -17,7 +17,7 @@ from ..graph.access import Access, through, whole
 from ..graph.graph import GNode, Graph
 from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
-from ..kernel.sums import LONG_OUTER, along, parts_of, reduced_runs
+from ..kernel.sums import GRAIN, LONG_OUTER, along, kind_of, parts_of, reduced_runs
 from .assemble import can_assemble, places
 from .conv import NAMES, convolved, matrix_of, packed, windowed
 from .group import (
@@ -424,10 +424,14 @@ class _Walk:
             return self.refuse(i, group, "it reduces another number of elements")
         if not group.fits(a.shape, FULL, False):
             return self.refuse(i, group, f"axes of {list(a.shape)} cut across the group's")
+        kind = kind_of(node.prim.name, node.dtype)
         if group.inner is not None and group.inner != runs:
             if self.column(group, i, a, runs):
                 return True
             return self.refuse(i, group, "it reduces other axes than the group")
+        if kind is not None and group.inner is not None and group.sums != kind \
+                and (group.sums is not None or kind[0]):
+            return self.refuse(i, group, "it adds up in another order")
         if self.g.group_of[a.root] is group:
             if group.level[a.root] == ROW:
                 return self.refuse(i, group, "it reduces row values")
@@ -435,15 +439,17 @@ class _Walk:
                 return self.refuse(i, group, "its operand is read in another order")
         if group.inner is None:
             before = group.rows, group.breaks.copy()
+            group.sums = kind
             group.set_inner(runs)
             if not all(group.merges(c) for m in group.members for b in operands(self.g, m)
                        for c in self.behind(b) if self.g.group_of[c.root] is not group):
-                group.inner, (group.rows, group.breaks) = None, before
+                group.inner, group.sums, (group.rows, group.breaks) = None, None, before
                 return self.refuse(i, group, "other members cut the reduced axes into pieces")
-            group.parts = parts_of(total, group.rows, runs)
+            group.parts = parts_of(total, group.rows, runs, kind)
         elif not all(group.merges(b) for b in self.behind(a)
                      if self.g.group_of[b.root] is not group):
             return self.refuse(i, group, "it would change the order in which the group adds up")
+        group.sums = group.sums or kind
         group.fits(a.shape, FULL, True)
         self.add(group, i, ROW)
         self.remember(group, a, total)
@@ -454,7 +460,8 @@ class _Walk:
     def column(self, group: Group, i: int, a: Access, runs) -> bool:
         """Add a reduction over all outer axes of a group that walks rows: each chunk keeps a row
         of running values."""
-        if group.inner is None or len(group.inner) != 1 or group.parts > 1 or group.kind != "loop":
+        if group.inner is None or len(group.inner) != 1 or group.parts > 1 \
+                or group.kind != "loop" or group.total < GRAIN:
             return False
         step, width = group.inner[0]
         if step != 1 or width < 16 or width > MAX_COLUMN or runs != ((width, group.rows),):
@@ -462,9 +469,10 @@ class _Walk:
         if self.g.group_of[a.root] is group and (
                 group.level[a.root] != FULL or not (a.plain or self.same(group, a))):
             return False
-        parts = parts_of(group.total, width, runs)
+        kind = kind_of(self.graph.nodes[i].prim.name, self.graph.nodes[i].dtype)
+        parts = parts_of(group.total, width, runs, kind)
         if group.columns not in (0, parts) or -(-group.rows // parts) > LONG_OUTER \
-                or along(group.inner, group.rows) != "inner":
+                or along(group.inner, group.rows, group.total, kind) != "inner":
             return False
         group.columns = parts
         self.add(group, i, COLUMN)

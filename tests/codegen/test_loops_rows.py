@@ -59,7 +59,7 @@ def test_same_bits_as_interpreted(shape, dtype):
 def test_integer_row_values_stay_scalar():
     """A lane without a row might divide by zero."""
     text = """
-    kernel outer=1 inner=1 lanes=inner split=no long=no
+    kernel outer=1 inner=1 lanes=inner split=no order=plain
       b0 = in int32 [any, 1]
       b1 = in int32 [1, 0]
       b2 = out int32 [1, 0]
@@ -79,7 +79,7 @@ def test_integer_row_values_stay_scalar():
 
 
 def test_rows_of_a_block():
-    plain = Kernel(1, 1, "inner", False, False, (), (Section("loop", ()),) * 2)
+    plain = Kernel(1, 1, "inner", False, "plain", (), (Section("loop", ()),) * 2)
     busy = plain._replace(sections=(*plain.sections, Section(
         "row", (("op", 0, "log", (), (1,), "float32"),))))
     for elements in (1, 10, 300, NEAR // 4, NEAR, NEAR + 1):

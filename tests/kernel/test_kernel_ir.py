@@ -6,7 +6,7 @@ from flambeau.kernel.ir import Buffer, Kernel, Section
 from flambeau.kernel.text import KernelTextError, parse, to_text
 from flambeau.kernel.verify import KernelError, verify
 
-SOFTMAX = """kernel outer=1 inner=1 lanes=inner split=no long=no
+SOFTMAX = """kernel outer=1 inner=1 lanes=inner split=no order=plain
   b0 = in float32 [any, 1]
   b1 = out float32 [any, 1]
   loop:
@@ -59,7 +59,7 @@ def test_checks(old, new, check):
 
 
 def test_row_sections_do_not_move():
-    k = Kernel(1, 1, "inner", False, False, (Buffer("float32", (2, 1), "in"),
+    k = Kernel(1, 1, "inner", False, "plain", (Buffer("float32", (2, 1), "in"),
                                              Buffer("float32", (1, 0), "out")),
                (Section("row", (("load", 0, 0), ("store", 1, 0))),))
     with pytest.raises(KernelError, match="check_levels"):

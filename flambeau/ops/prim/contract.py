@@ -13,7 +13,7 @@ from .. import where
 from ..core import cast_node, elementwise, widened_node
 from . import batch_rules
 from .elementwise import ADD, MUL, add, conj, conj_or_number, mul, saves_other
-from .reduce import expand
+from .reduce import INNER_SUM, SUM, expand, reduce
 from .shape import reshape, transpose, unsqueeze
 from .shape import t as t_
 
@@ -133,6 +133,8 @@ def mv(input, vec):  # noqa: A002
 
 def _dot_lower(a, b):
     n = a.shape[0]
+    if a.dtype.is_floating_point and a.dtype.itemsize >= 4:
+        return reduce(INNER_SUM if n else SUM, elementwise(MUL, a.dtype, a, b), (0,), False)
     return reshape(make(DOT, (reshape(a, (1, n)), reshape(b, (n, 1)))), ())
 
 

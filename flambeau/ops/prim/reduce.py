@@ -54,6 +54,8 @@ def _sum_numpy(x, axes):
 
 
 SUM = Prim("sum", R, keeps_dtype, _wide(_sum_numpy), fold=(0, "add"), doc="sum over axes")
+INNER_SUM = Prim("inner_sum", R, keeps_dtype, _wide(_sum_numpy), fold=(0, "add"),
+                 doc="sum over axes in the order of an inner product")
 PROD = Prim("prod", R, keeps_dtype, _wide(lambda x, axes: np.prod(x, axis=axes, dtype=x.dtype)),
             fold=(1, "mul"), doc="product over axes")
 AMAX = Prim("amax", R, keeps_dtype, lambda x, axes: np.maximum.reduce(x, axis=axes),
