@@ -33,17 +33,21 @@ def multiplied(graph: Graph, i: int) -> bool:
 def adjacent(graph: Graph, i: int) -> bool:
     """Whether the program's operands of product ``i`` have neighbours along k. The order in which
     a product adds up may depend on it (not on how a plan happens to read the operands)."""
-    a, b = (graph.nodes[s] for s in graph.nodes[i].srcs)
+    a, b = graph.nodes[i].srcs
     if i in graph.turned:  # these are transposed views of the operands
-        a, b = graph.nodes[b.srcs[0]], graph.nodes[a.srcs[0]]
-    return _strides(a)[-1] == _strides(b)[-2] == 1
+        a, b = graph.nodes[b].srcs[0], graph.nodes[a].srcs[0]
+    return _strides(graph, a)[-1] == _strides(graph, b)[-2] == 1
 
 
-def _strides(node: GNode) -> tuple[int, ...]:
+def _strides(graph: Graph, i: int) -> tuple[int, ...]:
     """Strides of the array that the program's operand is."""
+    node = graph.nodes[i]
     if node.prim.cls is OpClass.VIEW:
         return node.params[1]
-    return node.layout or sh.contiguous_strides(node.shape)
+    strides = node.layout or sh.contiguous_strides(node.shape)
+    if i in graph.turned:  # a view that exchanges the axes of the product that the program makes
+        return (*strides[:-2], 1, node.shape[-2])
+    return strides
 
 
 def readable(graph: Graph, i: int, a: Access, b: Access) -> bool:
