@@ -255,6 +255,8 @@ class Timeline:
             d = self.input[1]
             text = r.choice(NETWORKS).replace("NAME", own).replace("WIDTH", str(d))
             lines = text.strip().split("\n")
+            if "weight_norm" in text:  # PyTorch's second derivatives of it are wrong
+                self.once.add(name)
         else:
             net = Net(r, self.start, self.input[0])
             net.dropout = net.activation
