@@ -43,6 +43,7 @@ def public(*names: str):
 cat, stack, bmm, baddbmm, topk = (public(n) for n in ("cat", "stack", "bmm", "baddbmm", "topk"))
 recurrence = callable_as(_recurrence)
 vector_norm = public("linalg.vector_norm", "vector_norm")
+norm_except_dim, weight_norm = public("norm_except_dim"), public("_weight_norm")
 linalg_qr, linalg_solve = public("linalg.qr", "qr"), public("linalg.solve", "solve")
 matrix_exp, geqrf = public("matrix_exp", "linalg.matrix_exp"), public("geqrf")
 householder_product = public("linalg.householder_product", "householder_product")

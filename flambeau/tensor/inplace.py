@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ..autograd import modes
+from ..autograd.tape import GradFn, grad_class
 from ..base import device as dv
 from ..base import dtype as dt
 from ..base import srcloc
@@ -13,7 +14,9 @@ from ..base.layout import Turned
 from ..ir import node as ir
 from ..ir.batch import Count
 from ..ir.node import Node
+from ..ir.op import Op
 from ..ops.core import cast_node
+from ..ops.lib.assignment import fill
 from ..runtime import execute
 from . import layouts
 from .batching import check_write
@@ -64,6 +67,36 @@ def snapshot(t: Tensor) -> Tensor:
     return s
 
 
+#: PyTorch's names of the in-place forms of operations whose number is another one
+_IN_PLACE = {
+    **{f"{name}Backward0": f"{name}Backward1" for name in (
+        "AsStrided", "Celu", "Elu", "LeakyRelu", "Polygamma", "RreluWithNoise", "T", "Threshold",
+        "Transpose", "Unsqueeze")},
+    **{f"SqueezeBackward{i}": f"SqueezeBackward{i + 3}" for i in range(3)},
+    "FillBackward0": "FillBackward2", "FillBackward1": "FillBackward3"}
+
+
+def rename(fn: GradFn) -> None:
+    """Give the function that an in-place form was recorded as its name."""
+    name = _IN_PLACE.get(type(fn).__name__)
+    if name is not None:
+        fn.__class__ = grad_class(name)
+
+
+def without_gradient(name: str, number: int = 0) -> Op:
+    """The op that replaces its operand by values that do not depend on it: zeros flow back."""
+    grad_name = f"{''.join(w.title() for w in name.split('_'))}Backward{number}"
+    op = _replacing.get(grad_name)
+    if op is None:
+        op = _replacing[grad_name] = Op(
+            f"replaced_by_{name}_{number}", lambda x, values: cast_node(values, x.dtype),
+            lambda ctx, g: (fill(g, 0), None), grad_name=grad_name)
+    return op
+
+
+_replacing: dict[str, Op] = {}
+
+
 def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tensor:
     """Write ``result`` into ``t``: the second half of every in-place operation."""
     if result.shape != t.shape:
@@ -77,6 +110,8 @@ def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tenso
     write(t, result.node() if layout is None else result._in_order(layout), layout)
     fn = result._fn
     if fn is not None and modes.state.grad:
+        if fn is not t._fn:
+            rename(fn)
         for saved in fn.results.values():  # results are now found in t's memory
             if saved.counter is result._counter:
                 saved.counter, saved.version = t._counter, t._counter.version

@@ -9,7 +9,7 @@ import types
 from ..ir.node import realizer
 from ..ops.lib.dropout import source
 from ..runtime import execute
-from . import derivatives, factories, legacy, methods, queries, sampling, saved
+from . import dense, derivatives, factories, legacy, methods, queries, sampling, saved
 from .function import Function, FunctionCtx, once_differentiable
 from .tensor import Tensor
 
@@ -36,6 +36,7 @@ def install_all(torch: dict) -> None:
         torch.setdefault(name, function)
     torch.update(factories.namespace())
     torch.update(queries.namespace())
+    torch["dequantize"] = dense.dequantize
     torch["random"] = sys.modules[package + ".random"] = factories.random_module(
         package + ".random")
     Tensor.functional = spaces.pop("nn.functional")

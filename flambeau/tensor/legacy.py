@@ -147,11 +147,6 @@ def _map2(self: Tensor, callable, *others: Tensor) -> Tensor:  # noqa: A002
     return self
 
 
-def _to_dense(self: Tensor, dtype=None, *, masked_grad=None) -> Tensor:
-    """The tensor: it is dense."""
-    return self if dtype is None else self.to(dtype)
-
-
 def _is_nonzero(self: Tensor) -> bool:
     """Whether the only element is not zero.
 
@@ -167,6 +162,6 @@ def _map2_method(self: Tensor, x: Tensor, y: Tensor, callable) -> Tensor:  # noq
 
 
 for _name, _method in (("apply_", _apply), ("map_", _map), ("map2_", _map2_method),
-                       ("to_dense", _to_dense), ("is_nonzero", _is_nonzero)):
+                       ("is_nonzero", _is_nonzero)):
     _method.__name__, _method.__qualname__ = _name, f"Tensor.{_name}"
     setattr(Tensor, _name, _method)

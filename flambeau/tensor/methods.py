@@ -14,10 +14,11 @@ from ..autograd import modes
 from ..base import dtype as dt
 from ..base import srcloc
 from ..ir.api import API, ApiFunction
+from ..ir.op import apply
 from ..ops.core import is_number
 from ..runtime import execute
 from .follow import call, entry_point, recorder
-from .inplace import assign, check_writable, snapshot, write
+from .inplace import assign, check_writable, rename, snapshot, without_gradient, write
 from .override import NOTHING, PUBLIC, foreign
 from .tensor import Tensor
 
@@ -191,6 +192,8 @@ _GEOMETRY = {"transpose", "t", "unsqueeze", "squeeze", "swapaxes", "swapdims",
              "as_strided"}
 
 
+#: those whose in-place forms have gradients: zeros
+_COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge"}
 #: in-place functions that give every element the same number
 _UNIFORM = {"fill", "zero"}
 
@@ -205,6 +208,7 @@ def in_place(function, name: str):
             self.offset = out.offset
             if out._fn is not None:
                 self._fn, self._nr = out._fn, out._nr
+                rename(out._fn)
             counter = self._counter  # counts as a write, as in PyTorch
             counter.version += 1
             counter.written_at = srcloc.user_location()
@@ -212,13 +216,18 @@ def in_place(function, name: str):
             return self
     else:
         may_share, to_real = name in _UNIFORM, name in ("abs", "absolute")
+        compared = function.__name__ if function.__name__ in _COMPARISONS else None
 
         def method(self, *args, **kwargs):
             if to_real and self.dtype.is_complex:
                 raise RuntimeError("In-place abs is not supported for complex tensors.")
-            check_writable(self, uniform=may_share
-                           and not any(isinstance(a, Tensor) for a in args))
-            return assign(self, function(snapshot(self), *args, **kwargs), name)
+            tensors = any(isinstance(a, Tensor) for a in args)
+            check_writable(self, uniform=may_share and not tensors)
+            before = snapshot(self)
+            result = function(before, *args, **kwargs)
+            if compared and self.requires_grad:
+                result = apply(without_gradient(compared, int(tensors)), before, result)
+            return assign(self, result, name)
 
     method.__name__ = name + "_"
     method.__qualname__ = f"Tensor.{name}_"

@@ -19,15 +19,15 @@ from ..base import dtype as dt
 from ..base import shape as sh
 from ..base.layout import of_copy, stride_order
 from ..ir.node import leaf
-from ..ir.op import Op, apply
-from ..ops.lib.assignment import fill
+from ..ir.op import apply
+from ..ops.prim.index import host
 from . import options as opt
 from . import random as R
 from .batching import drawing, drawn, values_of
 from .creation import like
 from .follow import draw
 from .host import from_array
-from .inplace import assign, check_writable, snapshot, write
+from .inplace import assign, check_writable, snapshot, without_gradient, write
 from .options import (
     device_of,
     dtype_of,
@@ -274,32 +274,22 @@ def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, la
 
 # --- draws that depend on a tensor ----------------------------------------------------------------
 
-#: random results pass no gradient on: zeros flow back
-_ops: dict[str, Op] = {}
-
-
-def _without_gradient(name: str) -> Op:
-    op = _ops.get(name)
-    if op is None:
-        op = _ops[name] = Op(f"random_{name}", lambda x, values: values,
-                             lambda ctx, g: (fill(g, 0), None),
-                             grad_name="".join(w.title() for w in name.split("_")) + "Backward0")
-    return op
-
-
 def _drawn_from(input: Tensor, name: str, values: np.ndarray, stack) -> Tensor:  # noqa: A002
     result = Tensor._wrap(drawn(values, stack))
     if input.requires_grad and modes.state.grad:
-        return apply(_without_gradient(name), input, result)
+        return apply(without_gradient(name), input, result)
     return result
 
 
 def drawn_for(kind: str, shape: tuple[int, ...], value, x: Tensor) -> Tensor:
     """What an operation on ``x`` draws; see ops/lib/dropout.py."""
-    dtype = dt.bool_ if kind == "keep" else value
+    dtype = dt.bool_ if kind == "keep" else dt.promote_types(x.dtype, dt.float32) \
+        if kind == "slopes" else value
     if x.device.type == "meta":
         return Tensor._wrap(zeros_node(shape, dtype), x.device)
     stack = drawing()
+    if kind == "slopes":
+        return Tensor._wrap(drawn(_slopes(x, *map(dtype.np.type, value), stack), stack))
     if stack:
         full = (*(level.size for level in stack), *shape)
         return Tensor._wrap(drawn(draw(kind, full, value), stack))
@@ -307,6 +297,15 @@ def drawn_for(kind: str, shape: tuple[int, ...], value, x: Tensor) -> Tensor:
     if layout is None:
         return Tensor._wrap(leaf(draw(kind, shape, value), dtype))
     return Tensor._of_layout(leaf(draw(kind, layout.memory, value), dtype), layout)
+
+
+def _slopes(x: Tensor, low, high, stack) -> np.ndarray:
+    """1 where ``x`` is positive (or NaN), else a number in [low, high); only these are drawn."""
+    flat = (values_of(x, stack) if stack else host(x)) <= 0
+    slopes = np.ones(flat.shape, type(low))
+    u = draw("uniform", (int(np.count_nonzero(flat)),), dt.float64)
+    slopes[flat] = u * (float(high) - float(low)) + float(low)
+    return slopes
 
 
 def bernoulli(input, p=None, *, generator=None, out=None) -> Tensor:  # noqa: A002
@@ -386,7 +385,7 @@ def _fill(t: Tensor, name: str, draw, generator) -> Tensor:
 def _store(t: Tensor, name: str, values: np.ndarray) -> Tensor:
     values = values.reshape(tuple(t.shape))
     if modes.state.grad and t.requires_grad:
-        return assign(t, apply(_without_gradient(name), snapshot(t), from_array(values, t.dtype)))
+        return assign(t, apply(without_gradient(name), snapshot(t), from_array(values, t.dtype)))
     write(t, leaf(values, t.dtype))
     return t
 

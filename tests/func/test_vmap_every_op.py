@@ -15,7 +15,7 @@ HOST = {
     "nonzero", "argwhere", "masked_select", "unique", "unique_consecutive", "bincount", "equal",
     "allclose", "is_nonzero", "repeat_interleave", "combinations", "histogramdd", "tensor_split",
     "Tensor.tolist", "Tensor.item", "is_same_size", "linalg.lstsq", "lstsq",
-    "nonzero_static", "nn.functional.gaussian_nll_loss"}
+    "nonzero_static", "nn.functional.gaussian_nll_loss", "segment_reduce"}
 #: what looks at the memory around its operand
 MEMORY = {"as_strided", "as_strided_scatter", "as_strided_copy"}
 #: gradients only by the first operand, or by none

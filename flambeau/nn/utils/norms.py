@@ -3,20 +3,7 @@
 from __future__ import annotations
 
 from .. import functional as F
-from ..core import Tensor, no_grad, vector_norm
-
-
-def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:  # noqa: A002
-    """The norm over all dimensions but ``dim``, kept for broadcasting; a scalar for -1."""
-    if dim == -1:
-        return vector_norm(v, pow)
-    others = [d for d in range(v.dim()) if d != dim % v.dim()]
-    return vector_norm(v, pow, others, keepdim=True) if others else v.abs()
-
-
-def weighted(v: Tensor, g: Tensor, dim: int) -> Tensor:
-    """v g / |v|."""
-    return v * (g / norm_except_dim(v, 2, dim))
+from ..core import Tensor, no_grad
 
 
 def as_matrix(weight: Tensor, dim: int) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from .. import functional as F
 from ..core import (Tensor, cat, eye, geqrf, householder_product, linalg_qr, linalg_solve,
-                    matrix_exp, no_grad, randn, zeros_like)
+                     matrix_exp, no_grad, norm_except_dim, randn, weight_norm as weighted,
+                     zeros_like)
 from ..layers.conv import _ConvTransposeNd
 from ..module import Module
 from . import parametrize
-from .norms import as_matrix, norm_except_dim, power_method, random_unit, weighted
+from .norms import as_matrix, power_method, random_unit
 
 _MAPS = ("matrix_exp", "cayley", "householder")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 
+from ..core import norm_except_dim, weight_norm as weighted
 from ..module import Module
 from ..parameter import Parameter, is_lazy
-from .norms import norm_except_dim, weighted
 
 
 class WeightNorm:

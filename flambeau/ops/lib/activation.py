@@ -12,14 +12,14 @@ from ...ir.node import OpClass, Prim, make
 from ...ir.op import Op, apply
 from ..core import cast_node, same_dtype
 from ..prim.comparison import logical_and, logical_or
-from ..prim.elementwise import (add, div, exp, ge, gt, le, lt, mul, neg, relu, sigmoid, sub, tanh,
-                                where)
+from ..prim.elementwise import (add, cast, div, exp, ge, gt, le, lt, mul, neg, relu, sigmoid, sub,
+                                tanh, where)
 from ..prim.pointwise import abs, erf, expm1, log1p, in_float32, not_implemented, widened
 from ..prim.special_erf import erf_numpy
 from ..prim.ternary import clamp_max, clamp_min
 from ..prim.shape import _slice as SLICE
 from ..prim.shape import embed, reshape, slice_dim
-from .dropout import uniform_like
+from .dropout import draw
 
 SQRT_HALF = math.sqrt(0.5)
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -104,9 +104,11 @@ def _leaky_lower(x, negative_slope):
     return where(gt(x, 0), x, mul(x, negative_slope))
 
 
-_leaky_relu = Op("leaky_relu", _leaky_lower,
-                 lambda ctx, g: (where(gt(ctx.operand(0), 0), g, mul(g, ctx.negative_slope)),),
-                 saves=(0,), layout=layouts.OF_TENSORS)
+_leaky_relu, _middle_relu = (Op(
+    name, _leaky_lower, lambda ctx, g: (
+        where(gt(ctx.operand(0), 0), g, mul(g, ctx.negative_slope)),),
+    saves=(0,), grad_name=grad_name, layout=layouts.OF_TENSORS)
+    for name, grad_name in (("leaky_relu", None), ("rrelu", "RreluWithNoiseBackward0")))
 
 
 @api(torch=False, functional=True, inplace=True, cases=cases_plain)
@@ -196,14 +198,17 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
     if not input.dtype.is_floating_point:
         raise not_implemented("rrelu_with_noise_out", input.dtype)
     if not training:
-        return apply(_leaky_relu, input, negative_slope=(lower + upper) / 2)
-    noise = add(mul(uniform_like(input, input.shape), upper - lower), lower)
-    return apply(_rrelu, input, noise)
+        return apply(_middle_relu, input, negative_slope=(lower + upper) / 2)
+    return apply(_rrelu, input, draw("slopes", input.shape, (lower, upper), input))
 
 
-_rrelu = Op("rrelu_with_noise", lambda x, noise: where(gt(x, 0), x, mul(x, noise)),
-            lambda ctx, g: (where(gt(ctx.operand(0), 0), g, mul(g, ctx.operand(1))), None),
-            saves=(0, 1), layout=layouts.ELEMENTWISE)
+def _rrelu_lower(x, slopes):
+    return cast_node(mul(cast_node(x, slopes.dtype), slopes), x.dtype)
+
+
+_rrelu = Op("rrelu_with_noise", _rrelu_lower,
+            lambda ctx, g: (mul(g, cast(ctx.operand(1), g.dtype)), None),
+            saves=(1,), guards=(0, 1), layout=layouts.ELEMENTWISE)
 
 
 # --- exponential units --------------------------------------------------------------------------

@@ -38,16 +38,20 @@ def _fill_lower(x, value):
     return broadcast(operand(value, x.dtype), x.shape)
 
 
-_fill = Op("fill", _fill_lower, lambda ctx, g: (None, g), layout=layouts.COPY)
+_fill, _fill_tensor, _zero = (Op(
+    name, _fill_lower, lambda ctx, g: (None, g), grad_name=grad_name, layout=layouts.COPY)
+    for name, grad_name in (("fill", None), ("fill_tensor", "FillBackward1"), ("zero", None)))
 
 
 @api(inplace=True, dtypes="any", cases=lambda t: [t.call(t.f(2, 3), 1.5)])
 def fill(input, value):  # noqa: A002
     """Every element ``value``."""
-    return apply(_fill, input, fitting(value, input.dtype) if is_number(value) else value)
+    if is_number(value):
+        return apply(_fill, input, fitting(value, input.dtype))
+    return apply(_fill_tensor, input, value)
 
 
 @api("zero", torch=False, inplace=True, dtypes="any")
 def zero(input):  # noqa: A002
     """Every element 0."""
-    return apply(_fill, input, 0)
+    return apply(_zero, input, 0)

@@ -21,12 +21,14 @@ from ..prim.elementwise import WHERE, add, mul
 from ..prim.shape import squeeze, unsqueeze
 
 #: ``source[0](kind, shape, value, x) -> Tensor`` draws from the default generator: kind "keep"
-#: gives True with probability ``value``, "uniform" numbers of [0, 1) of the dtype ``value``. Where
-#: the shape is that of ``x``, the order is that of its memory.
+#: gives True with probability ``value``, "uniform" numbers of [0, 1) of the dtype ``value``;
+#: where the shape is that of ``x``, the order is that of its memory. "slopes" gives 1 where ``x``
+#: is positive, else numbers between the two of ``value``, in float32 or more.
 source: list[Callable[..., Any]] = []
 
 
-def _draw(kind: str, shape, value, x):
+def draw(kind: str, shape, value, x):
+    """What ``source`` gives."""
     if not source:
         raise RuntimeError("no random generator is loaded (import flambeau, not only its ops)")
     return source[0](kind, tuple(shape), value, x)
@@ -34,7 +36,7 @@ def _draw(kind: str, shape, value, x):
 
 def uniform_like(x, size):
     """Uniform numbers of [0, 1) with the dtype of ``x``."""
-    return _draw("uniform", size, x.dtype, x)
+    return draw("uniform", size, x.dtype, x)
 
 
 def _factor(p: float, dtype: dt.dtype) -> float:
@@ -62,7 +64,7 @@ def _check_p(name: str, p: float) -> None:
 def _dropped(x, p, mask_shape):
     if p == 1.0:
         return mul(x, 0)
-    keep = _draw("keep", mask_shape, 1.0 - p, x)
+    keep = draw("keep", mask_shape, 1.0 - p, x)
     return mul(x, apply(_noise, keep, value=_factor(p, x.dtype), dtype=x.dtype))
 
 
@@ -125,7 +127,7 @@ def _alpha(x, p, training, shape):
     if p == 1.0:
         return mul(x, 0)
     scale = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
-    keep = apply(_noise, _draw("keep", shape, 1.0 - p, x), value=1.0, dtype=x.dtype)
+    keep = apply(_noise, draw("keep", shape, 1.0 - p, x), value=1.0, dtype=x.dtype)
     # kept: scale * x + shift; dropped: shift - scale * alpha
     shift = add(mul(add(keep, -1), _ALPHA * scale), _ALPHA * scale * p)
     return add(mul(x, mul(keep, scale)), shift)

@@ -18,14 +18,14 @@ from ..prim.extremes import amax, amin
 from ..prim.index import on_host
 from ..prim.join import cat, stack
 from ..prim.linalg import eye_like, h, mask_like
-from ..prim.pointwise import cos
+from ..prim.pointwise import abs, cos  # noqa: A004
 from ..prim.reduce import expand, mean, sum  # noqa: A004
 from ..prim.shape import permute, reshape, slice_dim, squeeze, unsqueeze, unsqueeze_all
 from ..prim.statistics import vector_norm
 from ..results import return_type
 from .dropout import uniform_like
 from .linalg import LA, _float, _matrices, inv, linalg_qr, linalg_svd, solve, svdvals
-from .shape import movedim
+from .shape import contiguous, movedim
 
 ORDERS = ("fro", "nuc", math.inf, -math.inf, 1, -1, 2, -2)
 
@@ -264,6 +264,30 @@ def vander(x, N=None, increasing=False):
     if N is not None and N < 0:
         raise RuntimeError("N must be non-negative.")
     return _vander(x, N, increasing)
+
+
+# --- weight normalisation -------------------------------------------------------------------------
+
+
+@api(cases=lambda t: [t.call(t.f(2, 3), 2, 1)])
+def norm_except_dim(v, pow=2, dim=0):
+    """The norm over all dimensions but ``dim``, kept for broadcasting; a scalar for -1."""
+    if dim == -1:
+        return vector_norm(v, pow)
+    rank = len(v.shape)
+    others = [d for d in range(rank) if d != dim % rank]
+    return vector_norm(v, pow, others, keepdim=True) if others else abs(v)
+
+
+_weighted = one_step("_weight_norm", "WeightNormInterfaceBackward0", (1, 2))
+
+
+@api("_weight_norm", cases=lambda t: [t.call(t.f(2, 3), t.f(2, 1)), t.call(t.f(2, 3), t.f(1), -1)])
+def weight_norm(v, g, dim=0):
+    """``g v / |v|`` with the norm over all dimensions but ``dim`` (Salimans and Kingma, 2016)."""
+    x = contiguous(v)
+    out = mul(x, div(g, norm_except_dim(x, 2, dim)))
+    return apply(_weighted, out, v, g) if dim in (0, len(v.shape) - 1) else out
 
 
 _reflections = one_step("linalg_householder_product", "LinalgHouseholderProductBackward0",

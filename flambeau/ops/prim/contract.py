@@ -14,7 +14,7 @@ from ..core import cast_node, elementwise, widened_node
 from . import batch_rules
 from .elementwise import ADD, MUL, add, conj, conj_or_number, mul, saves_other
 from .reduce import INNER_SUM, SUM, expand, reduce
-from .shape import reshape, transpose, unsqueeze
+from .shape import UNSAFE_VIEW, VIEW_OP, reshape, transpose, unsqueeze
 from .shape import t as t_
 
 
@@ -185,12 +185,12 @@ def matmul(input, other):  # noqa: A002
         n = a.shape[-1]
         rows = reshape(a, (sh.numel(a.shape[:-1]), n))
         out = mv(rows, b) if db == 1 else apply(_mm, rows, b)
-        return reshape(out, a.shape[:-1] + b.shape[1:])
+        return apply(UNSAFE_VIEW, out, size=tuple(a.shape[:-1] + b.shape[1:]))
     batch = sh.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     count = sh.numel(batch)
     fold = [reshape(expand(x, batch + tuple(x.shape[-2:])), (count,) + tuple(x.shape[-2:]))
             for x in (a, b)]
-    return reshape(apply(_bmm, *fold), batch + (a.shape[-2], b.shape[-1]))
+    return apply(UNSAFE_VIEW, apply(_bmm, *fold), size=batch + (a.shape[-2], b.shape[-1]))
 
 
 # --- with an addend -------------------------------------------------------------------------------
@@ -272,5 +272,6 @@ def linear(input, weight, bias=None):  # noqa: A002
     flat = input if rank == 2 else reshape(input, (-1 if input.shape[-1] else
                                                    sh.numel(input.shape[:-1]), input.shape[-1]))
     out = apply(_mm, flat, wt) if bias is None else addmm(bias, flat, wt)
-    return out if rank == 2 else reshape(out, tuple(input.shape[:-1]) + (weight.shape[0],))
+    return out if rank == 2 else apply(UNSAFE_VIEW if bias is None else VIEW_OP, out,
+                                       size=tuple(input.shape[:-1]) + (weight.shape[0],))
 

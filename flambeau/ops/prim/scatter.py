@@ -33,13 +33,14 @@ def same_type(name: str, x, src) -> None:
 
 def _scatter_vjp(ctx, g):
     index = ctx.operand(1)
-    g_self = apply(_scatter, g, index, 0, dim=ctx.dim) if ctx.needs(0) else None
+    g_self = apply(_scatter_number, g, index, 0, dim=ctx.dim) if ctx.needs(0) else None
     return g_self, None, gather(g, ctx.dim, index) if ctx.needs(2) else None
 
 
-_scatter = Op("scatter",
-              lambda x, index, src, dim: scatter_node(x, index, operand(src, x.dtype), dim, "set"),
-              _scatter_vjp, saves=(1,))
+_scatter, _scatter_number = (Op(
+    name, lambda x, index, src, dim: scatter_node(x, index, operand(src, x.dtype), dim, "set"),
+    _scatter_vjp, saves=(1,), grad_name=grad_name) for name, grad_name in (
+        ("scatter", "ScatterBackward0"), ("scatter_number", "ScatterBackward1")))
 _scatter_mode = Op(
     "scatter_mode",
     lambda x, index, src, dim, mode: scatter_node(x, index, operand(src, x.dtype), dim, mode),
@@ -64,7 +65,7 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None):  # noqa: A
             raise RuntimeError("reduce argument must be either add or multiply.")
         mode = "add" if reduce == "add" else "prod"
         return apply(_scatter_mode, input, index, src, dim=dim, mode=mode)
-    return apply(_scatter, input, index, src, dim=dim)
+    return apply(_scatter if tensor else _scatter_number, input, index, src, dim=dim)
 
 
 _scatter_add = Op(

@@ -134,7 +134,7 @@ def _unsqueeze_geometry(shape, strides, offset, dim):
 
 
 _unsqueeze = Op("unsqueeze", geometry=_unsqueeze_geometry,
-                vjp=lambda ctx, g: (apply(_squeeze, g, dims=(ctx.dim,)),))
+                vjp=lambda ctx, g: (squeeze(g, ctx.dim),))
 
 
 def unsqueeze(input, dim):  # noqa: A002
@@ -157,20 +157,22 @@ def _squeeze_geometry(shape, strides, offset, dims):
     return tuple(shape[i] for i in keep), tuple(strides[i] for i in keep), offset
 
 
-_squeeze: Op = Op("squeeze", geometry=_squeeze_geometry,
-                  vjp=lambda ctx, g: (reshape(g, ctx.shape(0)),))
+#: of all axes, of one, of several: PyTorch's tape tells them apart
+_squeezes = tuple(Op(name, geometry=_squeeze_geometry, grad_name=f"SqueezeBackward{i}",
+                     vjp=lambda ctx, g: (reshape(g, ctx.shape(0)),))
+                  for i, name in enumerate(("squeeze", "squeeze_dim", "squeeze_dims")))
 
 
 def squeeze(input, dim=None):  # noqa: A002
     """Without axes of size 1 (all of them, or those of ``dim``); a view."""
     rank = len(input.shape)
     if dim is None:
-        dims = tuple(range(rank))
+        op, dims = _squeezes[0], tuple(range(rank))
     elif isinstance(dim, (tuple, list)):
-        dims = sh.wrap_dims(dim, rank)
+        op, dims = _squeezes[2], sh.wrap_dims(dim, rank)
     else:
-        dims = (sh.wrap_dim(dim, rank),)
-    return apply(_squeeze, input, dims=dims)
+        op, dims = _squeezes[1], (sh.wrap_dim(dim, rank),)
+    return apply(op, input, dims=dims)
 
 
 # --- parts ----------------------------------------------------------------------------------------
