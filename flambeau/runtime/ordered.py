@@ -60,7 +60,11 @@ def _sum(ufunc: np.ufunc, x: np.ndarray, kept: list[int], axes: tuple[int, ...],
     assert order in (CASCADE, DEEP, LANES), "only large reductions have another order"
     # terms of a run first, then its number, then the result
     terms = x.transpose(*axes, *kept).reshape(-1, last, rows).swapaxes(0, 1)
-    if lanes == "outer":
+    if order == LANES:
+        parts = _products(terms, PRODUCTS // x.itemsize)
+    elif last < 4:  # one after another in the other orders
+        parts = _chain(ufunc, terms)
+    elif lanes == "outer":
         columns, border = column_border(runs, kind)
         parts = np.empty(terms.shape[1:], x.dtype)
         cut = terms.reshape(*terms.shape[:2], rows // columns, columns)
@@ -69,20 +73,17 @@ def _sum(ufunc: np.ufunc, x: np.ndarray, kept: list[int], axes: tuple[int, ...],
             into[..., :border] = _cascade(ufunc, cut[..., :border])
         if border < columns:
             into[..., border:] = _by_fours(ufunc, cut[..., border:])
-    elif order == LANES:
-        parts = _products(terms, PRODUCTS // x.itemsize)
     else:
         parts = _along(ufunc, terms, VECTOR // x.itemsize)
-    out = ufunc(ufunc.identity, parts[0], dtype=x.dtype)
-    for part in parts[1:]:
-        out = ufunc(out, part)
-    return out
+    return _chain(ufunc, parts[1:], parts[0])
 
 
 def _chain(ufunc: np.ufunc, terms: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     """Terms of the first axis, one after another, from ``start`` or the identity on."""
     if start is None:
-        start = np.full(terms.shape[1:], ufunc.identity, terms.dtype)
+        if not len(terms):
+            return np.full(terms.shape[1:], ufunc.identity, terms.dtype)
+        start, terms = ufunc(ufunc.identity, terms[0]), terms[1:]
     for term in terms:
         start = ufunc(start, term)
     return start
@@ -110,6 +111,8 @@ def _cascade(ufunc: np.ufunc, terms: np.ndarray) -> np.ndarray:
 
 def _by_fours(ufunc: np.ufunc, terms: np.ndarray) -> np.ndarray:
     """A row by fours over the first axis."""
+    if len(terms) < 4:
+        return _chain(ufunc, terms)
     full = len(terms) // 4 * 4
     sums = _cascade(ufunc, terms[:full].reshape(full // 4, 4, *terms.shape[1:]))
     return _chain(ufunc, sums[1:], _chain(ufunc, terms[full:], sums[0]))
