@@ -51,9 +51,14 @@ def view(src: Node, shape, strides, offset: int = 0) -> Node:
         if src.value.flags.c_contiguous:
             return _leaf(strided(src.value, shape, strides, offset), src, offset)
         if sh.numel(shape) == src.value.size and offset == 0:
-            turned = _permuted(src.value, shape, strides)
-            if turned is not None:
-                return _leaf(turned, src)
+            order = _order(src.shape, shape, strides)
+            if order is not None:
+                return _leaf(src.value.transpose(order), src)
+    elif src.prim is VIEW and offset == 0 and sh.numel(shape) == sh.numel(src.shape):
+        order = _order(src.shape, shape, strides)  # so that w.t().t() is w here, too
+        if order is not None:
+            _, inner, begin = src.params
+            return view(src.srcs[0], shape, [inner[d] for d in order], begin)
     return make(VIEW, (src,), (shape, strides, offset))
 
 
@@ -66,20 +71,21 @@ def _leaf(array: np.ndarray, src: Node, offset: int = 0) -> Node:
     return out
 
 
-def _permuted(array: np.ndarray, shape, strides) -> np.ndarray | None:
-    """A strided array with its axes in another order, where that is all the view does."""
-    if len(shape) != array.ndim:
+def _order(before: tuple[int, ...], shape, strides) -> list[int] | None:
+    """The order of the axes of a row-major block that a view of all of it gives them; None where it
+    does more than that."""
+    if len(shape) != len(before):
         return None
-    logical = sh.contiguous_strides(array.shape)
-    free = list(range(array.ndim))
+    logical = sh.contiguous_strides(before)
+    free = list(range(len(before)))
     order = []
     for n, s in zip(shape, strides, strict=True):
-        at = next((d for d in free if array.shape[d] == n and (logical[d] == s or n == 1)), None)
+        at = next((d for d in free if before[d] == n and (logical[d] == s or n == 1)), None)
         if at is None:
             return None
         free.remove(at)
         order.append(at)
-    return array.transpose(order)
+    return order
 
 
 def broadcast(src: Node, shape) -> Node:
