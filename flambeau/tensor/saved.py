@@ -6,8 +6,9 @@ import contextlib
 import functools
 
 from ..autograd.tape import GradFn
+from ..runtime import execute
 from .dispatch import SavedHooks
-from .follow import Unfollowed
+from .follow import Unfollowed, recorder
 from .tensor import Tensor
 
 
@@ -21,6 +22,8 @@ class saved_tensors_hooks:  # noqa: N801
     def __enter__(self):
         if SavedHooks.disabled is not None:
             raise RuntimeError(SavedHooks.disabled)
+        if execute.outstanding:
+            recorder.settle()  # calls that were only matched so far keep what they keep without us
         self._block = Unfollowed()
         self._block.__enter__()
         SavedHooks.stack.append((self.pack_hook, self.unpack_hook))

@@ -3,6 +3,7 @@
 import pytest
 
 import flambeau as torch
+from flambeau.base.flags import values
 from flambeau.utils.checkpoint import CheckpointError, checkpoint, checkpoint_sequential
 
 
@@ -111,3 +112,19 @@ def test_gradients_of_gradients(hidden):
         found.append([x.grad, *(p.grad for p in net.parameters())])
     for a, b in zip(*found, strict=True):
         assert a is b is None or torch.equal(a, b)
+
+
+def test_calls_before_it_that_were_only_matched(monkeypatch):
+    """A known step goes on with a checkpoint: what the calls before it keep is not the
+    checkpoint's."""
+    monkeypatch.setattr(values, "tier", "1")
+    torch.manual_seed(0)
+    plain, net = torch.nn.Linear(4, 4), _net()
+    x, y = torch.randn(2, 4), torch.tensor([0, 1])
+    for _ in range(9):
+        loss = torch.nn.functional.cross_entropy(plain(x), y)
+        loss.backward()
+        plain.weight.grad.sum().item()
+    out = plain(x) + checkpoint(net, x, use_reentrant=False)
+    torch.nn.functional.cross_entropy(out, y).backward()
+    assert all(p.grad is not None for p in net.parameters())
