@@ -56,20 +56,17 @@ def _wants(x) -> bool:
 def relevant(args, kwargs=None) -> list:
     """The arguments whose classes are to be asked: one of each class, subclasses first."""
     found: list = []
-
-    def look(x):
-        if isinstance(x, (list, tuple)):
-            for item in x:
-                look(item)
-        elif _wants(x) and not any(type(f) is type(x) for f in found):
-            at = next((i for i, f in enumerate(found) if isinstance(x, type(f))), len(found))
-            found.insert(at, x)
-
-    for x in args:
-        look(x)
-    for x in (kwargs or {}).values():
-        look(x)
+    _look((*args, *(kwargs or {}).values()), found)
     return found
+
+
+def _look(x, found: list) -> None:
+    if isinstance(x, (list, tuple)):
+        for item in x:
+            _look(item, found)
+    elif _wants(x) and not any(type(f) is type(x) for f in found):
+        at = next((i for i, f in enumerate(found) if isinstance(x, type(f))), len(found))
+        found.insert(at, x)
 
 
 def ask(function, args, kwargs):

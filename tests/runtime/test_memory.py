@@ -157,3 +157,19 @@ def test_an_exception_keeps_nothing_when_it_is_gone():
             model(torch.zeros(2, 5))
     after = live()
     assert not grown(before, after), (before, after)
+
+
+@pytest.mark.parametrize("function", [
+    lambda t: torch.linalg.multi_dot([t, t, t]), lambda t: torch.einsum("ij,jk->ik", t, t),
+    lambda t: torch.stack([t, t]), lambda t: t.sort()[0]])
+def test_operands_are_freed_without_the_collector(function):
+    x = torch.ones(4, 4)
+    alive = weakref.ref(x)
+    gc.disable()
+    try:
+        y = function(x)
+        del x
+        y.sum().item()
+        assert alive() is None
+    finally:
+        gc.enable()

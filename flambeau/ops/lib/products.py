@@ -286,12 +286,16 @@ def multi_dot(tensors):
                                "multiplied")
     at = _best_order([tensors[0].shape[0], *[x.shape[1] for x in tensors]])
 
-    def product(i, j):
-        return tensors[i] if i == j else mm(product(i, at[i][j]), product(at[i][j] + 1, j))
-
-    out = product(0, len(tensors) - 1)
+    out = _product(tensors, at, 0, len(tensors) - 1)
     shape = tuple(out.shape)[(1 if first else 0):(1 if last else 2)]
     return reshape(out, shape) if first or last else out
+
+
+def _product(tensors, at, i, j):
+    """The product of the tensors from ``i`` to ``j``, split at ``at[i][j]``."""
+    if i == j:
+        return tensors[i]
+    return mm(_product(tensors, at, i, at[i][j]), _product(tensors, at, at[i][j] + 1, j))
 
 
 @api(cases=lambda t: [t.call(t.f(2, 3), t.f(3, 4), t.f(4, 2))])
