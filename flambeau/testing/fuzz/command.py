@@ -86,10 +86,8 @@ class Check:
             if report is not None:
                 report.ill |= verdict.ill
             plain = plain or running.run_flambeau(code, flambeau, tier="0", follow=0)
-            for name in ("log", "own"):
-                why = judging.identical(getattr(plain, name), getattr(found, name))
-                if why:
-                    return f"FLAMBEAU_TIER={tier}: {UNLIKE}: {name}{why[3:]}"
+            if why := judging.identical(plain.log, found.log):
+                return f"FLAMBEAU_TIER={tier}: {UNLIKE}: {why}"
         return ""
 
     def _message(self, seed: int, family: str, failure: str, text: str) -> str:
@@ -97,7 +95,7 @@ class Check:
         title = "\n# ".join(failure.splitlines())
         body = text.replace("import torch\n", "import flambeau as torch\n", 1)
         return (f"# seed {seed} ({family}): {title}\n# {here.command(seed)}\n"
-                f"own = []\nlog = []\n{body}print(*log, sep='\\n')\n")
+                f"log = []\n{body}print(*log, sep='\\n')\n")
 
     def command(self, seed: int) -> str:
         """What runs this program alone again."""

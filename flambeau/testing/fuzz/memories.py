@@ -255,7 +255,7 @@ NOTES = (
     "torch.add(table, 1, out=table)", "torch.mul(mean, 0.5, out=mean)", "table.clamp_(-3, 3)",
     "table.masked_fill_(table.abs() > 2, 0.0)", "table[table > 1] = 0.25", "base[1] = base[0]",
     "torch.where(table > 0, table, 0.1 * table, out=table)", "table.copy_(table.flip(0))",
-    "np.copyto(base.numpy()[0], 0.5)", "base.numpy()[0, 0] += 1", "side.set_(side.clone())",
+    "np.copyto(base.numpy()[0], 0.5)", "base.numpy()[0, 0] += 1",
     "table.data = table.data + 0", "mean.data = x[0]", "mean.data = table[0]",
     "table.sub_(table[0])",
     "table[0].add_(table[1])", "table.diagonal().mul_(0.5)", "table.t()[0].add_(1)",

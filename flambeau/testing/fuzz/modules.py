@@ -8,7 +8,8 @@ from collections.abc import Callable
 from .writer import block, weighted
 
 ACTIVATIONS = ("ReLU()", "Tanh()", "GELU()", "Sigmoid()", "SiLU()", "LeakyReLU(0.1)", "ELU()",
-               "Softplus()", "Hardtanh()", "PReLU()", "Mish()", "Softmax(-1)", "LogSigmoid()",
+               "Softplus()", "RReLU()", "Hardtanh()", "PReLU()", "Mish()", "Softmax(-1)",
+               "LogSigmoid()",
                "GELU(approximate='tanh')", "Hardswish()", "ReLU6()", "Softsign()", "CELU()")
 
 
@@ -19,7 +20,6 @@ class Net:
         kind: "flat" (batch, features), "image" (batch, channels, height, width), "line" (batch,
             channels, length), "sequence" (batch, time, features) or "tokens" (batch, time).
         made, forward: lines of ``__init__`` and of ``forward``.
-        random: whether training mode draws masks, so that values differ from PyTorch's.
         attends: whether there is attention.
     """
 
@@ -35,7 +35,7 @@ class Net:
         self.start = self.kind
         self.made: list[str] = []
         self.forward: list[str] = []
-        self.random = self.attends = False
+        self.attends = False
 
     # -- pieces ----------------------------------------------------------------------------------
 
@@ -61,8 +61,7 @@ class Net:
         self.add(self.r.choice(ACTIVATIONS))
 
     def dropout(self) -> None:
-        p = self.r.choice(["0.0", "0.0", "0.0", "0.5"])
-        self.random |= p != "0.0"
+        p = self.r.choice(["0.0", "0.2", "0.5"])
         kind = "Dropout" if self.kind != "image" else self.r.choice(["Dropout", "Dropout2d"])
         self.add(f"{kind}({p})")
 
@@ -176,18 +175,19 @@ class Net:
     def attention(self) -> None:
         n, t, d = self.shape
         r = self.r
-        self.attends = True
+        self.attends, drop = True, r.choice(["", "", ", dropout=0.2"])
         heads = r.choice([1, 2]) if d % 2 == 0 else 1
         form = r.choice(["module", "module", "function", "encoder"])
         if form == "module":
             call = r.choice(["{}(x, x, x)[0]", "x + {}(x, x, x, need_weights=False)[0]",
                              f"{{}}(x, x, x, attn_mask=torch.ones({t}, {t}).triu(1).bool())[0]"])
-            self.add(f"MultiheadAttention({d}, {heads}, batch_first=True)", call=call)
+            self.add(f"MultiheadAttention({d}, {heads}, batch_first=True{drop})", call=call)
         elif form == "function":
             causal = r.choice(["", ", is_causal=True"])
             self.line(f"torch.nn.functional.scaled_dot_product_attention(x, x, x{causal})")
         else:
-            self.add(f"TransformerEncoderLayer({d}, {heads}, 8, dropout=0.0, batch_first=True, "
+            drop = drop or ", dropout=0.0"
+            self.add(f"TransformerEncoderLayer({d}, {heads}, 8{drop}, batch_first=True, "
                      f"norm_first={r.random() < 0.5})")
 
     def swap(self) -> None:
@@ -273,14 +273,12 @@ def write(r: random.Random) -> list[str]:
     """The lines of one program."""
     net = Net(r)
     hooks = [r.choice(HOOKS)] if r.random() < 0.25 else []
-    if hooks:  # these log values, which masks must not change
-        net.dropout = net.activation
     text = net.text("Net", r.randint(1, 6))
     rounds = r.choice([2, 5, 8, 8, 9])
     lines = ["import torch", "import copy", f"torch.manual_seed({r.randrange(100)})", *text,
              "net = Net()", f"data = {net.data(4)}", "hook = None", "log = []",
              *hooks,
-             *(["net.eval()"] if net.random or r.random() < 0.2 else []),
+             *(["net.eval()"] if r.random() < 0.2 else []),
              *(["net.double()", "data = data.double()"] if net.start != "tokens"
                and r.random() < 0.05 else [])]
     body = ["global net, data, log", "x = data[i % 4]"]
@@ -302,13 +300,8 @@ def write(r: random.Random) -> list[str]:
         "log.append(out.detach())", "log.append(x.grad)", "log.append(out.shape)"]))
     for _ in range(r.choice([0, 0, 1, 1, 2])):
         event = r.choice(EVENTS)
-        if net.random and "train" in event:
-            continue
         at = r.choice([2, len(body)])
         body[at:at] = block(f"if {r.choice(['i == 5', 'i > 4', 'i % 3 == 2', 'i == 1'])}:", [event])
-    values = "[v.clone() for v in net.state_dict().values()]" if net.random \
-        else "list(net.state_dict().values())"
-    end = ["log += [p.grad for p in net.parameters()]", f"log += {values}"]
-    masks = ["net.train()", "for i in range(5):", "    own.append(net(data[i % 4]).detach())"]
+    end = ["log += [p.grad for p in net.parameters()]", "log += list(net.state_dict().values())"]
     return [*lines, *block("def step(i):", body), *block(f"for i in range({rounds}):", ["step(i)"]),
-            *end, *(masks if net.random else [])]
+            *end]

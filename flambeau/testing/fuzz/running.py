@@ -29,14 +29,12 @@ class Outcome:
 
     Attributes:
         log: what it noted, as numbers, texts and (dtype, shape, array, strides).
-        own: what only runs of flambeau need agree in (masks of dropout).
         error: the last line of the traceback of what ended it; empty when it came to its end.
         text: that traceback.
         flushes, followed: how often a plan or NumPy ran, and how many of these runs were followed.
     """
 
     log: list = field(default_factory=list)
-    own: list = field(default_factory=list)
     error: str = ""
     text: str = ""
     flushes: int = 0
@@ -89,7 +87,7 @@ def forget() -> None:
 def run(code, module) -> Outcome:
     """Run a program under ``module`` (torch or flambeau)."""
     out = Outcome()
-    space: dict = {"torch": module, "__name__": "program", "log": out.log, "own": out.own}
+    space: dict = {"torch": module, "__name__": "program", "log": out.log}
     flushes, followed = _Counts.flushes, _Counts.followed
     with warnings.catch_warnings(), open(os.devnull, "w") as null, \
             contextlib.redirect_stderr(null):
@@ -97,7 +95,7 @@ def run(code, module) -> Outcome:
         module.manual_seed(0)  # a program that was made smaller may have lost its own seed
         try:
             exec(code, space)
-            out.log, out.own = ([plain(x) for x in space[name]] for name in ("log", "own"))
+            out.log = [plain(x) for x in space["log"]]
         except Exception as error:
             out.log = [*_readable(space["log"]), RAISED + kind_of(error)]
             out.text = traceback.format_exc(limit=-6)

@@ -259,7 +259,6 @@ class Timeline:
                 self.once.add(name)
         else:
             net = Net(r, self.start, self.input[0])
-            net.dropout = net.activation
             net.input = net.shape = self.input
             lines = net.text(own, r.randint(1, 3), CLASSES)
             if net.attends or "EmbeddingBag" in "".join(lines):

@@ -22,7 +22,6 @@ def evaluation(r: random.Random) -> list[str]:
 def write(r: random.Random) -> list[str]:
     """The lines of one program."""
     net = Net(r, r.choice(["flat", "flat", "image", "sequence", "tokens"]), r.choice([7, 8, 12]))
-    net.dropout = net.activation
     n, classes = net.input[0], 3
     text = net.text("Net", r.randint(1, 4), classes)
     make, name = constructor(r, tame=True)
