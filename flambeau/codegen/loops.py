@@ -239,9 +239,11 @@ class _Lowering(Ordered):
                 total = mine[0]
                 if width > 1:
                     total = self.f.fold(total, partial(self._combine, i))
-                self.row[i[1]] = [total]
-            else:
-                self.row[i[1]] = mine
+                mine = [total]
+            if self.k.inner and i[2] in ("amax", "amin") and "float" in i[4]:
+                # no zero is negative: any order will do
+                mine = [x + 0.0 for x in mine]
+            self.row[i[1]] = mine
 
     def _used(self, section: Section) -> list[int]:
         return sorted({i[2] if i[0] in ("load", "take") else i[1] for i in section.body

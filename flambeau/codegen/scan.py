@@ -15,7 +15,7 @@ def emit_scan(elem: str, op: str) -> Module:
     """``target[o, i, j] = target[o, i - 1, j] + source[o, i, j]``, as function ``scan``.
 
     Arguments: sizes of o, i and j, whether i runs from its end, two addresses. The sums are made in
-    order. Chunks divide o and j.
+    order, of float32 in float64, as PyTorch's are. Chunks divide o and j.
 
     Args:
         elem: LLVM type of the elements.
@@ -47,11 +47,12 @@ def emit_scan(elem: str, op: str) -> Module:
 def _column(f: Function, t: str, a: Value, b: Value, step: Value, count: Value, elem: str,
             op: str) -> None:
     """One run along the axis."""
+    wide = "double" if elem == "float" else elem
     x = f.load(a, t)
     f.store(x, b)
-    with f.loop(1, count, carry=[x]) as i:
-        x = f.load(f.gep(a, i.i * step, elem), t)
+    with f.loop(1, count, carry=[f.convert(x, wide)]) as i:
+        x = f.convert(f.load(f.gep(a, i.i * step, elem), t), wide)
         (total,) = i.carried
         total = total + x if op == "add" else total * x
-        f.store(total, f.gep(b, i.i * step, elem))
+        f.store(f.convert(total, elem), f.gep(b, i.i * step, elem))
         i.next(total)

@@ -5,8 +5,9 @@ The order depends on the operand's sizes, the reduced axes, the accumulator's dt
 ones, the host's vector width; never on what else is in the kernel, on chunks or on threads. (Where
 the operand is an array whose strides do not let the reduced axes merge, also on that.)
 
-Reductions of fewer than :data:`GRAIN` elements add up as PyTorch does, bit by bit (its order for
-larger ones depends on the number of its threads). Larger ones are made for speed.
+``sum`` of fewer than :data:`GRAIN` elements adds up as PyTorch's ``sum`` does, bit by bit (the
+order of larger ones may depend on the number of its threads). All others are made for speed: larger
+ones, products, and sums inside of what PyTorch has kernels of its own for (``plain_sum``).
 
 Common parts of the rules:
 
@@ -16,7 +17,7 @@ count. A group only takes members that can be read run by run.
 *Along.* :func:`along` says whether the sum of one result runs over neighbouring elements
 ("inner") or goes from row to row ("outer").
 
-**Small ones: "cascade".** PyTorch's kernel is written for vectors of 32 bytes on any host; V is
+**Small sums: "cascade".** PyTorch's kernel is written for vectors of 32 bytes on any host; V is
 such a vector's lanes, A four vectors.
 
 *Cascade.* A chain of additions is cut into blocks of :data:`STEPS`; a block's sum joins a second
@@ -33,18 +34,19 @@ lanes join in order. A run of less than V elements is a row by fours.
 *Outer order.* Where there is one run, results with :func:`column_border` at or below zero are
 cascades. All others are rows by fours; of several runs, each run's sum joins the result.
 
-**Products.** ``inner_sum`` (of 1-D ``dot``) adds up as MKL does on AMD processors, in four vectors
-of 16 bytes each: element i joins accumulator i mod A; of what does not fill them, whole vectors
-(of float32 first a pair of them) join the first ones, single elements the first one. Then the
-vectors are added one after another, of float32 the second half to the first, and the last two.
+**Inner products: "lanes".** ``inner_sum`` (of 1-D ``dot``) adds up as MKL does on AMD processors,
+in four vectors of 16 bytes each: element i joins accumulator i mod A; of what does not fill them,
+whole vectors (of float32 first a pair of them) join the first ones, single elements the first one.
+Then the vectors are added one after another, of float32 the second half to the first, and the last
+two.
 (On other processors, for operands that do not lie at multiples of 16 bytes or are strided, and for
 long ones with several threads MKL has other orders; ours is this one everywhere.)
 
-**Large ones: "plain" and "blocks".**
+**All others: "plain" and "blocks".**
 
 *Parts.* :func:`parts_of` divides a long reduction with few results: part ``s`` of ``S`` takes
 positions ``[n s // S, n (s + 1) // S)`` of the first run. Each part is reduced by itself; the
-parts are then reduced like a large array of shape (S, results) over axis 0.
+parts are then reduced in this way like any array of shape (S, results) over axis 0.
 
 *Inner order.* Position ``i`` of the last run is added to accumulator ``i mod A``, where ``A`` is
 :func:`accumulators`; runs before the last are walked from outside to inside with the same
@@ -84,8 +86,9 @@ PLAIN, BLOCKS, CASCADE, DEEP, LANES = "plain", "blocks", "cascade", "deep", "lan
 ORDERS = (PLAIN, BLOCKS, CASCADE, DEEP, LANES)
 
 Runs = tuple[tuple[int, int], ...]
-#: what decides the order besides sizes: whether it is a sum of products, bytes of an accumulator
-Kind = tuple[bool, int]
+#: what decides the order besides sizes: CASCADE, LANES or PLAIN, and bytes of an accumulator (0:
+#: all sizes have the same)
+Kind = tuple[str, int]
 
 
 def accumulator(dtype: dt.dtype) -> dt.dtype:
@@ -108,26 +111,29 @@ def reduced_runs(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[i
     return tuple(reversed(runs))
 
 
-def kind_of(prim: str, dtype: dt.dtype) -> Kind | None:
-    """The kind of a reduction; None where the order does not matter."""
-    if not dtype.is_floating_point:
+def kind_of(prim: str, dtype: dt.dtype, total: int) -> Kind | None:
+    """The kind of a reduction of ``total`` elements; None where the order does not matter: of
+    integers, and of extremes, which are never negative zeros."""
+    if not dtype.is_floating_point or prim in ("amax", "amin"):
         return None
-    return prim == "inner_sum", accumulator(dtype).itemsize
+    if prim == "inner_sum":
+        return LANES, accumulator(dtype).itemsize
+    return (CASCADE, accumulator(dtype).itemsize) if prim == "sum" and total < GRAIN else (PLAIN, 0)
 
 
-def along(runs: Runs, rows: int, total: int, kind: Kind | None) -> str:
+def along(runs: Runs, rows: int, kind: Kind | None) -> str:
     """ "inner" where the reduced elements are neighbours and enough to fill vectors, else "outer".
 
     Args:
         runs: (step, size) of the merged reduced axes in row-major elements, outermost first.
         rows: number of results.
-        total: number of elements.
     """
-    if kind is not None and kind[0]:
+    family, size = kind or (PLAIN, 0)
+    if family == LANES:
         return "inner"
     if not runs or runs[-1][0] != 1:
         return "outer" if rows > 1 else "inner"
-    least = VECTOR // kind[1] if kind is not None and total < GRAIN else 8
+    least = VECTOR // size if family == CASCADE else 8
     return "inner" if runs[-1][1] >= least or rows < 8 else "outer"
 
 
@@ -136,20 +142,19 @@ def parts_of(total: int, rows: int, runs: Runs, kind: Kind | None) -> int:
 
     1 unless it is long and has too few results to keep all threads busy.
     """
-    if total < GRAIN or not rows or not runs or kind is not None and kind[0]:
+    units = rows if along(runs, rows, kind) == "inner" else -(-rows // 64)
+    if not units or not runs or kind is not None and kind[0] != PLAIN:
         return 1
-    units = rows if along(runs, rows, total, kind) == "inner" else -(-rows // 64)
     parts = min(total // PART, MAX_PARTS // units, runs[0][1])
     return parts if parts >= 2 else 1
 
 
-def order_of(lanes: str, runs: Runs, total: int, parts: int, kind: Kind | None) -> str:
+def order_of(lanes: str, runs: Runs, parts: int, kind: Kind | None) -> str:
     """The order of a reduction whose sums run along ``lanes``."""
-    if kind is not None and kind[0]:
+    family = PLAIN if kind is None or not runs else kind[0]
+    if family == LANES:
         return LANES
-    if total < GRAIN:
-        if kind is None or not runs:
-            return PLAIN
+    if family == CASCADE:
         return DEEP if runs[-1][1] > STEPS * STEPS * (STEPS if lanes == "inner" else 1) else CASCADE
     each = -(-math.prod([n for _, n in runs]) // parts)
     return BLOCKS if each > (LONG_INNER if lanes == "inner" else LONG_OUTER) else PLAIN

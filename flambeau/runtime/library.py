@@ -187,11 +187,11 @@ def _folds(prim: Prim, dtype: dt.dtype, shape: tuple[int, ...],
     rows = total // math.prod(n for _, n in runs)
     if not runs:
         return []
-    kind = kind_of(prim.name, dtype)
+    kind = kind_of(prim.name, dtype, total)
     parts = parts_of(total, rows, runs, kind)
-    lanes = INNER if along(runs, rows, total, kind) == "inner" else OUTER
+    lanes = INNER if along(runs, rows, kind) == "inner" else OUTER
     steps = [_fold(prim, dtype, total, rows, runs, parts, lanes,
-                   order_of(lanes, runs, total, parts, kind), kind)]
+                   order_of(lanes, runs, parts, kind), kind)]
     if parts > 1:
         lanes = INNER if rows == 1 else OUTER
         steps.append(_fold(prim, dtype, parts * rows, rows, ((rows, parts),), 1, lanes, PLAIN,

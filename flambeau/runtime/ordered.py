@@ -11,9 +11,11 @@ import math
 import numpy as np
 
 from ..base import dtype as dt
+from ..base.processor import VECTOR_BYTES, vector_bytes
 from ..ir.node import Prim
-from ..kernel.sums import (CASCADE, DEEP, LANES, PRODUCTS, STEPS, VECTOR, Kind, accumulator, along,
-                           column_border, kind_of, order_of, reduced_runs)
+from ..kernel.sums import (BLOCKS, LANES, PLAIN, PRODUCTS, STEPS, VECTOR, Kind, accumulator,
+                           accumulators, along, column_border, kind_of, order_of, parts_of,
+                           reduced_runs)
 
 #: elements of a reduction that is short
 MOST = 4096
@@ -33,33 +35,30 @@ def reduce(prim: Prim, x: np.ndarray, axes: tuple[int, ...], dtype: dt.dtype) ->
     kept = [k for k in range(x.ndim) if k not in axes]
     shape = tuple([x.shape[k] for k in kept])
     if ufunc is np.maximum or ufunc is np.minimum:
-        out = _extreme(ufunc, x, axes)
+        out = ufunc.reduce(x, axis=axes)
+        if out.size < x.size:
+            out = out + x.dtype.type(0)  # no zero is negative: any order will do
     else:
-        kind = kind_of(prim.name, dtype)
-        assert kind is not None
+        kind = kind_of(prim.name, dtype, x.size)
         out = _sum(ufunc, x, kept, axes, kind)
     return None if out is None else out.reshape(shape).astype(dtype.np, copy=False)
 
 
-def _extreme(ufunc: np.ufunc, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray | None:
-    """Any order will do, unless a zero's sign depends on it."""
-    out = ufunc.reduce(x, axis=axes)
-    if not np.all(out) and np.signbit(x[x == 0]).any():
-        return None
-    return np.asarray(out)
-
-
 def _sum(ufunc: np.ufunc, x: np.ndarray, kept: list[int], axes: tuple[int, ...],
-         kind: Kind) -> np.ndarray:
+         kind: Kind | None) -> np.ndarray | None:
     runs = reduced_runs(x.shape, axes)
     if not runs:
         return x
     rows = x.size // math.prod([n for _, n in runs])
-    lanes = along(runs, rows, x.size, kind)
-    order, last = order_of(lanes, runs, x.size, 1, kind), runs[-1][1]
-    assert order in (CASCADE, DEEP, LANES), "only large reductions have another order"
+    lanes = along(runs, rows, kind)
+    order, last = order_of(lanes, runs, 1, kind), runs[-1][1]
+    if order == BLOCKS or parts_of(x.size, rows, runs, kind) > 1:
+        return None
     # terms of a run first, then its number, then the result
     terms = x.transpose(*axes, *kept).reshape(-1, last, rows).swapaxes(0, 1)
+    if order == PLAIN:
+        return _plain(ufunc, terms, lanes)
+    assert kind is not None
     if order == LANES:
         parts = _products(terms, PRODUCTS // x.itemsize)
     elif last < 4:  # one after another in the other orders
@@ -76,6 +75,28 @@ def _sum(ufunc: np.ufunc, x: np.ndarray, kept: list[int], axes: tuple[int, ...],
     else:
         parts = _along(ufunc, terms, VECTOR // x.itemsize)
     return _chain(ufunc, parts[1:], parts[0])
+
+
+def _plain(ufunc: np.ufunc, terms: np.ndarray, lanes: str) -> np.ndarray | None:
+    """The order of large reductions; None where it is not known without the compiler."""
+    if lanes == "outer":
+        return _chain(ufunc, terms.swapaxes(0, 1).reshape(-1, terms.shape[2]))
+    last = len(terms)
+    width = 1 << (last - 1).bit_length()
+    if width > accumulators(PLAIN, 0, min(VECTOR_BYTES.values())):
+        size = vector_bytes()
+        if size is None:
+            return None
+        width = min(width, accumulators(PLAIN, 0, size))
+    if last % width:
+        rest = np.full((width - last % width, *terms.shape[1:]), ufunc.identity, terms.dtype)
+        terms = np.concatenate([terms, rest])
+    sums = _chain(ufunc, terms.reshape(-1, width, *terms.shape[1:]).transpose(2, 0, 1, 3).reshape(
+        -1, width, terms.shape[2]))
+    while width > 1:
+        width //= 2
+        sums = ufunc(sums[:width], sums[width:])
+    return sums[0]
 
 
 def _chain(ufunc: np.ufunc, terms: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:

@@ -381,14 +381,14 @@ class Builder:
             return INNER
         if self.combining:
             return OUTER
-        return along(group.inner, group.rows, group.total, group.sums)
+        return along(group.inner, group.rows, group.sums)
 
     def order(self) -> str:
         """The order in which the reductions add up."""
         group = self.group
         if self.combining or not group.inner:
             return PLAIN
-        return order_of(self.lanes_along(), group.inner, group.total, group.parts, group.sums)
+        return order_of(self.lanes_along(), group.inner, group.parts, group.sums)
 
     # -- the kernel ------------------------------------------------------------------------------
 

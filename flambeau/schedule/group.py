@@ -296,15 +296,15 @@ def folds(node: GNode, a: Access) -> bool:
     ``kernel/sums.py``)."""
     runs = reduced_runs(a.shape, node.params[0])
     return merges(a, runs) or in_row_order(runs, sh.numel(a.shape), sh.numel(node.shape),
-                                           kind_of(node.prim.name, node.dtype))
+                                           kind_of(node.prim.name, node.dtype, sh.numel(a.shape)))
 
 
 def in_row_order(runs: tuple[tuple[int, int], ...], total: int, rows: int,
                  kind: Kind | None) -> bool:
     """Whether a reduction adds up element by element in row-major order, which does not change when
     its runs are cut into pieces."""
-    return (along(runs, rows, total, kind) == "outer" and parts_of(total, rows, runs, kind) == 1
-            and order_of("outer", runs, total, 1, kind) == PLAIN)
+    return (along(runs, rows, kind) == "outer" and parts_of(total, rows, runs, kind) == 1
+            and order_of("outer", runs, 1, kind) == PLAIN)
 
 
 def triple(group: Group, a: Access) -> tuple[int, int, int] | None:

@@ -17,7 +17,7 @@ from ..graph.access import Access, through, whole
 from ..graph.graph import GNode, Graph
 from ..ir.node import CONST, OpClass
 from ..kernel.ir import INDEXED
-from ..kernel.sums import GRAIN, LONG_OUTER, along, kind_of, parts_of, reduced_runs
+from ..kernel.sums import LANES, LONG_OUTER, PLAIN, along, kind_of, parts_of, reduced_runs
 from .assemble import can_assemble, places
 from .conv import NAMES, convolved, matrix_of, packed, windowed
 from .group import (
@@ -424,13 +424,13 @@ class _Walk:
             return self.refuse(i, group, "it reduces another number of elements")
         if not group.fits(a.shape, FULL, False):
             return self.refuse(i, group, f"axes of {list(a.shape)} cut across the group's")
-        kind = kind_of(node.prim.name, node.dtype)
+        kind = kind_of(node.prim.name, node.dtype, total)
         if group.inner is not None and group.inner != runs:
             if self.column(group, i, a, runs):
                 return True
             return self.refuse(i, group, "it reduces other axes than the group")
         if kind is not None and group.inner is not None and group.sums != kind \
-                and (group.sums is not None or kind[0]):
+                and (group.sums is not None or kind[0] == LANES):
             return self.refuse(i, group, "it adds up in another order")
         if self.g.group_of[a.root] is group:
             if group.level[a.root] == ROW:
@@ -460,8 +460,7 @@ class _Walk:
     def column(self, group: Group, i: int, a: Access, runs) -> bool:
         """Add a reduction over all outer axes of a group that walks rows: each chunk keeps a row
         of running values."""
-        if group.inner is None or len(group.inner) != 1 or group.parts > 1 \
-                or group.kind != "loop" or group.total < GRAIN:
+        if group.inner is None or len(group.inner) != 1 or group.parts > 1 or group.kind != "loop":
             return False
         step, width = group.inner[0]
         if step != 1 or width < 16 or width > MAX_COLUMN or runs != ((width, group.rows),):
@@ -469,10 +468,12 @@ class _Walk:
         if self.g.group_of[a.root] is group and (
                 group.level[a.root] != FULL or not (a.plain or self.same(group, a))):
             return False
-        kind = kind_of(self.graph.nodes[i].prim.name, self.graph.nodes[i].dtype)
+        kind = kind_of(self.graph.nodes[i].prim.name, self.graph.nodes[i].dtype, group.total)
+        if kind is not None and kind[0] != PLAIN:
+            return False
         parts = parts_of(group.total, width, runs, kind)
         if group.columns not in (0, parts) or -(-group.rows // parts) > LONG_OUTER \
-                or along(group.inner, group.rows, group.total, kind) != "inner":
+                or along(group.inner, group.rows, group.sums) != "inner":
             return False
         group.columns = parts
         self.add(group, i, COLUMN)

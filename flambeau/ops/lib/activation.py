@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ...base import dtype as dt
 from ...base import layout as layouts
 from ...base import shape as sh
@@ -413,12 +415,16 @@ def _hardsigmoid_plain(x):
     return div(clamp_max(clamp_min(add(x, 3), 0), 6), 6)
 
 
+#: as PyTorch's kernel has it, which is a float32 number for all dtypes
+_SIXTH = float(np.float32(1) / np.float32(6))
+
+
 def _inside(x, low, high):
     return logical_and(gt(x, low), lt(x, high))
 
 
 _hardsigmoid = Op("hardsigmoid", rounded_once(_hardsigmoid_plain, floats="hardsigmoid"),
-                  lambda ctx, g: (where(_inside(ctx.operand(0), -3, 3), mul(g, 1 / 6), 0),),
+                  lambda ctx, g: (where(_inside(ctx.operand(0), -3, 3), mul(g, _SIXTH), 0),),
                   saves=(0,), layout=layouts.ELEMENTWISE)
 
 

@@ -19,7 +19,7 @@ from ..prim.index import host
 from ..prim.pointwise import abs, in_float32, log1p, sign, square, widened
 from ..prim.reduce import SUM, expand, mean, reduce, sum
 from ..prim.shape import unsqueeze
-from ..prim.ternary import clamp, clamp_min
+from ..prim.ternary import clamp_min
 from .activation import logsigmoid
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -102,7 +102,8 @@ def _pair_of_cases(t):
 
 
 def _distance_op(name: str, value, slope, grad_name: str) -> Op:
-    """A loss of the difference d = input - target: its value and its slope by d."""
+    """A loss of the difference d = input - target: its value, and ``slope(d, g, norm)``, the
+    gradient of ``norm`` times the value. It multiplies in the order of PyTorch's kernels."""
 
     def lower(x, y, reduction, **params):
         d = result_type(x, y)
@@ -112,8 +113,10 @@ def _distance_op(name: str, value, slope, grad_name: str) -> Op:
     @in_float32
     def vjp(ctx, g):
         params = {k: v for k, v in ctx.params.items() if k != "reduction"}
-        gap = sub(ctx.operand(0), ctx.operand(1))
-        gx = mul(unfolded(ctx, g), slope(gap, **params))
+        gap, norm = sub(ctx.operand(0), ctx.operand(1)), 1
+        if ctx.reduction == "mean":
+            norm = 1 / max(math.prod(ctx.shape(0)), 1)
+        gx = slope(gap, g if ctx.reduction == "none" else expand(g, gap.shape), norm, **params)
         return gx, (neg(gx) if ctx.needs(1) else None)
 
     return Op(name, lower, vjp, saves=(0, 1), grad_name=grad_name,
@@ -122,7 +125,8 @@ def _distance_op(name: str, value, slope, grad_name: str) -> Op:
 
 # --- distances ----------------------------------------------------------------------------------
 
-_mse = _distance_op("mse_loss", square, lambda d: mul(d, 2), "MseLossBackward0")
+_mse = _distance_op("mse_loss", square, lambda d, g, norm: mul(mul(d, 2 * norm), g),
+                    "MseLossBackward0")
 
 
 def _float_required(name: str, input, target) -> None:
@@ -159,8 +163,8 @@ def _smooth_value(d, beta):
     return where(lt(size, beta), div(mul(mul(d, d), 0.5), beta), sub(size, 0.5 * beta))
 
 
-_smooth_l1 = _distance_op("smooth_l1_loss", _smooth_value, lambda d, beta: where(
-    lt(abs(d), beta), div(d, beta), sign(d)), "SmoothL1LossBackward0")
+_smooth_l1 = _distance_op("smooth_l1_loss", _smooth_value, lambda d, g, norm, beta: mul(mul(where(
+    lt(abs(d), beta), div(d, beta), sign(d)), norm), g), "SmoothL1LossBackward0")
 
 
 @api(torch=False, functional=True, cases=_pair_of_cases)
@@ -185,8 +189,13 @@ def _huber_value(d, delta):
     return where(le(size, delta), mul(mul(d, d), 0.5), mul(sub(size, 0.5 * delta), delta))
 
 
-_huber = _distance_op("huber_loss", _huber_value, lambda d, delta: clamp(d, -delta, delta),
-                      "HuberLossBackward0")
+def _huber_slope(d, g, norm, delta):
+    inside = le(abs(d), delta)
+    slope = mul(mul(where(inside, d, sign(d)), norm), g)
+    return where(inside, slope, mul(slope, delta))
+
+
+_huber = _distance_op("huber_loss", _huber_value, _huber_slope, "HuberLossBackward0")
 
 
 @api(torch=False, functional=True, cases=_pair_of_cases)

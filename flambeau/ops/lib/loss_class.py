@@ -22,7 +22,7 @@ from ..prim.comparison import logical_and
 from ..prim.elementwise import WHERE, add, cast, div, mul, ne, neg, where
 from ..prim.extremes import place_mask
 from ..prim.pointwise import not_implemented, zeros_of
-from ..prim.reduce import SUM, reduce, sum
+from ..prim.reduce import PLAIN_SUM, reduce, sum
 from ..prim.shape import reshape, unsqueeze
 from ..prim.source import checked_range
 from ..where import scalar_name
@@ -48,7 +48,7 @@ def _kept(shape, axis: int) -> tuple[int, ...]:
 def _pick_lower(x, target, shape, axis, ignore):
     mask = _class_mask(target, shape, axis, ignore)
     own = make(WHERE, (mask, broadcast(x, shape), const(0, x.dtype)))
-    return reduce(SUM, own, (axis,), False)
+    return reduce(PLAIN_SUM, own, (axis,), False)
 
 
 def _put_lower(g, target, shape, axis, ignore):
@@ -79,11 +79,11 @@ def _nll_lower(x, target, weight, reduction, ignore):
     target = checked_range(target, shape[axis], "Target", ignore)
     each = _per_target(weight, target, shape, axis, ignore, x.dtype)
     loss = neg(_pick_lower(x, target, shape, axis, ignore))
-    total = reduce(SUM, each, tuple(range(len(each.shape))), False)
+    total = reduce(PLAIN_SUM, each, tuple(range(len(each.shape))), False)
     if weight is not None:
         loss = mul(loss, each)
     if reduction != "none":
-        loss = reduce(SUM, loss, tuple(range(len(loss.shape))), False)
+        loss = reduce(PLAIN_SUM, loss, tuple(range(len(loss.shape))), False)
         if reduction == "mean":
             loss = div(loss, total)
     return cast_node(loss, x.dtype), total

@@ -18,7 +18,7 @@ from ...ir.op import Op, apply
 from ..core import cast_node, elementwise
 from ..prim.elementwise import ADD, MUL, SUB, add, cast, conj, div, mul, pow, sub
 from ..prim.pointwise import in_float32, rsqrt, square, widened
-from ..prim.reduce import expand, mean, sum
+from ..prim.reduce import expand, mean, plain_mean, plain_sum
 from ..prim.shape import reshape
 from ..prim.statistics import moments
 from ..prim.ternary import clamp_min
@@ -49,14 +49,14 @@ def _statistics(ctx, x, axes):
     """Mean and 1 / standard deviation: kept, or computed again where they must be recorded."""
     if isinstance(x, Node):
         return ctx.result(1), ctx.result(2)
-    mean_ = mean(x, axes, True)
-    return mean_, rsqrt(add(mean(square(sub(x, mean_)), axes, True), ctx.eps))
+    mean_ = plain_mean(x, axes, True)
+    return mean_, rsqrt(add(plain_mean(square(sub(x, mean_)), axes, True), ctx.eps))
 
 
 def _input_gradient(g, centred, rstd, axes):
     """Gradient through (x - mean) * rstd when both statistics are the operand's own."""
-    inner = mean(mul(g, centred), axes, True)
-    return mul(sub(sub(g, mean(g, axes, True)), mul(centred, inner)), rstd)
+    inner = plain_mean(mul(g, centred), axes, True)
+    return mul(sub(sub(g, plain_mean(g, axes, True)), mul(centred, inner)), rstd)
 
 
 # --- layer norm ---------------------------------------------------------------------------------
@@ -82,7 +82,12 @@ def _layer_norm_vjp(ctx, g, *_):
     gx = None
     if ctx.needs(0):
         gx = _input_gradient(g if weight is None else mul(g, weight), centred, rstd, axes)
-    return gx, (mul(g, centred) if ctx.needs(1) else None), (g if ctx.needs(2) else None)
+    rows = tuple(range(len(x.shape) - ctx.count))
+    gw, gb = (each() if ctx.needs(k) else None
+              for k, each in ((1, lambda: mul(g, centred)), (2, lambda: g)))
+    if rows:
+        gw, gb = (None if each is None else plain_sum(each, rows) for each in (gw, gb))
+    return gx, gw, gb
 
 
 _layer_norm = Op("native_layer_norm", _layer_norm_lower, _layer_norm_vjp,
@@ -224,9 +229,9 @@ def _batch_norm_vjp(ctx, g, *_):
         inner = g if weight is None else mul(g, reshape(weight, shape))
         gx = _input_gradient(inner, centred, rstd, axes) if ctx.training else mul(inner, rstd)
     if ctx.needs(1):
-        gw = sum(mul(g, centred), axes)
+        gw = plain_sum(mul(g, centred), axes)
     if ctx.needs(2):
-        gb = sum(g, axes)
+        gb = plain_sum(g, axes)
     return gx, gw, gb, None, None
 
 
@@ -390,9 +395,9 @@ def _group_norm_vjp(ctx, g, *_):
         inner = g if weight is None else mul(g, reshape(weight, _channels(x)))
         gx = reshape(_input_gradient(_grouped(inner, ctx.groups), centred, rstd, (2,)), x.shape)
     if ctx.needs(1):
-        gw = sum(mul(g, reshape(centred, x.shape)), _all_but_channel(x))
+        gw = plain_sum(mul(g, reshape(centred, x.shape)), _all_but_channel(x))
     if ctx.needs(2):
-        gb = sum(g, _all_but_channel(x))
+        gb = plain_sum(g, _all_but_channel(x))
     return gx, gw, gb
 
 

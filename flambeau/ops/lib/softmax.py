@@ -13,7 +13,7 @@ from ..core import cast_node, elementwise
 from ..prim import extremes
 from ..prim.elementwise import COPY, SUB, add, cast, div, exp, log, mul, neg, sub
 from ..prim.pointwise import in_float32, not_implemented, widened, zeros_of
-from ..prim.reduce import AMAX, SUM, reduce, sum
+from ..prim.reduce import AMAX, PLAIN_SUM, plain_sum, reduce
 
 
 def _shifted(x: Node, dim: int) -> Node:
@@ -22,7 +22,7 @@ def _shifted(x: Node, dim: int) -> Node:
 
 
 def _total(x: Node, dim: int) -> Node:
-    return reduce(SUM, x, (dim,) if x.shape else (), True)
+    return reduce(PLAIN_SUM, x, (dim,) if x.shape else (), True)
 
 
 def _softmax_lower(x, dim):
@@ -40,7 +40,7 @@ def _softmax_vjp(ctx, g):
     weighted = mul(g, out)
     if not out.shape:
         return (sub(weighted, mul(out, weighted)),)
-    return (sub(weighted, mul(out, sum(weighted, ctx.dim, True))),)
+    return (sub(weighted, mul(out, plain_sum(weighted, ctx.dim, True))),)
 
 
 def _log_softmax_lower(x, dim):
@@ -60,7 +60,7 @@ def _log_softmax_lower(x, dim):
 @in_float32
 def _log_softmax_vjp(ctx, g):
     out = ctx.result()
-    total = sum(g, ctx.dim, True) if out.shape else g
+    total = plain_sum(g, ctx.dim, True) if out.shape else g
     return (sub(g, mul(exp(out), total)),)
 
 

@@ -22,7 +22,7 @@ from ...ir.view import broadcast, view
 from ..core import cast_node, operand, widened_node
 from .correlate import CORRELATE, CORRELATE_WEIGHT, parts_of, planes, zeros
 from .elementwise import ADD, conj
-from .reduce import SUM
+from .reduce import PLAIN_SUM
 from .reduce import sum as sum_over
 from .regions import REGIONS, interleaved, pieces_of
 from .shape import reshape
@@ -90,7 +90,7 @@ def _conv_weight(x: Node, y: Node, kernel, stride, padding, dilation, groups) ->
     source, taps = found
     parts = parts_of(o // groups, c * len(taps), groups, x.shape[0], math.prod(y.shape[2:]))
     w = make(CORRELATE_WEIGHT, (source, y), (taps, groups, parts))
-    return reshape(make(SUM, (w,), ((0,),)) if parts > 1 else w, shape)
+    return reshape(make(PLAIN_SUM, (w,), ((0,),)) if parts > 1 else w, shape)
 
 
 def _computed(function, a: Node, b: Node, bias, *params) -> Node:

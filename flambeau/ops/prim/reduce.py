@@ -56,6 +56,8 @@ def _sum_numpy(x, axes):
 SUM = Prim("sum", R, keeps_dtype, _wide(_sum_numpy), fold=(0, "add"), doc="sum over axes")
 INNER_SUM = Prim("inner_sum", R, keeps_dtype, _wide(_sum_numpy), fold=(0, "add"),
                  doc="sum over axes in the order of an inner product")
+PLAIN_SUM = Prim("plain_sum", R, keeps_dtype, _wide(_sum_numpy), fold=(0, "add"),
+                 doc="sum over axes in the order that costs least")
 PROD = Prim("prod", R, keeps_dtype, _wide(lambda x, axes: np.prod(x, axis=axes, dtype=x.dtype)),
             fold=(1, "mul"), doc="product over axes")
 AMAX = Prim("amax", R, keeps_dtype, lambda x, axes: np.maximum.reduce(x, axis=axes),
@@ -162,9 +164,9 @@ def sum(input, dim=None, keepdim=False, *, dtype=None):  # noqa: A001, A002
                  keepdim=keepdim, dtype=sum_dtype(input, dtype))
 
 
-def _mean_lower(x, axes, keepdim, dtype):
+def _mean_lower(x, axes, keepdim, dtype, prim=SUM):
     count = math.prod(x.shape[i] for i in axes)
-    total = reduce(SUM, widened_node(cast_node(x, dtype)), axes, keepdim)
+    total = reduce(prim, widened_node(cast_node(x, dtype)), axes, keepdim)
     return cast_node(div(total, count if count else math.nan), dtype)
 
 
@@ -194,6 +196,22 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):  # noqa: A002
             f"complex dtype. Got: {input.dtype.name}; use x.float().mean() or mean(dtype=...)")
     return apply(_mean if dim is None else _mean_dim, input, axes=reduce_axes(dim, input.ndim),
                  keepdim=keepdim, dtype=dtype)
+
+
+_plain_sum = Op("plain_sum", lambda x, axes, keepdim: reduce(PLAIN_SUM, x, axes, keepdim),
+                _sum_vjp, layout=layouts.REDUCED)
+_plain_mean = Op("plain_mean", lambda x, axes, keepdim: _mean_lower(
+    x, axes, keepdim, x.dtype, PLAIN_SUM), _mean_vjp, layout=layouts.REDUCED)
+
+
+def plain_sum(x, dim, keepdim: bool = False):
+    """``sum`` of floats in the order that costs least, for what PyTorch has its own kernels for."""
+    return apply(_plain_sum, x, axes=reduce_axes(dim, x.ndim), keepdim=keepdim)
+
+
+def plain_mean(x, dim, keepdim: bool = False):
+    """``mean`` of floats in the order that costs least."""
+    return apply(_plain_mean, x, axes=reduce_axes(dim, x.ndim), keepdim=keepdim)
 
 
 def sum_to(g, shape):

@@ -26,13 +26,13 @@ def _same(x: Node, *_):
 
 
 def _accumulated(ufunc):
-    """A scan in the operand's dtype, 16-bit floats in float32; ``reverse`` starts at the end."""
+    """A scan in the next wider dtype, as PyTorch's; ``reverse`` starts at the end."""
 
     def numpy(x, axis, reverse):
         if not x.ndim:
             return np.array(x)
-        narrow = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
-        wide = x.astype(np.float32) if narrow else x
+        narrow = x.dtype.itemsize <= 4 and x.dtype.kind in "fV"
+        wide = x.astype(np.float32 if x.dtype.itemsize == 2 else np.float64) if narrow else x
         if reverse:
             wide = np.flip(wide, axis)
         out = ufunc.accumulate(wide, axis=axis, dtype=wide.dtype)

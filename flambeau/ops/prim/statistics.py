@@ -14,7 +14,8 @@ from ..core import cast_node, elementwise, to_float
 from .elementwise import (ADD, DIV, SQUARE, SUB, add, cast, conj, div, eq, exp, log, mul, ne, pow,
                           sqrt, sub, where)
 from .pointwise import ABS, abs, sgn, widened
-from .reduce import AMAX, AMIN, PROD, SUM, mean, reduce, reduce_axes, restore, sum, sum_dtype
+from .reduce import (AMAX, AMIN, PLAIN_SUM, PROD, SUM, mean, reduce, reduce_axes, restore, sum,
+                     sum_dtype)
 from .join import cat
 from .scan import running_product
 from .shape import permute, reshape, slice_dim
@@ -80,14 +81,14 @@ def moments(x: Node, axes, correction):
     """Mean and variance of a node over ``axes``, both with the axes kept; two passes."""
     d = x.dtype
     count = math.prod(x.shape[i] for i in axes)
-    mean_ = elementwise(DIV, d, reduce(SUM, x, axes, True), count if count else math.nan)
+    mean_ = elementwise(DIV, d, reduce(PLAIN_SUM, x, axes, True), count if count else math.nan)
     spread = elementwise(SUB, d, x, mean_)
     if d.is_complex:
         square = cast_node(make(SQUARE, (make(ABS, (spread,)),)), d.to_real())
     else:
         square = make(SQUARE, (spread,))
     freedom = count - correction
-    total = reduce(SUM, square, axes, True)
+    total = reduce(PLAIN_SUM, square, axes, True)
     # no freedom left: 0 / 0 is NaN, as PyTorch has it
     return mean_, elementwise(DIV, square.dtype, total, freedom if freedom > 0 else 0.0)
 

@@ -179,14 +179,13 @@ def _addcmul_lower(x, a, b, value=1):
     return cast_node(scaled_sum(w, x, a, b), d)
 
 
-def _scaled(g, value):
-    return g if is_number(value) and value == 1 else mul(g, conj_or_number(value))
+def _scaled(x, value):
+    return x if is_number(value) and value == 1 else mul(x, value)
 
 
 def _addcmul_vjp(ctx, g):
-    s = _scaled(g, ctx.value)
-    return (g, mul(s, conj(ctx.operand(2))) if ctx.needs(1) else None,
-            mul(s, conj(ctx.operand(1))) if ctx.needs(2) else None)
+    return (g, mul(g, conj(_scaled(ctx.operand(2), ctx.value))) if ctx.needs(1) else None,
+            mul(g, conj(_scaled(ctx.operand(1), ctx.value))) if ctx.needs(2) else None)
 
 
 _addcmul = Op("addcmul", _addcmul_lower, _addcmul_vjp,
@@ -216,12 +215,11 @@ def _addcdiv_lower(x, a, b, value=1):
 
 
 def _addcdiv_vjp(ctx, g):
-    b = conj(ctx.operand(2))
-    ga = div(_scaled(g, ctx.value), b)
+    b = ctx.operand(2)
     gb = None
     if ctx.needs(2):
-        gb = neg(mul(ga, conj(div(ctx.operand(1), ctx.operand(2)))))
-    return g, ga, gb
+        gb = neg(mul(g, conj(div(_scaled(ctx.operand(1), ctx.value), mul(b, b)))))
+    return g, mul(g, conj(div(ctx.value, b))) if ctx.needs(1) else None, gb
 
 
 _addcdiv = Op("addcdiv", _addcdiv_lower, _addcdiv_vjp,

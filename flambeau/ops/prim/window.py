@@ -20,7 +20,7 @@ from ..core import cast_node, elementwise, operand
 from .elementwise import ADD, COPY, DIV, MUL, TRUNCDIV
 from .index import PUT, TAKE
 from .pointwise import widened
-from .reduce import SUM
+from .reduce import PLAIN_SUM
 from .regions import REGIONS, Piece, interleaved, padded, pieces_of
 from .shape import reshape
 
@@ -92,7 +92,7 @@ def folded(sources: Sequence[tuple[Node, float]], value: Callable[..., Node], ta
     for p in found:
         places = [np.arange(m) * s + a for m, s, a in zip(p.size, stride, p.at, strict=True)]
         part = value(*[_reading(x, p, left, taps) for x in grown], places)
-        pieces[p.at] = make(SUM, (part,), (axes,)) if math.prod(map(len, p.taps)) > 1 else \
+        pieces[p.at] = make(PLAIN_SUM, (part,), (axes,)) if math.prod(map(len, p.taps)) > 1 else \
             reshape(part, (*lead, *p.size))
     return interleaved(pieces, lead, size, stride, next(iter(pieces.values())).dtype)
 
@@ -212,8 +212,7 @@ def _divided(x: Node, size, kernel, out, stride, padding, include_pad, divisor) 
         total = math.prod(int(c[0]) if c.size else 1 for c in counts)
         if total == 1:
             return x
-        return elementwise(MUL, x.dtype, x, 1 / total) if div is DIV else elementwise(
-            div, x.dtype, x, total)
+        return elementwise(div, x.dtype, x, total)
     table = np.ones((), np.int64)
     for c in counts:
         table = np.multiply.outer(table, c)
@@ -224,7 +223,7 @@ def _divided(x: Node, size, kernel, out, stride, padding, include_pad, divisor) 
 def _avg_lower(x, kernel, out, stride, padding, include_pad, divisor):
     ones = (1,) * len(kernel)
     w = windows(x, kernel, out, stride, padding, ones)
-    total = make(SUM, (w,), (tuple(range(2, 2 + len(kernel))),))
+    total = make(PLAIN_SUM, (w,), (tuple(range(2, 2 + len(kernel))),))
     return _divided(total, x.shape[2:], kernel, out, stride, padding, include_pad, divisor)
 
 
