@@ -33,6 +33,7 @@ _INTERFACE = {
     "PyLong_AsVoidPtr": ("ptr", ("ptr",)),
     "PyLong_FromLong": ("ptr", ("i64",)),
     "PyObject_CallNoArgs": ("ptr", ("ptr",)),
+    "PyObject_CallObject": ("ptr", ("ptr", "ptr")),
     "PyObject_CallOneArg": ("ptr", ("ptr", "ptr")),
     "PyObject_GetAttr": ("ptr", ("ptr", "ptr")),
     "PyObject_IsTrue": ("i32", ("ptr",)),

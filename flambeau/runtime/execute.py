@@ -187,20 +187,18 @@ class Flushed:
 
 def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     tier = flags.tier
+    outputs = [n for n, out in zip(todo, outer, strict=True) if out]
     if tier == "0":
         interpret.run(todo)
+        _lay(outputs)
         return False
-    outputs = [n for n, out in zip(todo, outer, strict=True) if out]
     given = _donations(todo, outputs, written)
     graph, leaves = Graph.capture(outputs, todo, given)
     plan, again = _plan_for(graph, tier)
     update_is_next = _note_step(todo, again)
     if plan is None:
         _interpret(todo, outer, written)
-        if update_is_next:  # its gradients are to be as a plan gives them
-            for node in outputs:
-                if not node.value.flags.c_contiguous:
-                    node.value = np.ascontiguousarray(node.value)
+        _lay(outputs)
         return update_is_next
     plan.user = None
     plan.graph.locs = graph.locs  # the lines of this run, for messages
@@ -212,6 +210,13 @@ def _run(todo: list[Node], outer: list[bool], written: list[tuple]) -> bool:
     for node, array in zip(outputs, arrays, strict=True):
         settle(node, array)
     return again or update_is_next
+
+
+def _lay(outputs: list[Node]) -> None:
+    """Let what was interpreted be in memory as a plan gives it: products add up by layout."""
+    for node in outputs:
+        if not node.value.flags.c_contiguous:
+            node.value = np.ascontiguousarray(node.value)
 
 
 def _note_step(todo: list[Node], again: bool) -> bool:
@@ -303,10 +308,11 @@ def _donations(todo: list[Node], outputs: list[Node], written: list[tuple]) -> d
         return given
     results = {id(n) for n in outputs}
     uses = _uses(todo)
-    views = {id(s): id(s.value.base) for node in todo for s in node.srcs
-             if s.value is not None and s.value.base is not None}
-    read = Counter(views.values())
     count = sys.getrefcount
+    views = {id(s): id(s.value.base) for node in todo for s in node.srcs
+             if s.value is not None and s.value.base is not None
+             and count(s) - 2 - uses[id(s)] <= 0}  # what others hold, they may read later
+    read = Counter(views.values())
     for pair in written:
         old, new = pair[1], pair[0].node
         if old.prim is ir.CONST or id(new) not in results or old.shape != new.shape \

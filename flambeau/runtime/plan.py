@@ -40,9 +40,9 @@ from ..schedule.recurrence import Recurrence
 from ..schedule.template import Family
 from ..schedule.walk import without_kernel
 from ..schedule.why import groups_text
-from . import arena, convolution, interpret, kernels, profile, recurrence, team
+from . import arena, convolution, kernels, profile, recurrence, team
 from .guards import PER_WORD, guard_schedule
-from .host_steps import HostStep, Operand, State, Task
+from .host_steps import HostStep, State, interpreted
 from .moving import Moving
 from .outputs import Outputs, pooled
 
@@ -422,7 +422,7 @@ class Plan:
                     slot[()] = array
             results = self.execute(arrays)
             if results is None:
-                results = self.interpreted(arrays)
+                results = interpreted(self.graph, arrays)
                 self.misfits += 1
             return results
 
@@ -472,7 +472,7 @@ class Plan:
         self._dirty = True
 
     def execute(self, arrays: list | None) -> list | None:
-        """Run with what is bound; None where an input is out of range: :meth:`interpreted` then
+        """Run with what is bound; None where an input is out of range: ``interpreted`` then
         raises what the primitives raise.
 
         ``arrays`` are read only by host steps and for outputs that are leaves (``passed``), which
@@ -543,16 +543,6 @@ class Plan:
             if word:
                 return True
         return False
-
-    def interpreted(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        """The outputs by NumPy, record by record: raises what the primitives raise."""
-        values: dict[int, np.ndarray] = dict(zip(self.graph.leaves, arrays, strict=True))
-        with np.errstate(all="ignore"):
-            for i, node in enumerate(self.graph.nodes):
-                if i not in values:
-                    srcs = [Operand(values[s]) for s in node.srcs]
-                    values[i] = interpret.evaluate(Task(node, srcs))
-        return [np.array(values[i], order="C") for i in self.graph.outputs]
 
     def _segment(self, n: int) -> None:
         table, rows = self._segments[n]

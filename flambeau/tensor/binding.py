@@ -23,7 +23,7 @@ class _Alive:
     """How a slot that outlives the run is made an ordinary tensor."""
 
     __slots__ = ("slot", "output", "group", "strides", "offset", "moved", "fn", "nr", "requires",
-                 "root", "version", "parts")
+                 "root", "version", "parts", "base")
 
     def __init__(self, slot: int, t: Tensor, output: int, group: int, moved: Form | None):
         self.slot, self.output, self.group = slot, output, group
@@ -35,6 +35,7 @@ class _Alive:
         if t._fn is not None and spent(t._fn):
             self.fn = t._fn
         self.nr, self.requires = t._nr, t._requires
+        self.base: int | None = None  # the slot of what it is a view of
 
     def begin(self, numbers: list) -> int:
         """Its offset in a run with these numbers."""
@@ -241,6 +242,8 @@ class Binding:
                 raise Poison("a result shares memory with an argument, or has a value already")
             group = groups.setdefault(id(storage), len(groups))
             self.alive[i] = _Alive(i, t, at, group, self.places.of(t.offset))
+            if t._base is not None:
+                self.alive[i].base = next((j for j, s in enumerate(slots) if s is t._base), None)
             taken.add(id(storage.node))
             taken.add(id(t._node))  # what the tensor has read of its storage
         loosen(alive.fn for alive in self.alive.values() if alive.fn is not None)

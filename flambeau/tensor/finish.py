@@ -87,8 +87,9 @@ class Finishing(Choosing):
                 return
             trace.repeat = Repeat(trace, self.matching.address, _MOST_REPEATED)
         repeat = trace.repeat
-        if repeat.vain < _IN_VAIN or not self.made % _SAMPLE:
-            repeat.note(self.done, self.runs, self.left)
+        if (repeat.vain < _IN_VAIN or not self.made % _SAMPLE) \
+                and all(run.binding.plan is not trace.binding.plan for run in self.left):
+            repeat.note(self.done, self.runs)
 
     def _prepare(self, binding: Binding) -> str:
         """Look at what most plans do not have, and bind it; why it cannot be, or nothing."""

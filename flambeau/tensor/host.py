@@ -260,16 +260,23 @@ class _HostMethods:
     # --- memory ---------------------------------------------------------------------------------
 
     def resize_(self, *sizes, memory_format=None):
-        """Another size in place; elements are kept row-major, new ones are undefined (here 0)."""
+        """Another size in place. The memory stays, row-major from where the tensor begins, and
+        grows where it is too small; new elements are undefined (here 0).
+
+        Raises:
+            RuntimeError: the tensor requires a gradient, or NumPy shares memory that is to grow.
+        """
         size = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) \
             else tuple(sizes)
         if self.requires_grad:
             raise RuntimeError("cannot resize variables that require grad")
-        have = self.storage.array()[self.offset:]
-        flat = np.zeros(sh.numel(size), self.dtype.np)
-        n = min(have.size, flat.size)
-        flat[:n] = have[:n]
-        self._replace(Storage(leaf(flat.reshape(size), self.dtype), self.device), size)
+        if size == tuple(self.shape):
+            return self
+        execute.follower.forget(self)
+        need = self.offset + sh.numel(size)
+        if need > self.storage.numel:
+            self.untyped_storage().resize_(need * self.dtype.itemsize)
+        self._lay(size, sh.contiguous_strides(size))
         return self
 
     def resize_as_(self, other, memory_format=None):

@@ -35,7 +35,7 @@ _REPEATED = int(Known.REPEATED)
 def can_repeat(trace: Trace) -> bool:
     """Whether a trace's plan is one that ``repeat`` can run."""
     binding, plan = trace.binding, trace.binding.plan
-    return (plan.is_small and not plan.has_host_steps and binding.given is None
+    return (not plan.has_host_steps and binding.given is None
             and binding.template is None and not (binding.unusual or binding.store)
             and all(cell.dtype in (np.float32, np.float64) for cell, _ in binding.cells))
 
@@ -65,7 +65,8 @@ class Repeat:
         table, rows = plan.whole
         stops, stop_count = plan.stops
         objects = {
-            **_NAMES, Known.SLOTS: steps.slots,
+            **_NAMES, Known.TEAM: team.run, Known.ALL_ROWS: (table, rows),
+            Known.OTHER_ROWS: (table + 24, rows - 1), Known.SLOTS: steps.slots,
             Known.PENDING: ir.pending, Known.EXECUTE: vars(execute), Known.PLAN: plan,
             Known.BINDING: binding, Known.FLAGS: flags, Known.NUMBERS: steps.numbers,
             Known.BOUND: steps.bound, Known.LAST: steps.last, Known.GROUPS: steps.groups,
@@ -77,7 +78,8 @@ class Repeat:
         words[Known.MOST], words[Known.STATE], words[Known.CALLS] = most, state, len(trace.entries)
         words[Known.CELLS] = self._cells.__array_interface__["data"][0]
         words[Known.CELL_COUNT] = len(self._cells)
-        words[Known.RUNNER], words[Known.TABLE], words[Known.ROWS] = team.serial(), table, rows
+        words[Known.RUNNER] = team.serial() if plan.is_small else 0
+        words[Known.TABLE], words[Known.ROWS] = table, rows
         words[Known.STOPS], words[Known.STOP_COUNT] = stops, stop_count
         words[Known.FIRST] = steps.addresses[0]
         self._words, self._objects = words.data, objects
@@ -90,8 +92,8 @@ class Repeat:
         """Nothing is known any more."""
         self.known, self._changing = False, []
 
-    def note(self, run: Run, runs: list, left: list) -> None:
-        """The plan has just run; these are the earlier runs that are remembered."""
+    def note(self, run: Run, runs: list) -> None:
+        """The plan has just run; ``runs`` are earlier ones with a history."""
         block, words = arena.local.block, self._words
         self._free = [3 + sum(x is array for x in run.results)
                       for array in self.trace.binding.plan.arrays]
@@ -99,8 +101,7 @@ class Repeat:
             (Known.USUAL, self.trace.usual), (Known.RUN, run), (Known.RUN_SLOTS, run.slots),
             (Known.RUN_STORAGES, run.storages), (Known.ARRAYS, self.trace.binding.plan.arrays),
             (Known.FREE, self._free), (Known.TOUCHES, execute.touches),
-            (Known.FLUSHES, execute.flushes), (Known.BLOCK, block), (Known.RUNS, runs),
-            (Known.LEFT, left))
+            (Known.FLUSHES, execute.flushes), (Known.BLOCK, block), (Known.RUNS, runs))
         for name, x in changing:
             words[name] = id(x)
         self._changing = [x for _, x in changing]

@@ -83,7 +83,7 @@ class _Writer:
         self._unless(made.eq(self._word(Known.CALLS)))
         thread = f.load(f.gep(state, 8 * State.THREAD), "ptr")
         self._unless(f.call("PyThreadState_GetDict").eq(thread))
-        for which in (Known.RUNS, Known.LEFT, Known.PENDING):
+        for which in (Known.RUNS, Known.PENDING):
             self._unless(f.call("PyList_Size", self._object(which)).eq(0))
         for name, known in ((Known.COUNTS_TOUCHES, Known.TOUCHES),
                             (Known.COUNTS_FLUSHES, Known.FLUSHES)):
@@ -122,9 +122,18 @@ class _Writer:
         """The kernels; the first row, which copies addresses, where one has changed."""
         f = self.f
         dirty = self._attribute(Known.PLAN, Known.DIRTY).eq(self._object(Known.TRUE))
-        table, rows = self._word(Known.TABLE), self._word(Known.ROWS)
-        skipped = f.select(dirty, f.const(0, "i64"), f.const(1, "i64"))
-        f.call_pointer(self._object(Known.RUNNER), "void", table + skipped * 24, rows - skipped)
+        with f.if_(self._word(Known.RUNNER).ne(0)) as alone:
+            table, rows = self._word(Known.TABLE), self._word(Known.ROWS)
+            skipped = f.select(dirty, f.const(0, "i64"), f.const(1, "i64"))
+            f.call_pointer(self._object(Known.RUNNER), "void", table + skipped * 24,
+                           rows - skipped)
+            alone.else_()
+            some, others = (f.emit_value("i64", f"ptrtoint ptr {self._object(x)} to i64")
+                            for x in (Known.ALL_ROWS, Known.OTHER_ROWS))
+            args = f.emit_value("ptr", f"inttoptr i64 {f.select(dirty, some, others)} to ptr")
+            answer = f.call("PyObject_CallObject", self._object(Known.TEAM), args)
+            self._unless(answer.ne(f.named("ptr", "null")), "fail")
+            f.call("Py_DecRef", answer)
         with f.if_(dirty):
             self._set(Known.PLAN, Known.DIRTY, Known.FALSE)
         stops = self._object(Known.STOPS)

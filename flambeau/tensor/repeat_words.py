@@ -21,7 +21,6 @@ class Known(IntEnum):
     ARRAYS = auto()  # the outputs
     FREE = auto()  # a list: the references to each of them
     RUNS = auto()  # lists that are empty
-    LEFT = auto()
     PENDING = auto()
     EXECUTE = auto()  # the names of the module, ...
     TOUCHES = auto()  # and what they count
@@ -35,7 +34,10 @@ class Known(IntEnum):
     NUMBERS = auto()  # the list of the run's numbers
     CELLS = auto()  # address of (address, bytes, which number)
     CELL_COUNT = auto()
-    RUNNER = auto()
+    RUNNER = auto()  # native, for a plan that runs on the calling thread alone; else 0
+    TEAM = auto()  # a function, ...
+    ALL_ROWS = auto()  # and its arguments: table and rows, ...
+    OTHER_ROWS = auto()  # and those without the first row
     TABLE = auto()
     ROWS = auto()
     STOPS = auto()  # words that are 0 unless a check has failed

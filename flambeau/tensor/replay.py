@@ -10,6 +10,7 @@ from ..autograd.modes import set_grad_enabled, state
 from ..base import srcloc
 from ..ir import autocast
 from ..runtime import execute
+from ..runtime.interpret import located
 from .places import argument
 from .record import FOLLOW, RECORD, Inference, Recording
 from .steps import build_like
@@ -84,8 +85,12 @@ class Replaying(Recording):
                 bound[k]._grad = value(spec) if template is None else None
             with set_grad_enabled(entry.grad), self._surrounded(entry.around), \
                     srcloc.pinned(entry.loc):
-                real = self.record(entry.function, tuple(value(s) for s in entry.args),
-                                   {n: value(s) for n, s in entry.kwargs.items()})
+                args = tuple(value(s) for s in entry.args)
+                kwargs = {n: value(s) for n, s in entry.kwargs.items()}
+                try:
+                    real = self.record(entry.function, args, kwargs)
+                except IndexError as error:  # a check at the call, whose line is another one now
+                    raise located(error, entry.loc) from None
             self._adopt_all(entry.result, real, bare, made)
             for (k, spec, template), current in zip(entry.backward or (), now, strict=True):
                 if template is not None:

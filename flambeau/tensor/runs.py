@@ -84,6 +84,11 @@ class Run:
         if alive.requires:
             d["_requires"] = True
         d.pop("_run", None)
+        if alive.base is not None:
+            base = self.slots[alive.base]
+            if "storage" not in base.__dict__:
+                self.settle(base)
+            d["_base"], d["_view_version"] = base, t._counter.version
         return True
 
     def storage(self, alive) -> Storage:
@@ -133,7 +138,8 @@ class Run:
     def is_wanted(self) -> bool:
         """Whether backward may still come to what the program holds of it."""
         alive = self.binding.alive
-        return self.live and any(alive[i].root is not None for i, _ in self._held())
+        return self.live and any(alive[i].root is not None and not _is_walked(t)
+                                 for i, t in self._held())
 
     def dropped(self) -> bool:
         """Whether the program refers to none of its tensors."""
@@ -182,8 +188,10 @@ class Run:
         self.results = [r if n in wanted else None for n, r in enumerate(self.results)]
 
     def locate(self, address: int) -> tuple[str, int, int] | None:
-        """What is at an address: ("out", output, bytes) or ("leaf", k, bytes) from its start."""
-        for n, (start, size) in enumerate(self.places):
+        """What is at an address of what the history keeps: ("out", output, bytes) or ("leaf", k,
+        bytes) from its start. (Other outputs may be gone, and somebody else be there now.)"""
+        for n in self.binding.template.outputs:
+            start, size = self.places[n]
             if start <= address < start + size:
                 return "out", n, address - start
         for k, leaf in enumerate(self.trace.leaves):
@@ -212,6 +220,12 @@ class Run:
         if not offset and base.shape == shape and base.strides == strides:
             return base
         return np.ndarray(shape, dtype, base, offset, strides)
+
+
+def _is_walked(t: Tensor) -> bool:
+    """Whether backward has walked a tensor's history, and not as a part of a followed step."""
+    fn = t.__dict__.get("_fn")
+    return fn is not None and bool(fn.released)
 
 
 def _version(t: Tensor) -> tuple:

@@ -189,7 +189,7 @@ class Trace:
         """The same calls were recorded again: take over what is new about them."""
         self.confirmed = self.binding.agrees(other.binding)
         self.count_writes()
-        self.repeat = None
+        self.repeat, self.cannot_repeat = None, False
         self.entries, self.leaves, self.binding = other.entries, other.leaves, other.binding
         self.slot_strides = other.slot_strides
         self.steps = None
@@ -275,10 +275,10 @@ class Trace:
             return False
         if execute.touches == self.touches:  # nobody can have got hold of anything
             return True
-        self.touches = execute.touches
         if execute.flushes != self.flushes or list(map(_node_of, self.storages)) != nodes \
                 or not counts.are(nodes, self.counts):
             return self._bind_all(bound, uses)
+        self.touches = execute.touches
         return True
 
     def _bind_again(self, changed: list[int], bound: list, uses: dict) -> bool:

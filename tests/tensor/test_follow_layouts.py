@@ -200,3 +200,55 @@ def test_an_index_of_numbers_is_not_taken_for_one_of_tensors(runs):
         key = [0, 2] if i % 8 < 6 else (torch.tensor([0, 2]), torch.tensor([1, 3]))
         assert (w[key] * 1).sum().item() == w.numpy()[
             key if i % 8 < 6 else ([0, 2], [1, 3])].sum()
+
+
+def test_memory_that_numpy_writes_is_read_by_a_step_with_other_inputs(runs):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(16, 4), torch.nn.LayerNorm(4), torch.nn.Linear(4, 3))
+    data, losses = torch.randn(6, 8, 16), []
+    for i in range(9):
+        if i == 7:
+            net[0].weight.detach().numpy()[0] = 0.1
+        loss = net(data[0] if i % 2 else data[0].clone()).sum()
+        loss.backward()
+        losses.append(loss.item())
+    assert runs[0] >= 2
+    assert losses[6] == losses[5] and losses[7] == losses[8] != losses[6]
+
+
+@pytest.mark.parametrize("write", [6, 8])
+def test_a_view_among_the_results_knows_what_it_is_a_view_of(runs, write):
+    found = []
+    for follow in (True, False):
+        with flags.override(tier="1", follow=follow):
+            torch.manual_seed(0)
+            net, x = torch.nn.Linear(4, 4), torch.randn(9, 3, 4)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+            for i in range(9):
+                out = net(x[i]) + 1
+                v = out[0]
+                loss = out.sum() * 0.1
+                loss.item()
+                if i == write:
+                    v.mul_(2)
+                    assert out.grad_fn.name() == "CopySlices" and v._is_view()
+                    loss = (out * 3).square().mean() + v.sum()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if i == write:
+                    found.append(net.weight.grad.tolist())
+    assert found[0] == found[1]
+
+
+def test_a_view_that_others_hold_keeps_its_content():
+    with flags.override(tier="1", follow=0):
+        g, log = torch.ones(6), []
+        for _ in range(4):
+            o = torch.zeros(5, 6)
+            o[:] = g
+            p = (o * 2).sum()
+            g.add_(1)
+            log.append(o)
+            p.item()
+        assert [o[0, 0].item() for o in log] == [1, 2, 3, 4]
