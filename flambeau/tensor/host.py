@@ -272,6 +272,7 @@ class _HostMethods:
             raise RuntimeError("cannot resize variables that require grad")
         if size == tuple(self.shape):
             return self
+        self._counter.version += 1
         execute.follower.forget(self)
         need = self.offset + sh.numel(size)
         if need > self.storage.numel:

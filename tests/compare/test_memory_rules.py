@@ -100,3 +100,24 @@ def test_parts_moved_within_their_memory(tier):
             y.tolist()
             y[1:] = y[:-1].clone()
             assert (y * 1).tolist() == [[0, 1], [0, 1], [2, 3]]
+
+
+def test_resize_keeps_the_memory_that_views_share():
+    for module in (flambeau, torch):
+        a = module.arange(12.0)
+        part = a[2:5]
+        a.resize_(3, 4)
+        part.fill_(-1)
+        assert a.flatten().tolist() == [0, 1, -1, -1, -1, *range(5, 12)]
+        turned = a.t()
+        assert turned.resize_(4, 3).stride() == (1, 4)
+        a.resize_(2, 2).fill_(7)
+        assert a.resize_(12).tolist() == [7, 7, 7, 7, -1, *range(5, 12)]
+        end = a[10:]
+        end.resize_(4)[2:] = module.tensor([1.0, 2.0])
+        assert end.storage_offset() == 10 and end.tolist() == [10, 11, 1, 2]
+        assert a.resize_(14)[12:].tolist() == [1, 2]
+        a.add_(1)
+        assert end.tolist() == [11, 12, 2, 3]
+        before = a._version
+        assert a.resize_(14)._version == before == a.resize_(2, 7)._version - 1
