@@ -370,14 +370,7 @@ class Module(StateMixin, ConversionMixin):
         seen = {self}
         found = [self]
 
-        def visit(module: Module) -> None:
-            for child in module._modules.values():
-                if child is not None and child not in seen:
-                    seen.add(child)
-                    found.append(child)
-                    visit(child)
-
-        visit(self)
+        _add_below(self, seen, found)
         yield from found
 
     def named_modules(self, memo: set | None = None, prefix: str = "",
@@ -518,6 +511,16 @@ def _parameter_cure(name: str, value) -> str:
 def _addindent(text: str, spaces: int = 2) -> str:
     first, *rest = text.split("\n")
     return "\n".join([first, *(" " * spaces + line for line in rest)])
+
+
+def _add_below(module: Module, seen: set[Module], found: list[Module]) -> None:
+    """Add the modules below one, each once, to both. (A function inside another one that calls
+    itself would keep them alive until the collector comes.)"""
+    for child in module._modules.values():
+        if child is not None and child not in seen:
+            seen.add(child)
+            found.append(child)
+            _add_below(child, seen, found)
 
 
 _call = Module.__call__

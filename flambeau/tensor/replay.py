@@ -72,6 +72,7 @@ class Replaying(Recording):
         try:
             self._make_again(trace.entries[:count], value, bound, bare, made)
         finally:
+            value = None  # it refers to itself: what it knows must not stay alive
             self.replayed = []
             if not mine:
                 self._restart()
