@@ -74,7 +74,7 @@ class Loop:
 class While:
     """A loop left from its middle; made by :meth:`Function.while_`.
 
-    Inside the block call :meth:`leave_unless` exactly once, then :meth:`next`.
+    Inside the block call :meth:`leave_unless` once or more, then :meth:`next`.
 
     Attributes:
         carried: values at the start of an iteration, one for each initial value. They are also

@@ -30,16 +30,9 @@ class Finishing(Choosing):
             print(f"[flambeau] trace not followed to its end: {why}", file=sys.stderr)
         return False
 
-    def _again(self) -> bool:
-        """Run the followed trace's plan, if that is a mere repetition of its last run."""
-        trace = self.trace
-        repeat = trace.repeat
-        if not repeat.known or self.changed and not trace.bind_leaves(self.changed, self.uses) \
-                or not repeat.run(repeat.address):
-            return False
-        if self.changed:
-            self.changed, self.rewritten = [], []
-        return True
+    def _bind_changed(self) -> bool:
+        """Give the plan the leaves that are others than in the last run, if it can have them."""
+        return self.trace.bind_leaves(self.changed, self.uses)
 
     def _run(self) -> bool:
         """Run the followed trace's plan, under the lock; False when something stands in the

@@ -50,9 +50,6 @@ class Recorder(Finishing):
         self.active = False  # whether a public call is to be looked at
         self.mode = OFF
         self.owner = 0
-        #: what else decides about the owner's calls: autocast's dtype, None while it is off,
-        #: or UNKNOWN
-        self.around = None
         self.inside = False  # a recorded call is being made
         self.replaying = 0  # the other thread that is making the owner's calls
         self.last: Trace | None = None
@@ -207,7 +204,10 @@ class Recorder(Finishing):
         """Called first by execute.flush; True when the followed plan did all the work."""
         if self.mode == OFF:
             return False
-        if self.mode == FOLLOW and self.trace.repeat is not None and self._again():
+        if self.mode == FOLLOW and (repeat := self.trace.repeat) is not None and repeat.known \
+                and (not self.changed or self._bind_changed()) and repeat.run(repeat.address):
+            if self.changed:
+                self.changed, self.rewritten = [], []
             return True
         if get_ident() != self.owner:
             if self.mode == RECORD:  # what it has pending is computed before its flush

@@ -101,7 +101,7 @@ class _Writer:
         mode = f.emit_value("ptr", f"select i1 {unset}, ptr {self._object(State.USUAL)}, "
                                    f"ptr {mode}")
         self._unless(mode.eq(self._word(entry, Header.MODE, "ptr")))
-        around = self._attribute(self._object(State.RECORDER), State.AROUND)
+        around = self._object(State.AROUND)
         self._unless(around.eq(self._word(entry, Header.AROUND, "ptr")))
 
     def _operations(self) -> None:

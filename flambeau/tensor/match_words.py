@@ -17,11 +17,11 @@ class State(IntEnum):
     THREAD = 0  # whose calls are followed: its dictionary
     ENTRY = auto()  # the words of the expected call, 0 for none
     POS = auto()  # its number
+    AROUND = auto()  # what else decides about that thread's calls, see record.py
     MODES = auto()  # what that thread has set of the gradient modes, a dictionary
     # objects
     MISS = auto()
     USUAL = auto()  # whether gradients are on where a thread has set nothing
-    RECORDER = auto()
     EXECUTE = auto()
     TENSOR = auto()
     FLOAT = auto()
@@ -29,7 +29,6 @@ class State(IntEnum):
     TRUE = auto()
     # names of attributes
     GRAD = auto()
-    AROUND = auto()
     OUTSTANDING = auto()
     FN = auto()
     REQUIRES = auto()

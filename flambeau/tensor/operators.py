@@ -27,16 +27,11 @@ from ..ops.lib.shape import adjoint, contiguous, hermitian
 from .tensor import Tensor
 
 
-def _is_operand(x) -> bool:
-    return isinstance(x, Tensor) or is_number(x)
-
-
-
 def _binary(function):
     function = entry_point(function)
 
     def forward(self, other):
-        if not _is_operand(other):
+        if not (isinstance(other, Tensor) or is_number(other)):
             other = _from_numpy(other)
             if other is None:
                 return NotImplemented
@@ -54,7 +49,7 @@ def _reflected(function):
     function = entry_point(function)
 
     def backward_form(self, other):
-        if not _is_operand(other):
+        if not (isinstance(other, Tensor) or is_number(other)):
             other = _from_numpy(other)
             if other is None:
                 return NotImplemented
@@ -70,7 +65,8 @@ def _inplace(function):
         return assign(self, function(snapshot(self), other))
 
     def update(self, other):
-        return apply_to(self, other) if _is_operand(other) else NotImplemented
+        return apply_to(self, other) if isinstance(other, Tensor) or is_number(other) \
+            else NotImplemented
 
     return update
 

@@ -75,7 +75,7 @@ class Recording:
     mode = OFF
     active = inside = False
     owner = 0
-    around: object = None
+    _around: object = None
     #: the last followed run
     done: Run | None = None
     #: which call of the followed trace is expected, and ``expect(function, args, kwargs)``: what it
@@ -97,9 +97,21 @@ class Recording:
         if self.matching is None:
             if steps is None:
                 return
-            self.matching = Matching(self)
+            self.matching = Matching(self.around)
         self.matching.stand_at(steps, pos)
         self.expect = self.matching.match
+
+    @property
+    def around(self):
+        """What besides the gradient mode decides about the owner's calls: see :func:`surroundings`;
+        or UNKNOWN."""
+        return self._around
+
+    @around.setter
+    def around(self, value) -> None:
+        self._around = value
+        if self.matching is not None:
+            self.matching.set_around(value)
 
     @property
     def pos(self) -> int:

@@ -144,8 +144,9 @@ class _Writer:
         """The run's tensors are those of this step; the trace stands at its first call. What was
         there before goes when all is done: that may run code of the program."""
         f = self.f
-        old = [self._moved(Known.RUN_SLOTS, Known.SLOTS), self._moved(Known.LAST, Known.BOUND),
-               self._moved(Known.LAST_GROUPS, Known.GROUPS)]
+        old = [self._moved(to, source) for to, source in (
+            (Known.RUN_SLOTS, Known.SLOTS), (Known.LAST, Known.BOUND),
+            (Known.LAST_GROUPS, Known.GROUPS))]
         self._replace(self._object(Known.SLOTS), self._object(Known.NO_SLOTS))
         self._replace(self._object(Known.BOUND), self._object(Known.NO_LEAVES))
         f.store(self._word(Known.REPEATED) + 1, f.gep(self.words, 8 * Known.REPEATED))
@@ -156,16 +157,29 @@ class _Writer:
             Known.EXECUTE, Known.OUTSTANDING, Known.FALSE)))
         self._unless(answer.eq(0), "fail")
         for items in old:
-            f.call("Py_DecRef", items)
+            with f.if_(items.ne(f.named("ptr", "null"))):
+                f.call("Py_DecRef", items)
 
     def _moved(self, to: Known, source: Known) -> Value:
-        """Put the objects of a list into another one; a list of those that were there."""
+        """Put the objects of a list into another one; a list of those that were there, or nothing
+        where they are the same."""
         f = self.f
-        target = self._object(to)
-        old = f.call("PyList_GetSlice", target, f.const(0, "i64"), f.call("PyList_Size", target))
-        self._unless(old.ne(f.named("ptr", "null")), "fail")
-        self._replace(target, self._object(source))
-        return old
+        target, items = self._object(to), self._object(source)
+        n = f.call("PyList_Size", target)
+        kept = f.alloca("ptr")
+        f.store(f.named("ptr", "null"), kept)
+        with f.while_([f.const(0, "i64")]) as w:
+            (i,) = w.carried
+            w.leave_unless(i < n)
+            w.leave_unless(f.call("PyList_GetItem", target, i).eq(
+                f.call("PyList_GetItem", items, i)))
+            w.next(i + 1)
+        with f.if_(w.carried[0] < n):
+            old = f.call("PyList_GetSlice", target, f.const(0, "i64"), n)
+            self._unless(old.ne(f.named("ptr", "null")), "fail")
+            self._replace(target, items)
+            f.store(old, kept)
+        return f.load(kept, "ptr")
 
     def _replace(self, target: Value, items: Value) -> None:
         f = self.f

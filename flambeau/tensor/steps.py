@@ -47,27 +47,28 @@ class Private(tuple):
     __slots__ = ()
 
 
-_THREAD, _ENTRY, _POS, _MODES = map(int, (State.THREAD, State.ENTRY, State.POS, State.MODES))
+_THREAD, _ENTRY, _POS, _MODES, _AROUND = map(int, (
+    State.THREAD, State.ENTRY, State.POS, State.MODES, State.AROUND))
 
 
 class Matching:
     """The state of ``match``: which call is expected. There is one, the recorder's."""
 
-    def __init__(self, recorder):
+    def __init__(self, around):
         objects = {
-            State.MISS: MISS, State.RECORDER: recorder,
-            State.EXECUTE: execute, State.TENSOR: Tensor, State.FLOAT: float, State.NONE: None,
-            State.TRUE: True, State.GRAD: "grad", State.AROUND: "around",
-            State.USUAL: type(modes.state).grad,
-            State.OUTSTANDING: "outstanding", State.FN: "_fn", State.REQUIRES: "_requires",
-            State.HOOKS: "_hooks", State.GRADIENT: "_grad", State.SHAPE: "shape",
-            State.DTYPE: "dtype", State.RUN: "_run", State.INFERENCE: "_inference"}
+            State.MISS: MISS, State.EXECUTE: execute, State.TENSOR: Tensor, State.FLOAT: float,
+            State.NONE: None, State.TRUE: True, State.USUAL: type(modes.state).grad,
+            State.GRAD: "grad", State.OUTSTANDING: "outstanding", State.FN: "_fn",
+            State.REQUIRES: "_requires", State.HOOKS: "_hooks", State.GRADIENT: "_grad",
+            State.SHAPE: "shape", State.DTYPE: "dtype", State.RUN: "_run",
+            State.INFERENCE: "_inference"}
         self._keep = objects
         self._modes: dict | None = None
         words = np.zeros(len(State), np.int64)
         for name, x in objects.items():
             words[name] = id(x)
         self._words = words.data
+        self.set_around(around)
         self._address = words.__array_interface__["data"][0]
         self.match = native.matcher(self._address)
 
@@ -75,6 +76,11 @@ class Matching:
     def address(self) -> int:
         """Where the words are."""
         return self._address
+
+    def set_around(self, around) -> None:
+        """The surroundings of the thread's calls are others now."""
+        self._around = around  # the words refer to it
+        self._words[_AROUND] = id(around)
 
     def stand_at(self, steps: Steps | None, pos: int) -> None:
         """Expect the entry ``pos`` of a trace from this thread, or none."""
