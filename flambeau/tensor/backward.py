@@ -37,11 +37,17 @@ def _unpacked(fn: GradFn, saved: Saved) -> Tensor:
     return value
 
 
+def _shared(t: Tensor) -> bool:
+    """Whether NumPy shares the memory: nothing that reads it may stay pending."""
+    return t.storage.memory is not None and t.storage.shared
+
+
 class NodeContext(engine.Context):
     """Gradients as graph nodes: backward that is not itself recorded."""
 
     def __init__(self, roots, where):
         self.roots, self.where = roots, where
+        self.shares = False  # whether NumPy, or a write, may change what is read here
 
     def unpack(self, fn: GradFn, saved: Saved):
         """A saved operand."""
@@ -49,6 +55,8 @@ class NodeContext(engine.Context):
             return _unpacked(fn, saved).node()
         if saved.counter.version != saved.version:
             raise history.overwritten(fn, saved)
+        if saved.tensor is not None and _shared(saved.tensor):
+            self.shares = True
         return saved.node
 
     def unpack_result(self, fn: GradFn, saved: Saved, i: int):
@@ -249,9 +257,12 @@ def _run(edges, starts, keep, create_graph, capture, accumulate, inputs=None):
             got = engine.run(edges, starts, TensorContext(edges, where), keep_graph=keep,
                              capture=capture, accumulate=accumulate, where=where)
         return got
+    context = NodeContext(edges, where)
     with modes.no_grad():
-        got = engine.run(edges, [s.node() for s in starts], NodeContext(edges, where),
+        got = engine.run(edges, [s.node() for s in starts], context,
                          keep_graph=keep, capture=capture, accumulate=accumulate, where=where)
+    if context.shares or any(map(_shared, starts)):
+        execute.flush()
     if ir.pending:
         execute.seam = weakref.ref(ir.pending[-1])
     return [None if g is None else layouts.gradient(t, g)

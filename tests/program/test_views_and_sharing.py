@@ -37,3 +37,25 @@ def test_einsum_takes_mixed_dtypes_in_autocast():
         assert torch.einsum("ij,jk->ik", y, x).dtype is torch.bfloat16
     with pytest.raises(RuntimeError, match="same dtype"):
         torch.einsum("ij,jk->ik", y, x)
+
+
+@pytest.mark.parametrize("follow", [0, 1])
+def test_backward_reads_shared_memory_before_it_is_written_again(follow, monkeypatch):
+    monkeypatch.setattr(values, "follow", follow)
+    table, w = torch.zeros(2, 3), torch.ones(3, requires_grad=True)
+    array = table.numpy()
+    for k in range(9):
+        w.grad = None
+        table[:, 1] = k
+        (table @ w).mean().backward()
+        if k % 2:
+            table[:, 0] = -1
+        else:
+            array[:, 0] = -1
+        assert w.grad.tolist() == [-1 if k else 0, k, 0]
+    given = torch.ones(2)
+    array = given.numpy()
+    w.grad = None
+    (w[:2] * 2).backward(given)
+    array[0] = 5
+    assert w.grad.tolist() == [2, 2, 0]
