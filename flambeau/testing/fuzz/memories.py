@@ -83,6 +83,8 @@ def cache(r: random.Random) -> list[str]:
     begin = r.choice([["keys, values = torch.zeros(B, T, D), torch.zeros(B, T, D)"], [],
                       ["keys.zero_()", "values.zero_()"], ["keys, values = keys * 0, values * 0"],
                       ["keys.detach_()", "values.detach_()"]])
+    if weights and "0" in "".join(begin):  # no history goes on: PyTorch walks that of what is zero
+        begin = ["keys, values = torch.zeros(B, T, D), torch.zeros(B, T, D)"]
     inner = [*block(f"for t in range(T{r.choice(['', '', ' - n', ' if n < 3 else 3'])}):", lines)]
     sequence = [*begin, "rows_keys, rows_values = keys.unbind(1), values.unbind(1)",
                 "keys_list, values_list, outs = [], [], []", "place.zero_()",
