@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc as _gc
 import math as _math
 
+from .base import interpreter as _interpreter  # refuses those that it does not know
 from . import ops as _ops
 from . import autograd as autograd
 from .base import dtype as _dt
