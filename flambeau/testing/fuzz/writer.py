@@ -71,7 +71,7 @@ class Writer:
     def quiet(self) -> list[str]:
         """A statement that neither reads a value nor writes anything."""
         table = {self.unary: 4, self.binary: 4, self.view: 3, self.reduce: 2, self.matmul: 2,
-                 self.softmax: 1, self.layer: 1, self.join: 1, self.lookup: 1}
+                 self.softmax: 1, self.layer: 1, self.join: 1, self.lookup: 1, self.other_size: 1}
         return weighted(self.r, table)() or self.unary()
 
     def statement(self) -> list[str]:
@@ -88,11 +88,22 @@ class Writer:
             "{}.square() * 0.1", "{}.clamp(-1, 1)", "(1 + {}.abs()).log()", "{} * scale",
             "torch.where({0} > 0, {0}, {0} * 0.1)", "{}.exp().clamp(max=3)", "{} / (i + 1)",
             "{}.detach()", "torch.nn.functional.gelu({})", "{}.clone()", "{}.double().float()",
-            "{}.add(1, alpha=scale)", "torch.nn.functional.softplus({})"])
+            "{}.add(1, alpha=scale)", "torch.nn.functional.softplus({})", "{}.cos()", "{}.erf()",
+            "{}.atan()", "({}.abs() + 0.1).rsqrt()", "({}.abs() + 0.1).sqrt()", "{}.nan_to_num()",
+            "torch.nn.functional.silu({})", "torch.nn.functional.elu({})",
+            "torch.nn.functional.hardswish({})", "{}.abs().pow(1.5).clamp(max=4)",
+            "{0}.masked_fill({0} < 0, 0.25)", "torch.addcmul({0}, {0}, {0}, value=0.1)",
+            "torch.logaddexp({0}, -{0})", "{}.expm1().clamp(max=3)", "scale - {}",
+            "1 / (2 + {}.abs())",
+            "torch.addcdiv({0}, {0}, 1 + {0}.abs(), value=scale)", "{}.div(scale + 1)"])
         shape = self.shapes[x]
         if shape and self.r.random() < 0.1:
             form = self.r.choice(["torch.cumsum({}, -1)", "{}.roll(1, 0)", "{}.flip(0)",
-                                  "{}.contiguous()", "{}.sort(-1)[0]"])
+                                  "{}.contiguous()", "{}.sort(-1)[0]", "torch.cummax({}, 0)[0]",
+                                  "torch.logcumsumexp({}, 0)", "{0}.sub({0}.mean(-1, True))",
+                                  "{0} / {0}.norm(dim=-1, keepdim=True).clamp_min(0.1)"])
+        if len(shape) == 2 and self.r.random() < 0.05:
+            form = self.r.choice(["{}.tril()", "{}.triu(1)", "{}.rot90(2)"])
         return [f"{self.fresh(shape, 'detach' not in form)} = {form.format(x)}"]
 
     def binary(self) -> list[str]:
@@ -106,7 +117,11 @@ class Writer:
         y = self.pick(fits)
         form = self.r.choice(["{} + {}", "{} - {}", "{} * {}", "torch.maximum({}, {})",
                               "{} / (2 + {}.abs())", "torch.lerp({}, {}, 0.25)",
-                              "torch.add({}, {}, alpha=0.5)"])
+                              "torch.add({}, {}, alpha=0.5)", "torch.minimum({}, {})",
+                              "torch.hypot({}, {} + 3)", "torch.logaddexp({}, {})",
+                              "torch.where({0} > {1}, {0}, 0.5 * {1})", "torch.atan2({}, {} + 5)",
+                              "({} - {}).abs()", "torch.sub({}, {}, alpha=scale)",
+                              "torch.rsub({}, {})", "({} + 2).mul({})"])
         if "lerp" in form and want != self.shapes[y]:
             form = "{} + {}"
         shape = np.broadcast_shapes(want, self.shapes[y])
@@ -178,6 +193,27 @@ class Writer:
         form = self.r.choice(["{}[label]", "torch.nn.functional.embedding(label, {})",
                               "{}.index_select(0, label)"])
         return [f"{self.fresh(self.shapes[x])} = {form.format(x)}"]
+
+    def other_size(self) -> list[str]:
+        """A result with more or fewer elements."""
+        x = self.pick(lambda s: len(s) >= 1 and min(s) > 1)
+        if x is None:
+            return []
+        *lead, n = self.shapes[x]
+        kind = self.r.choice(["pad", "windows", "diff", "twice", "best", "outer", "middle"])
+        if kind == "pad" and n > 1:
+            return [f"{self.fresh((*lead, n + 2))} = torch.nn.functional.pad({x}, (1, 1))"]
+        if kind == "windows":
+            return [f"{self.fresh((*lead, n - 1))} = {x}.unfold(-1, 2, 1).mean(-1)"]
+        if kind == "diff":
+            return [f"{self.fresh((*lead, n - 1))} = {x}.diff()"]
+        if kind == "twice":
+            return [f"{self.fresh((*lead, 2 * n))} = {x}.repeat_interleave(2, -1)"]
+        if kind == "best":
+            return [f"{self.fresh((*lead, 2))} = {x}.topk(2, -1)[0]"]
+        if kind == "outer" and not lead:
+            return [f"{self.fresh((n, n))} = torch.outer({x}, {x}) * 0.3"]
+        return [f"{self.fresh(tuple(lead))} = {x}.median(-1)[0]"]
 
     def reduce(self) -> list[str]:
         x = self.pick(lambda s: len(s) >= 1)
