@@ -9,11 +9,12 @@ from ...base.errors import ShapeError
 from ...ir.api import api
 from ...ir.node import Node, OpClass, Prim, make
 from ...ir.op import Op, apply
+from ...ir.view import view
 from .. import where
 from ..core import cast_node, elementwise, widened_node
 from . import batch_rules
 from .elementwise import ADD, MUL, add, conj, conj_or_number, mul, saves_other
-from .reduce import INNER_SUM, SUM, expand, reduce
+from .reduce import INNER_SUM, PLAIN_SUM, SUM, expand, reduce
 from .shape import UNSAFE_VIEW, VIEW_OP, reshape, transpose, unsqueeze
 from .shape import t as t_
 
@@ -80,8 +81,22 @@ def _lower(a, b):
     return make(DOT, (a, b))
 
 
+#: multiplications from which PyTorch's batched product is a library's, which rounds a product and
+#: its sum once; below, it is a plain loop
+_LIBRARY = 400
+
+
+def _batched_lower(a, b):
+    (count, n, k), m = a.shape, b.shape[2]
+    if k * n * m >= _LIBRARY or not k or not a.dtype.is_floating_point:
+        return make(DOT, (a, b))
+    rows = view(widened_node(a), (k, count, n, m), (1, n * k, k, 0))
+    columns = view(widened_node(b), (k, count, n, m), (m, k * m, 0, 1))
+    return cast_node(make(PLAIN_SUM, (make(MUL, (rows, columns)),), ((0,),)), a.dtype)
+
+
 _mm = Op("mm", _lower, _product_vjp, saves=saves_other)
-_bmm = Op("bmm", _lower, _product_vjp, saves=saves_other)
+_bmm = Op("bmm", _batched_lower, _product_vjp, saves=saves_other)
 
 
 @api(method=True, out=1, dtypes="number", cases=lambda t: [t.call(t.f(2, 3), t.f(3, 4))],
