@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ..autograd.tape import AccumulateGrad, GradFn, Saved
+from ..autograd.tape import AccumulateGrad, GradFn, Guard, Saved
 from ..ir.node import CONST
+from .storage import Storage
 from .tensor import Tensor
 from .trace import Poison
 
@@ -38,6 +39,7 @@ class _Record(NamedTuple):
     edges: tuple  # None, ("fn", record number, nr) or ("leaf", k, 0)
     saved: dict
     results: dict
+    guards: list  # (guard, where what it guards is)
 
 
 class TapeTemplate:
@@ -92,7 +94,9 @@ class TapeTemplate:
             type(fn), {name: getattr(fn, name) for name in _COPIED}, fn.params,
             tuple(map(self._edge, fn.edges)),
             {at: self._value(saved) for at, saved in fn.saved.items()},
-            {at: self._value(saved) for at, saved in fn.results.items()})
+            {at: self._value(saved) for at, saved in fn.results.items()},
+            [(guard, place) for guard in fn.guards
+             if (place := self._guarded(guard)) is not None])
 
     def _edge(self, edge) -> tuple | None:
         if edge is None:
@@ -135,6 +139,16 @@ class TapeTemplate:
         made = self.number.get(t._fn)
         return _Value(place, (t._requires, made, t._nr))
 
+    def _guarded(self, guard: Guard) -> tuple[str, int] | None:
+        """What a guard guards; None where nobody can write it once the step has ended."""
+        counter = guard.counter()
+        for k, t in enumerate(self._tensors):
+            if t is not None and t._counter is counter and not t._hooks:
+                self.leaves.add(k)
+                return "leaf", k
+        at = self._outputs.get(id(counter.node)) if isinstance(counter, Storage) else None
+        return None if at is None else ("out", at)
+
     def _seen_through(self, t: Tensor) -> int | None:
         """The leaf that ``t`` is a view of."""
         for leaf in self._tensors:
@@ -157,6 +171,8 @@ class TapeTemplate:
             if run.live:
                 fn.saved = {at: self._saved(v, made, run) for at, v in record.saved.items()}
                 fn.results = {at: self._saved(v, made, run) for at, v in record.results.items()}
+                fn.guards = [found for guard, place in record.guards
+                             if (found := self._guard(guard, place, run)) is not None]
             else:
                 fn.saved, fn.results = {}, {}
                 fn.released, fn.freed_at = True, "backward()"
@@ -168,6 +184,16 @@ class TapeTemplate:
             return None
         kind, at, nr = edge
         return run.kept[at]._edge() if kind == "leaf" else (made[at], nr)
+
+    @staticmethod
+    def _guard(guard: Guard, place: tuple[str, int], run) -> Guard | None:
+        kind, at = place
+        counter = run.kept[at]._counter if kind == "leaf" else _storage_of(run, at)
+        if counter is None:
+            return None
+        made = Guard(guard.at, guard.is_result, counter, guard.loc)
+        made.version = run.versions[at][1] if kind == "leaf" else run.version_of(at)
+        return made
 
     @staticmethod
     def _saved(value: _Value, made: list, run) -> Saved:
@@ -197,6 +223,16 @@ class TapeTemplate:
             if maker is not None:
                 t._fn, t._nr = made[maker], nr
         return saved
+
+
+def _storage_of(run, output: int) -> Storage | None:
+    """The memory of a run's output that the program may still hold."""
+    for alive in run.binding.alive.values():
+        if alive.output == output:
+            known = run.storages.get(alive.group)
+            return run.storage(alive) if known is None and run.results[output] is not None \
+                else known
+    return None
 
 
 def _numbers(params: tuple) -> Iterator[object]:

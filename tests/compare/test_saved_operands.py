@@ -166,3 +166,28 @@ def test_results_of_shared_memory_are_their_own(function):
     is_itself = y is x
     array[0] = 7
     assert is_itself or (y == 1).all()
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_steps_that_were_followed_refuse_too(looked):
+    """Also where the loss was looked at before backward, so that the step had ended."""
+    functional = flambeau.nn.functional
+    flambeau.manual_seed(0)
+    conv = flambeau.nn.Conv1d(1, 4, 3)
+    optimizer = flambeau.optim.SGD(conv.parameters(), 0.01)
+    x = flambeau.randn(2, 1, 12)
+    for i in range(15):
+        optimizer.zero_grad()
+        h = conv(x)
+        loss = functional.avg_pool1d(h, 2).square().mean()
+        if looked:
+            loss.item()
+        if i == 14:
+            with flambeau.no_grad():
+                h.mul_(2)
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                loss.backward()
+            break
+        loss.backward()
+        optimizer.step()
+        loss.item()
