@@ -220,6 +220,8 @@ class Binding:
             if t is not None:
                 written[id(t.storage)] = k
                 at = number.get(id(t.storage.node))
+                if at is None and leaves[k].written and t.storage.node.prim is CONST:
+                    raise Poison("an argument becomes a number, which no plan computes")
                 if at is not None and id(t.storage.node) not in taken:
                     if not leaves[k].written:
                         raise Poison("an argument changes that no call writes")

@@ -252,3 +252,19 @@ def test_a_view_that_others_hold_keeps_its_content():
             log.append(o)
             p.item()
         assert [o[0, 0].item() for o in log] == [1, 2, 3, 4]
+
+
+def test_a_number_that_an_argument_becomes_is_not_lost():
+    found = []
+    with flags.override(tier="1"):
+        w = torch.nn.Parameter(torch.ones(3))
+        optimizer = torch.optim.SGD([w], lr=0.01)
+        ring, head = torch.randn(16, 4), torch.zeros(())
+        for _ in range(12):
+            head.fill_(0)
+            z = ring * 2
+            optimizer.step()
+            head.add_(1)
+            found.append(head.item())
+            del z
+    assert found == [1] * 12
