@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .writer import block, weighted
 
 ACTIVATIONS = ("ReLU()", "Tanh()", "GELU()", "Sigmoid()", "SiLU()", "LeakyReLU(0.1)", "ELU()",
-               "Softplus()", "RReLU()", "Hardtanh()", "PReLU()", "Mish()", "Softmax(-1)",
+               "Softplus()", "Hardtanh()", "PReLU()", "Mish()", "Softmax(-1)",
                "LogSigmoid()",
                "GELU(approximate='tanh')", "Hardswish()", "ReLU6()", "Softsign()", "CELU()")
 
