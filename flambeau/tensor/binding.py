@@ -23,7 +23,7 @@ class _Alive:
     """How a slot that outlives the run is made an ordinary tensor."""
 
     __slots__ = ("slot", "output", "group", "strides", "offset", "moved", "fn", "nr", "requires",
-                 "root", "version", "parts", "base")
+                 "root", "version", "parts", "base", "unrecorded")
 
     def __init__(self, slot: int, t: Tensor, output: int, group: int, moved: Form | None):
         self.slot, self.output, self.group = slot, output, group
@@ -36,6 +36,7 @@ class _Alive:
             self.fn = t._fn
         self.nr, self.requires = t._nr, t._requires
         self.base: int | None = None  # the slot of what it is a view of
+        self.unrecorded = t._unrecorded
 
     def begin(self, numbers: list) -> int:
         """Its offset in a run with these numbers."""
@@ -74,9 +75,7 @@ def _consumed(runs: list) -> set:
     """The traces of earlier runs whose histories backward has walked since."""
     found = set()
     for run in runs:
-        tensors = [run.slots[i]() if run.recorded else run.slots[i]
-                   for i, alive in run.binding.alive.items() if alive.root is not None]
-        walked = {bool(t._fn.released) for t in tensors if t is not None and t._fn is not None}
+        walked = run.walked()
         if len(walked) > 1:
             raise Poison("backward has walked one of several histories of an earlier step")
         if walked == {True}:

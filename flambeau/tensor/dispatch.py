@@ -346,12 +346,17 @@ def _apply_views(op: Op, x: Tensor, params: dict) -> tuple[Tensor, ...]:
         fn.out_metas = [(tuple(out.shape), out.dtype) for out in outs]
         for nr, out in enumerate(outs):
             out._fn, out._nr = fn, nr
+    else:
+        for out in outs:  # PyTorch lets one of several views take no history on
+            out._unrecorded = True
     return outs
 
 
 def _link(out: Tensor, x: Tensor) -> None:
     """Remember whose memory a view looks at."""
     out._base = x if x._base is None else x._base
+    if not modes.state.grad or x._unrecorded:
+        out._unrecorded = True
     out._view_version = out._counter.version
 
 

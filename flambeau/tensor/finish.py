@@ -171,6 +171,13 @@ class Finishing(Choosing):
                 run.let_go()
         self.runs = keep
 
+    def _forget_walked(self) -> None:
+        """A recording begins: what backward has walked before is no part of it."""
+        for run in self.runs:
+            if True in run.walked() and not run.recorded:
+                run.let_go()
+        self.runs = [run for run in self.runs if True not in run.walked()]
+
     def _release_done(self, plan) -> None:
         """Before the plan's buffers are written again: who still holds some gets them."""
         done, self.done = self.done, None

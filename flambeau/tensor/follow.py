@@ -340,6 +340,8 @@ class Recorder(Finishing):
                 return
         self._leave()
         self._clear()
+        if self.runs:
+            self._forget_walked()
         self.mode = RECORD
 
     def sync(self) -> None:

@@ -123,7 +123,10 @@ class _HostMethods:
     def __iter__(self):
         if not self.shape:
             raise TypeError("iteration over a 0-d tensor")
-        return iter([self[i] for i in range(self.shape[0])])
+        rows = [self[i] for i in range(self.shape[0])]
+        for row in rows:  # for PyTorch they are results of one function, as of unbind
+            row._unrecorded = True
+        return iter(rows)
 
     def __contains__(self, element) -> bool:
         if isinstance(element, (Tensor, bool, int, float, complex)):

@@ -25,6 +25,14 @@ from .rebase import rebase
 from .tensor import Tensor
 
 
+_AMBIGUOUS = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
+    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
+    "code by moving both the view and the inplace either both inside the no_grad block (if you "
+    "don't want the inplace to be tracked) or both outside (if you want the inplace to be "
+    "tracked).")
+
+
 def check_writable(t: Tensor, *, uniform: bool = False) -> None:
     """Raise where PyTorch refuses an in-place write.
 
@@ -38,12 +46,7 @@ def check_writable(t: Tensor, *, uniform: bool = False) -> None:
                 "inside torch.no_grad() if the change is not part of the model, or work on a copy")
         base = t._base
         if base is not None and base.requires_grad and t.grad_fn is None:
-            raise RuntimeError(
-                "A view was created in no_grad mode and is being modified inplace with grad mode "
-                "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. "
-                "You can clarify your code by moving both the view and the inplace either both "
-                "inside the no_grad block (if you don't want the inplace to be tracked) or both "
-                "outside (if you want the inplace to be tracked).")
+            raise RuntimeError(_AMBIGUOUS)
         if base is not None and base._requires and base._fn is None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
                                "in-place operation.")
@@ -106,6 +109,8 @@ def assign(t: Tensor, result: Tensor, name: str = "in-place operation") -> Tenso
         if not dt.can_cast(result.dtype, t.dtype):
             raise RuntimeError(f"result type {dt.scalar_name(result.dtype)} can't be cast to the "
                                f"desired output type {dt.scalar_name(t.dtype)}")
+    if t._unrecorded and modes.state.grad and result._fn is not None:
+        raise RuntimeError(_AMBIGUOUS)
     layout = layouts.whole(t)
     write(t, result.node() if layout is None else result._in_order(layout), layout)
     fn = result._fn

@@ -89,6 +89,8 @@ class Run:
             if "storage" not in base.__dict__:
                 self.settle(base)
             d["_base"], d["_view_version"] = base, t._counter.version
+        if alive.unrecorded:
+            d["_unrecorded"] = True
         return True
 
     def storage(self, alive) -> Storage:
@@ -134,6 +136,13 @@ class Run:
             if t is not None and getrefcount(t) > 3:
                 found.append((i, t))
         return found
+
+    def walked(self) -> set[bool]:
+        """Whether backward has walked its histories, other than as a part of a followed step: of
+        those that the program holds tensors of."""
+        tensors = [self.slots[i]() if self.recorded else self.slots[i]
+                   for i, alive in self.binding.alive.items() if alive.root is not None]
+        return {bool(t._fn.released) for t in tensors if t is not None and t._fn is not None}
 
     def is_wanted(self) -> bool:
         """Whether backward may still come to what the program holds of it."""

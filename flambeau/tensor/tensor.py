@@ -62,6 +62,7 @@ class Tensor:
     _inference = False
     _cut = None  # why a result has no history although an operand had one, see history.py
     _viewed_at = None  # the line that made the view
+    _unrecorded = False  # a view made without gradients, or of such a one: takes no history on
     _required_at = None  # the line that asked for gradients
     _run = False  # a bare tensor of a followed trace, see follow.py
     _row_major = True  # its strides are those of its shape; wrong for bare tensors

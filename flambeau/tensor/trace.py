@@ -45,7 +45,7 @@ class Leaf:
 
     __slots__ = ("ref", "cls", "shape", "strides", "dtype", "requires", "written", "memory",
                  "number", "address", "size", "history", "place", "origin", "via", "steps",
-                 "inference", "read")
+                 "inference", "read", "unrecorded")
 
     def __init__(self, t: Tensor, number: int):
         self.number = number
@@ -55,7 +55,7 @@ class Leaf:
         self.steps = _steps(t)
         self.requires = t._requires
         self.history = t._fn is not None
-        self.inference = t._inference
+        self.inference, self.unrecorded = t._inference, t._unrecorded
         #: where a tensor with a history that is still wanted comes from: (trace, slot)
         self.origin: tuple | None = None
         #: where a leaf comes from that only backward meets: (trace, its leaf's number)
@@ -110,7 +110,8 @@ class Leaf:
                 and type(storage) is Storage
                 and (storage.device is CPU or storage.device.type == "cpu")
                 and (storage.memory is None or not storage.shared)
-                and (not self.written or self.place == (t.offset, storage.numel)))
+                and (not self.written or (self.place == (t.offset, storage.numel)
+                                          and t._unrecorded is self.unrecorded)))
 
     def signature(self) -> tuple:
         """What two recordings must have in common."""

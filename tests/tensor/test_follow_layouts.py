@@ -268,3 +268,22 @@ def test_a_number_that_an_argument_becomes_is_not_lost():
             found.append(head.item())
             del z
     assert found == [1] * 12
+
+
+def test_a_half_walked_history_of_before_does_not_keep_steps_from_being_followed(runs):
+    w = torch.ones(3, requires_grad=True)
+    for _ in range(6):
+        one, two = (w * 2).sum(), (w * 3).sum()
+        one.item()
+        two.item()
+    one.backward()  # and two is still held
+    before = runs[0]
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    for _ in range(12):
+        optimizer.zero_grad()
+        (w * 5).square().sum().backward()
+        optimizer.step()
+    assert runs[0] - before >= 5
+    optimizer.zero_grad()
+    two.backward()
+    assert w.grad.tolist() == [3, 3, 3]
