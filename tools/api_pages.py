@@ -7,6 +7,7 @@ import importlib
 import inspect
 import re
 import types
+from enum import Enum
 from pathlib import Path
 
 from flambeau.tensor import Tensor
@@ -77,6 +78,8 @@ def summary(value) -> str:
 def _signature(value) -> str:
     if isinstance(value, property):
         return ""
+    if isinstance(value, type) and issubclass(value, Enum):
+        return "(value)"  # what inspect finds is another one in every version of Python
     try:
         text = str(inspect.signature(value))
     except (TypeError, ValueError):

@@ -36,7 +36,7 @@ def flag_table() -> str:
 
 
 def _summary(function) -> str:
-    return (function.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+    return api_pages.summary(function).replace("|", "\\|")
 
 
 def op_table() -> str:
