@@ -41,6 +41,8 @@ class Finishing(Choosing):
         steps, binding = trace.steps, trace.binding
         if not counts.are(steps.slots, trace.usual) and not trace.held_are_known():
             return self._refuse("a result is still held that was not at the recording")
+        if trace.repeat is not None:
+            trace.repeat.forget()  # it holds the last run's results, which may be written over now
         execute.outstanding = False  # what the program made beside the trace runs first
         if ir.pending:
             execute.flush_pending()
