@@ -39,14 +39,22 @@ MAX_SHAPES = 10_000
 _geometry = _Geometry()
 
 
+class _Told:
+    """Stands in a class for what each of its objects has of its own, so that it can be asked what
+    that is. (Neither a property nor a slot: attributes of objects are read fastest.)"""
+
+    def __init__(self, text: str):
+        self.__doc__ = text
+
+
 class Tensor:
     """A multi-dimensional array of one dtype, with gradients; behaves as ``torch.Tensor``."""
 
     storage: Storage
-    shape: Size
+    shape = _Told("The size of every dimension, a torch.Size.")
     strides: tuple[int, ...]
     offset: int
-    dtype: dt.dtype
+    dtype = _Told("The type of the elements, such as torch.float32.")
     _node: Node | None = None
     _stamp = -1
     _requires = False  # a leaf that wants a gradient

@@ -119,3 +119,8 @@ def test_batch_norm_under_vmap():
     shapes = []
     torch.func.vmap(lambda v: (shapes.append(torch.func.debug_unwrap(v).shape), v.sum())[1])(x)
     assert shapes == [(5, 6, 3)]
+
+
+def test_what_every_tensor_has_of_its_own_is_described():
+    assert "size" in torch.Tensor.shape.__doc__ and "type" in torch.Tensor.dtype.__doc__
+    assert torch.ones(2, 3).shape == (2, 3) and torch.ones(2).dtype is torch.float32
