@@ -117,7 +117,8 @@ class Recorder(Finishing):
     def _comes_from(self, t: Tensor, trace: Trace, slot: int) -> bool:
         """Whether ``t`` is that result of a run of ``trace`` with an unwalked history."""
         for run in self.runs:
-            if run.trace is trace and not run.recorded and run.live and run.slots[slot] is t:
+            if run.trace is trace and not run.recorded and run.live and run.slots[slot] is t \
+                    and run.is_untouched(slot):
                 return self.uses.setdefault(trace, run) is run
         return False
 

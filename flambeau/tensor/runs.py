@@ -213,6 +213,11 @@ class Run:
         kind, at, offset = place
         return (self.places[at][0] if kind == "out" else self.starts[at]) + offset
 
+    def is_untouched(self, slot: int) -> bool:
+        """Whether no tensor of the memory of a bare one has become an ordinary one, which may be
+        written or go."""
+        return self.binding.alive[slot].group not in self.storages
+
     def address_of(self, slot: int) -> int:
         """Where a bare tensor's elements begin."""
         alive = self.binding.alive[slot]

@@ -317,6 +317,8 @@ class Trace:
         leaf = self.leaves[k]
         if leaf.origin is not None:
             trace, slot = leaf.origin
+            if not uses[trace].is_untouched(slot):
+                return False
             self.binding.bind_result(k, uses[trace], slot)
             self.nodes[k], self.storages[k], self.stamps[k] = _NOTHING.node, _NOTHING, 0
             return True

@@ -287,3 +287,27 @@ def test_a_half_walked_history_of_before_does_not_keep_steps_from_being_followed
     optimizer.zero_grad()
     two.backward()
     assert w.grad.tolist() == [3, 3, 3]
+
+
+def test_a_result_of_memory_that_was_looked_at_may_be_used_on():
+    found = []
+    for follow in (True, False):
+        with flags.override(tier="1", follow=follow):
+            torch.manual_seed(0)
+            data, state = torch.randn(8, 5, 1) * 0.7, torch.randn(5, 1) * 0.1
+            p0 = torch.randn(5, 1, requires_grad=True)
+            p1, prev = torch.randn(1, requires_grad=True), torch.randn(5, 1)
+            optimizer = torch.optim.AdamW([p0, p1], lr=0.01)
+            for i in range(9):
+                x = data[i % 8]
+                t1 = torch.mm(x * state, x.t()).relu() * 0.3
+                t3 = prev * 0.5
+                t3[1] = p1
+                seen = torch.from_numpy(t3.detach().numpy().copy())
+                t10 = t3.abs().pow(1.5).clamp(max=4)
+                loss = prev.square().mean() + x.square().mean() + t1.square().mean() \
+                    + (p0 * p1).mean()
+                loss.backward()
+                optimizer.step()
+            found.append((p0.tolist(), p1.tolist(), seen.tolist(), t10.tolist()))
+    assert found[0] == found[1]
